@@ -1,0 +1,134 @@
+"""What a simulated picture says: the rows under it and the prompts it carries along; measures text, draws nothing."""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import dataclass
+
+from PIL import ImageFont
+
+UPLOADED = "uploaded picture"
+_MARK = "langchain_imagegen simulator"
+_TALLEST = 0.45
+
+
+@dataclass(frozen=True)
+class History:
+    """The prompts that made a picture, first to last, and how much of its height its captions take."""
+
+    prompts: tuple[str, ...]
+    panel: float = 0.0
+
+    def to_text(self) -> str:
+        """The ASCII text that travels in the picture's metadata."""
+        return json.dumps({"made by": _MARK, "prompts": self.prompts, "panel": round(self.panel, 5)})
+
+    @classmethod
+    def from_text(cls, text: object) -> History | None:
+        """The history that `to_text` wrote; `None` for metadata of any other origin."""
+        try:
+            record = json.loads(text if isinstance(text, (str, bytes)) else "")
+            if record["made by"] != _MARK:
+                return None
+            return cls(tuple(map(str, record["prompts"])), float(record["panel"]))
+        except (ValueError, TypeError, KeyError):
+            return None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One caption: its step (`0` where steps are left out) and its lines."""
+
+    step: int
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The captions of a picture, measured in pixels."""
+
+    rows: tuple[Row, ...]
+    note: str
+    width: int
+    height: int
+    text_size: int
+
+    @property
+    def pad(self) -> int:
+        """The space around the rows."""
+        return round(self.text_size * 0.8)
+
+    @property
+    def line(self) -> int:
+        """The distance from one line to the next."""
+        return round(self.text_size * 1.36)
+
+    @property
+    def indent(self) -> int:
+        """Where the text begins, to the right of the steps' discs."""
+        return self.pad + round(self.text_size * 1.75)
+
+    @property
+    def note_size(self) -> int:
+        """The size of the small print."""
+        return max(8, round(self.text_size * 0.62))
+
+
+@functools.lru_cache(maxsize=64)
+def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Pillow's own typeface, so that pictures are the same on every machine."""
+    return ImageFont.load_default(size)
+
+
+def panel_of(
+    prompts: tuple[str, ...], size: tuple[int, int], note: str, *, text_size: int | None = None
+) -> Panel:
+    """The prompts set in rows: two lines each at most, the first and the latest where not all find room."""
+    width, height = size
+    text_size = text_size or max(9, min(size) // 34)
+    blank = Panel((), note, width, 0, text_size)
+    room = width - blank.indent - blank.pad
+    rows = [Row(step, _wrap(prompt, room, text_size)) for step, prompt in enumerate(prompts, 1)]
+    lines = max(1, int((height * _TALLEST - 2 * blank.pad - blank.line) / blank.line))
+    kept = tuple(_fit(rows, lines))
+    tall = 2 * blank.pad + round(blank.line * 0.9) + blank.line * sum(len(row.lines) for row in kept)
+    return Panel(kept, note, width, min(tall, height), text_size)
+
+
+def _fit(rows: list[Row], lines: int) -> list[Row]:
+    if sum(len(row.lines) for row in rows) <= lines or len(rows) == 1:
+        return rows
+    rows = [Row(row.step, row.lines[:1]) for row in rows]
+    if len(rows) <= lines:
+        return rows
+    latest = rows[-max(1, lines - 2) :]
+    left_out = len(rows) - 1 - len(latest)
+    return [rows[0], Row(0, (f"… {left_out} more",)), *latest] if lines > 2 else latest
+
+
+def _wrap(text: str, room: float, size: int) -> tuple[str, ...]:
+    """At most two lines of at most `room` pixels; what is cut ends in an ellipsis."""
+    words = text.split() or ["(no words)"]
+    first = _longest(words, room, size)
+    lead = " ".join(words[:first]) if first else words[0]
+    rest = " ".join(words[max(first, 1) :])
+    return tuple(shorten(line, room, size) for line in (lead, rest) if line)
+
+
+def _longest(words: list[str], room: float, size: int) -> int:
+    count = 0
+    while count < len(words) and font(size).getlength(" ".join(words[: count + 1])) <= room:
+        count += 1
+    return count
+
+
+def shorten(text: str, room: float, size: int) -> str:
+    """The text itself where it fits, else its beginning and an ellipsis."""
+    face = font(size)
+    if face.getlength(text) <= room:
+        return text
+    text = text[: int(room / max(1.0, size * 0.2)) + 1]
+    while text and face.getlength(f"{text}…") > room:
+        text = text[:-1]
+    return f"{text.rstrip()}…"

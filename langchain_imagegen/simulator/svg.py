@@ -1,0 +1,178 @@
+"""Writes a scene as SVG text; the shapes are those of `painting`, in vectors."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from html import escape
+
+from langchain_imagegen.simulator.captions import History, Panel
+from langchain_imagegen.simulator.painting import INK, MUTED, PAPER, readable_on
+from langchain_imagegen.simulator.scenery import Color, Point, Ridge, Scene, blend
+
+Size = tuple[int, int]
+
+
+def composed(  # noqa: PLR0913 - the parts of a picture, each by its name
+    scene: Scene,
+    size: Size,
+    panel: Panel,
+    history: History,
+    colors: Sequence[Color],
+    *,
+    base: bytes | None,
+    insets: Sequence[tuple[bytes, str]],
+    balloon: Point,
+    transparent: bool,
+) -> bytes:
+    """A scene, or a source in the scene's colours, with captions as real text."""
+    art = _edited(scene, size, base, balloon, colors) if base else _landscape(scene, size)
+    if transparent and not base:
+        art = [*_medallion(size, panel), '<g clip-path="url(#medallion)">', *art, "</g>"]
+    body = [_sky(scene), *art, *_insets(insets, size), *_captions(size, panel, colors, card=transparent)]
+    return _document(size, history, body)
+
+
+def embedded(picture: bytes, size: Size, history: History) -> bytes:
+    """A finished picture of pixels in an SVG frame."""
+    return _document(size, history, [_image(picture, (0, 0), size)])
+
+
+def _document(size: Size, history: History, body: Sequence[str]) -> bytes:
+    width, height = size
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
+        ' font-family="Aileron, Helvetica, Arial, sans-serif">'
+    )
+    metadata = f"<metadata>{escape(history.to_text())}</metadata>"
+    title = f"<title>{escape(' / '.join(history.prompts))} (simulated)</title>"
+    return "\n".join([head, metadata, title, *body, "</svg>\n"]).encode()
+
+
+def _landscape(scene: Scene, size: Size) -> list[str]:
+    width, height = size
+    x, y, r = scene.light
+    radius = r * min(size)
+    glow = [
+        f'<circle cx="{x * width:.0f}" cy="{y * height:.0f}" r="{radius * reach:.0f}" fill="{_hex(scene.palette.light)}"'
+        f' opacity="{opacity}"/>'
+        for reach, opacity in ((3.4, 0.12), (2.2, 0.16), (1, 1))
+    ]
+    sky = f'<rect width="{width}" height="{height}" fill="url(#sky)"/>'
+    return [sky, *glow, *(_ridge(ridge, size) for ridge in scene.ridges), *_motes(scene, size)]
+
+
+def _edited(scene: Scene, size: Size, base: bytes, balloon: Point, colors: Sequence[Color]) -> list[str]:
+    width, height = size
+    tint = f'<rect width="{width}" height="{height}" fill="url(#sky)" opacity="0.42"/>'
+    x, y = balloon
+    r = min(size) * 0.042
+    color = colors[-1]
+    rising = [
+        f'<path d="M{x} {y + r:.0f}q{-r * 0.4:.0f} {r:.0f} {r * 0.1:.0f} {r * 1.7:.0f}" fill="none"'
+        f' stroke="{_hex(blend(color, INK, 0.5))}" stroke-width="{max(1, r / 14):.1f}"/>',
+        f'<ellipse cx="{x}" cy="{y}" rx="{r:.0f}" ry="{r * 1.1:.0f}" fill="{_hex(color)}"/>',
+        _text((x, y + r * 0.33), str(len(colors)), r * 0.95, readable_on(color), anchor="middle"),
+    ]
+    return [_image(base, (0, 0), size), tint, *_motes(scene, size), *rising]
+
+
+def _sky(scene: Scene) -> str:
+    palette = scene.palette
+    stops = ((0, palette.sky), (0.4, blend(palette.sky, palette.horizon, 0.7)), (0.7, palette.horizon))
+    inner = "".join(f'<stop offset="{at}" stop-color="{_hex(color)}"/>' for at, color in stops)
+    return f'<defs><linearGradient id="sky" x2="0" y2="1">{inner}</linearGradient></defs>'
+
+
+def _ridge(ridge: Ridge, size: Size) -> str:
+    width, height = size
+
+    def path(points: Sequence[Point]) -> str:
+        return "L".join(f"{x * width:.0f} {y * height:.0f}" for x, y in points)
+
+    land = f"M0 {height}L{path(ridge.outline)}L{width} {height}Z"
+    return (
+        f'<path fill="{_hex(ridge.color)}" d="{land}{"".join(f"M{path(s)}Z" for s in ridge.silhouettes)}"/>'
+    )
+
+
+def _motes(scene: Scene, size: Size) -> list[str]:
+    width, height = size
+    color = scene.palette.accent if scene.palette.air == "leaves" else scene.palette.light
+    dots = "".join(
+        f'<circle cx="{x * width:.0f}" cy="{y * height:.0f}" r="{r * min(size):.1f}"/>'
+        for x, y, r in scene.motes
+    )
+    return [f'<g fill="{_hex(color)}">{dots}</g>'] if dots else []
+
+
+def _medallion(size: Size, panel: Panel) -> list[str]:
+    width, low = size[0], size[1] - panel.height
+    oval = f'<ellipse cx="{width / 2:.0f}" cy="{low / 2:.0f}" rx="{width * 0.45:.0f}" ry="{low * 0.46:.0f}"/>'
+    return [f'<clipPath id="medallion">{oval}</clipPath>']
+
+
+def _insets(insets: Sequence[tuple[bytes, str]], size: Size) -> list[str]:
+    edge = min(size) * 0.25
+    parts = []
+    for place, (picture, label) in enumerate(insets):
+        column, row = divmod(place, 2)
+        x, y = size[0] - (column + 1) * edge * 1.25, edge * 0.16 + row * edge * 1.36
+        parts += [
+            f'<rect x="{x:.0f}" y="{y:.0f}" width="{edge * 1.09:.0f}" height="{edge * 1.2:.0f}" fill="{_hex(PAPER)}"/>',
+            _image(picture, (round(x + edge * 0.045), round(y + edge * 0.045)), (round(edge), round(edge))),
+            _text((x + edge * 0.545, y + edge * 1.15), label[:24], edge * 0.08, INK, anchor="middle"),
+        ]
+    return parts
+
+
+def _captions(size: Size, panel: Panel, colors: Sequence[Color], *, card: bool) -> list[str]:
+    top = size[1] - panel.height
+    corner = panel.text_size * 0.8 if card else 0
+    parts = [
+        f'<rect y="{top}" width="{size[0]}" height="{panel.height}" rx="{corner:.0f}" fill="{_hex(PAPER)}"/>'
+    ]
+    y = top + panel.pad
+    for row in panel.rows:
+        if row.step:
+            parts += _step(panel, y, row.step, colors[row.step - 1])
+        for line in row.lines:
+            at = (panel.indent, y + panel.line * 0.72)
+            parts.append(_text(at, line, panel.text_size, INK if row.step else MUTED))
+            y += panel.line
+    note = (size[0] - panel.pad, size[1] - panel.pad * 0.7)
+    return [*parts, _text(note, panel.note, panel.note_size, MUTED, anchor="end")]
+
+
+def _step(panel: Panel, y: int, step: int, color: Color) -> list[str]:
+    radius = panel.text_size * 0.58
+    x, middle = panel.pad + radius, y + panel.line / 2
+    disc = f'<circle cx="{x:.1f}" cy="{middle:.1f}" r="{radius:.1f}" fill="{_hex(color)}"/>'
+    size = panel.text_size * 0.74
+    return [disc, _text((x, middle + size * 0.36), str(step), size, readable_on(color), anchor="middle")]
+
+
+def _text(at: Point, text: str, size: float, color: Color, *, anchor: str = "start") -> str:
+    place = f'x="{at[0]:.0f}" y="{at[1]:.0f}" font-size="{size:.1f}" text-anchor="{anchor}"'
+    return f'<text {place} fill="{_hex(color)}">{escape(text)}</text>'
+
+
+def _image(picture: bytes, at: Size, size: Size) -> str:
+    place = (
+        f'x="{at[0]}" y="{at[1]}" width="{size[0]}" height="{size[1]}" preserveAspectRatio="xMidYMax slice"'
+    )
+    return f'<image {place} href="data:{_mime(picture)};base64,{base64.b64encode(picture).decode()}"/>'
+
+
+def _mime(picture: bytes) -> str:
+    heads = (
+        (b"\x89PNG", "image/png"),
+        (b"\xff\xd8", "image/jpeg"),
+        (b"RIFF", "image/webp"),
+        (b"GIF8", "image/gif"),
+    )
+    return next((mime for head, mime in heads if picture.startswith(head)), "image/svg+xml")
+
+
+def _hex(color: Color) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*color)
