@@ -1,0 +1,355 @@
+"""Base64 pictures taken out of a stream of JSON or server-sent events while it arrives.
+
+Pure functions of bytes: no network, no files, no JSON parser, and nothing that knows what an event means.
+
+No parser is needed to find a key. In valid JSON a quote that a letter follows and no backslash precedes can
+only open a string: a quote inside a string is escaped, and after a closing one comes a comma, a colon, a
+bracket or white space. So `"result": "` is a key and the beginning of its value wherever it stands, and an event
+that is broken cannot spoil what comes after it.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+PICTURE_KEYS = ("result", "partial_image_b64", "b64_json")
+
+_LOOKAHEAD = 96  # enough for twelve bytes of magic even if every character is written as \u00XX
+_STEP = 1 << 18  # larger chunks are taken in steps, so that memory stays the same
+_HEAD, _TAIL = 256, 2048  # what `open_sink` is shown of a long event: its beginning and its end
+_MAX_SPACE = 256  # white space around a colon; more than that and the value is not looked at
+
+_PICTURE = re.compile(
+    rb"\x89PN|\xff\xd8\xff|GIF|RIF(?:F.{4}WEBP|F.{0,7}\Z|\Z)|.{4}ftyp"
+    rb"|(?:\xef\xbb\xbf)?[ \t\r\n]*<(?:svg|\?xml|!--|!DOCTYPE)",
+    re.DOTALL,
+)
+_NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]")
+_STRING = re.compile(rb'[^"\\\r\n]*(?:\\[^\r\n][^"\\\r\n]*)*')
+_ESCAPE = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|([^\r\n]))")
+_CUT_ESCAPE = re.compile(rb"\\(?:u[0-9a-fA-F]{0,3})?\Z")
+_SAFE_ESCAPES = {rb"\/": b"/", rb"\u002b": b"+", rb"\u002B": b"+", rb"\u002f": b"/", rb"\u002F": b"/"}
+
+
+class Sink(Protocol):
+    """Where the bytes of one picture go; a file, a hash or a `bytearray` behind two methods."""
+
+    def write(self, data: bytes, /) -> object:
+        """Take the next bytes of the picture."""
+
+    def close(self, error: str | None = None, /) -> object:
+        """Called once, when the string ends; `error` says why it was no valid base64."""
+
+
+def placeholder(n: int) -> dict[str, int]:
+    """The JSON value that stands for the n-th picture, counted by the calls of `open_sink` from 0."""
+    return {"$picture": n}
+
+
+def picture_number(value: object) -> int | None:
+    """The number of the picture for which `value` stands, `None` for any other value."""
+    if isinstance(value, dict) and value.keys() == {"$picture"}:
+        number = value["$picture"]
+        return number if type(number) is int else None
+    return None
+
+
+class Extractor:
+    """Passes JSON or SSE bytes through, except pictures in base64, which go decoded into sinks.
+
+    A string is a picture if its key is one of `keys`, spelled without escapes, and it begins as the base64 of
+    a PNG, JPEG, WebP, GIF, AVIF, HEIC or SVG does. Every other byte passes through unchanged. Memory does not
+    grow with the picture. An exception of a sink leaves `feed`; the extractor is then of no further use.
+
+    Args:
+        open_sink: Called when a picture begins, with what has passed of the current event or document: all of
+            it, or of a long one the first 256 and the last 2048 bytes with a NUL between them. `None` as the
+            answer drops the picture undecoded; it is counted all the same.
+        keys: The keys under which pictures are looked for.
+    """
+
+    def __init__(
+        self, open_sink: Callable[[bytes], Sink | None], *, keys: Collection[str] = PICTURE_KEYS
+    ) -> None:
+        self._open_sink = open_sink
+        self._opening, self._unfinished = _key_patterns(keys)
+        self._held = b""  # the end of the last chunk, where it cannot be told yet what it is
+        self._passed: list[bytes] = []
+        self._event = bytearray()
+        self._picture: _Picture | None = None
+        self._count = 0
+        self._final = False
+
+    def feed(self, chunk: bytes) -> bytes:
+        """What passes through of this chunk, with a placeholder for each picture that begins in it."""
+        for start in range(0, len(chunk), _STEP):
+            self._take(chunk[start : start + _STEP])
+        return self._give()
+
+    def finish(self) -> bytes:
+        """The rest; a picture that is still open is closed with an error."""
+        self._final = True
+        self._take(b"")
+        if self._picture is not None:
+            self._close_picture("the data breaks off before the end of the picture")
+        return self._give()
+
+    def _give(self) -> bytes:
+        passed = b"".join(self._passed)
+        self._passed.clear()
+        return passed
+
+    def _take(self, chunk: bytes) -> None:
+        text = self._held + chunk if self._held else chunk
+        self._held = b""
+        at = 0
+        while at < len(text):
+            at = self._read_text(text, at) if self._picture is None else self._read_picture(text, at)
+
+    def _read_text(self, text: bytes, at: int) -> int:
+        opening = self._opening.search(text, at)
+        if opening is None:
+            return self._pass_and_hold(text, at, self._undecided(text, at))
+        value = opening.end()
+        picture = _begins_picture(text, value, final=self._final)
+        if picture is None:
+            return self._pass_and_hold(text, at, opening.start())
+        if not picture:
+            self._pass(text[at:value])
+            return value
+        self._pass(text[at : value - 1])
+        self._open_picture()
+        return value
+
+    def _read_picture(self, text: bytes, at: int) -> int:
+        assert self._picture is not None
+        end = _string_end(text, at)
+        if end == len(text):
+            end = len(text) if self._final else _whole_escapes(text, at)
+            self._picture.feed(text, at, end)
+            self._held = text[end:]
+            return len(text)
+        self._picture.feed(text, at, end)
+        if text[end] == ord('"'):
+            self._close_picture()
+            return end + 1
+        self._close_picture("the data breaks off at the end of a line")
+        return end
+
+    def _open_picture(self) -> None:
+        self._picture = _Picture(self._open_sink(bytes(self._event)))
+        self._pass(b'{"$picture": %d}' % self._count)
+        self._count += 1
+
+    def _close_picture(self, error: str | None = None) -> None:
+        assert self._picture is not None
+        picture, self._picture = self._picture, None
+        picture.close(error)
+
+    def _pass_and_hold(self, text: bytes, at: int, hold: int) -> int:
+        self._pass(text[at:hold])
+        self._held = text[hold:]
+        return len(text)
+
+    def _pass(self, text: bytes) -> None:
+        self._passed.append(text)
+        event = self._event
+        event += text
+        end = max(event.rfind(blank) for blank in (b"\n\n", b"\r\r", b"\n\r\n"))
+        if end >= 0:
+            del event[: end + 2]
+        if len(event) > _HEAD + 1 + _TAIL:
+            event[_HEAD:-_TAIL] = b"\0"
+
+    def _undecided(self, text: bytes, at: int) -> int:
+        """Where the end of `text` may be the beginning of a key whose rest has not come yet."""
+        if self._final:
+            return len(text)
+        if text.endswith(b"\\"):
+            return len(text) - 1  # the next byte may be a quote, which is no beginning then
+        last = text.rfind(b'"', at)
+        start = text.rfind(b'"', at, max(last, at))
+        if start >= 0 and self._unfinished.match(text, start):
+            return start
+        if last >= 0 and self._unfinished.match(text, last):
+            return last
+        return len(text)
+
+
+def _key_patterns(keys: Collection[str]) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
+    """A key up to the quote that opens its value, and the same cut anywhere by the end of the text."""
+    names = b"|".join(re.escape(key.encode()) for key in keys)
+    cut_names = b"|".join(
+        re.escape(key.encode()[:end]) for key in keys for end in range(len(key.encode()) + 1)
+    )
+    space = b"[ \\t\\r\\n]{0,%d}" % _MAX_SPACE
+    quote = b'"(?<!\\\\")'  # in this order, because a search is fast only when it begins with a literal
+    whole = b'%b(?:%b)"%b:%b"' % (quote, names, space, space)
+    cut = b'%b(?:(?:%b)"%b(?::%b)?|(?:%b))\\Z' % (quote, names, space, space, cut_names)
+    return re.compile(whole), re.compile(cut)
+
+
+def _begins_picture(text: bytes, at: int, *, final: bool) -> bool | None:
+    """Whether a picture begins at `at`; `None` if more of it must be seen."""
+    seen = text[at : at + _LOOKAHEAD]
+    if len(seen) < _LOOKAHEAD and not final and not re.search(rb'["\r\n]', seen):
+        return None
+    characters = _NOT_BASE64.split(_unescaped(seen), maxsplit=1)[0]
+    usable = len(characters) - (len(characters) % 4 == 1)
+    decoded = binascii.a2b_base64(characters[:usable] + b"=" * (-usable % 4))
+    return _PICTURE.match(decoded) is not None
+
+
+def _string_end(text: bytes, at: int) -> int:
+    """Where the string ends: at its closing quote, at a raw line end, or with the text."""
+    quote = text.find(b'"', at)
+    limit = len(text) if quote < 0 else quote
+    if text.find(b"\\", at, limit) >= 0:
+        body = _STRING.match(text, at)
+        assert body is not None
+        return len(text) if body.end() == len(text) - 1 and text.endswith(b"\\") else body.end()
+    for newline in (b"\n", b"\r"):
+        found = text.find(newline, at, limit)
+        limit = limit if found < 0 else found
+    return limit
+
+
+def _whole_escapes(text: bytes, at: int) -> int:
+    """Where the last escape begins if the end of the text cuts it, else the end of the text."""
+    start = text.rfind(b"\\", max(at, len(text) - 5))
+    if start < 0 or not _CUT_ESCAPE.match(text, start):
+        return len(text)
+    before = text[at:start]
+    escaped = (len(before) - len(before.rstrip(b"\\"))) % 2 == 1
+    return len(text) if escaped else start
+
+
+def _unescaped(text: bytes) -> bytes:
+    """The characters of a JSON string; an escape that stands for no base64 character becomes a backslash."""
+    plain = text
+    for escape, character in _SAFE_ESCAPES.items():
+        plain = plain.replace(escape, character)
+    return plain if b"\\" not in plain else _ESCAPE.sub(_character, text)
+
+
+def _character(escape: re.Match[bytes]) -> bytes:
+    code, character = escape.groups()
+    if code is not None:
+        return bytes([int(code, 16)]) if int(code, 16) < 128 else b"\\"
+    return b"/" if character == b"/" else b"\\"
+
+
+class _Picture:
+    """One string of base64 on its way into its sink, strictly decoded, four characters at a time."""
+
+    def __init__(self, sink: Sink | None) -> None:
+        from pybase64 import b64decode
+
+        self._sink = sink
+        self._b64decode = b64decode
+        self._carry = b""  # up to three characters that wait for the fourth
+        self._position = 0
+        self._error: str | None = None
+        self._error_if_more: str | None = None  # set once padding was seen
+
+    def feed(self, text: bytes, start: int, end: int) -> None:
+        """Decode `text[start:end]`, which cuts no escape."""
+        if self._sink is None or self._error:
+            return
+        piece = memoryview(text)[start:end]
+        if text.find(b"\\", start, end) >= 0:
+            piece = memoryview(_unescaped(bytes(piece)))
+        missing = -len(self._carry) % 4
+        self._decode(self._sink, memoryview(self._carry + piece[:missing]))
+        self._decode(self._sink, piece[missing:])
+
+    def close(self, error: str | None = None) -> None:
+        if self._sink is not None:
+            self._sink.close(self._error or error or self._incomplete())
+
+    def _decode(self, sink: Sink, text: memoryview) -> None:
+        if text:
+            self._error = self._error or self._error_if_more
+        if not text or self._error:
+            return
+        whole = len(text) - len(text) % 4
+        try:
+            data = self._b64decode(text[:whole], validate=True)
+        except binascii.Error:
+            self._error = self._misfit(text)
+            return
+        if data:
+            sink.write(data)
+        self._position += whole
+        self._carry = bytes(text[whole:])
+        if padding := bytes(text[max(whole - 2, 0) : whole]).count(b"="):
+            self._error_if_more = _out_of_place("=", self._position - padding)
+
+    def _misfit(self, text: bytes | memoryview) -> str | None:
+        found = _NOT_BASE64.search(text)
+        return found and _out_of_place(chr(found[0][0]), self._position + found.start())
+
+    def _incomplete(self) -> str | None:
+        if not self._carry:
+            return None
+        length = self._position + len(self._carry)
+        missing = f"the base64 is cut or lacks padding: {length} characters are no multiple of 4"
+        return self._error_if_more or self._misfit(self._carry.rstrip(b"=")) or missing
+
+
+def _out_of_place(character: str, position: int) -> str:
+    return f"the base64 is invalid: {character!r} at position {position} is out of place"
+
+
+class EventReader:
+    """The data of server-sent events, out of text that comes in chunks of any size.
+
+    Takes CRLF, CR and LF, several `data:` lines, comments and a byte order mark. Names, ids and retry times
+    are left out, as are events without data; the service repeats an event's name in its data.
+    """
+
+    def __init__(self) -> None:
+        self._line = bytearray()
+        self._data: list[bytes] = []
+        self._after_cr = False
+        self._begun = False
+
+    def feed(self, text: bytes) -> list[bytes]:
+        """The data of each event that this text completes."""
+        if self._after_cr and text.startswith(b"\n"):
+            text = text[1:]
+            self._after_cr = False
+        events: list[bytes] = []
+        for line in text.splitlines(keepends=True):
+            self._line += line
+            if line.endswith((b"\n", b"\r")):
+                events += self._end_line()
+        self._after_cr = text.endswith(b"\r") if text else self._after_cr
+        return events
+
+    def finish(self) -> list[bytes]:
+        """The data of a last event that lacks its blank line."""
+        return [*self._end_line(), *self._end_line()]
+
+    def _end_line(self) -> list[bytes]:
+        line = bytes(self._line).rstrip(b"\r\n")
+        self._line.clear()
+        if not self._begun:
+            line = line.removeprefix(b"\xef\xbb\xbf")
+            self._begun = True
+        if not line:
+            return self._end_event()
+        field, _, value = line.partition(b":")
+        if field == b"data":
+            self._data.append(value.removeprefix(b" "))
+        return []
+
+    def _end_event(self) -> list[bytes]:
+        data = b"\n".join(self._data)
+        self._data.clear()
+        return [data] if data else []
