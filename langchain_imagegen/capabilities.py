@@ -1,0 +1,221 @@
+"""What each model accepts and until when: facts with source and date.
+
+No rule is applied here and nothing is refused: `rules` reads these rows. A new image model is one row.
+A fact that nobody vouches for is `None`, and what is `None` is not judged.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import date
+
+CHECKED = date(2026, 11, 22)
+"""The day on which every row was last compared with its source."""
+
+DEFAULT_IMAGE_MODEL = "gpt-image-2"
+DEFAULT_MAINLINE_MODEL = "gpt-5.4"
+GIF_FRAMES = 9
+"""How many frames the service draws when `frame_count` is left out."""
+
+FIXED_SIZES = ("1024x1024", "1024x1536", "1536x1024")
+
+_SDK = "openai-python 3.54.0, ImageGeneration"
+_DEPRECATIONS = "OpenAI deprecations page, November 2026"
+_SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$")
+
+
+@dataclass(frozen=True, slots=True)
+class SizeLimits:
+    """The arithmetic that a free size obeys; pixels are counted per picture."""
+
+    step: int = 16
+    longest_edge: int = 3840
+    ratio: int = 3
+    min_pixels: int = 655_360
+    max_pixels: int = 8_294_400
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """US dollars for a million tokens; the mainline model's own tokens are not in here."""
+
+    text_in: float
+    cached_text_in: float
+    image_in: float
+    cached_image_in: float
+    image_out: float
+
+
+@dataclass(frozen=True, slots=True)
+class ImageModel:
+    """One image model. `None` in a field means that the sources do not say, or that they say "it moves".
+
+    `sizes` is a tuple where only those exist, else the limits of a free size; `transparent` is `None` where
+    the service judges (a preview); an empty `input_fidelity` means that the parameter itself is refused;
+    `gif_pixels` is the budget of all frames together.
+    """
+
+    name: str
+    source: str
+    ends: date | None = None
+    instead: str | None = None
+    sizes: SizeLimits | tuple[str, ...] | None = None
+    qualities: tuple[str, ...] | None = None
+    formats: tuple[str, ...] | None = None
+    transparent: bool | None = None
+    input_fidelity: tuple[str, ...] | None = None
+    gif_pixels: int | None = None
+    prices: Prices | None = None
+    checked: date = CHECKED
+
+    @property
+    def shut_down(self) -> bool:
+        """Whether the model was gone on the day the row was checked; today's clock is not asked."""
+        return self.ends is not None and self.ends <= self.checked
+
+    @property
+    def status(self) -> str:
+        """`"active"`, `"deprecated"` (an end is announced) or `"shut down"`."""
+        if self.shut_down:
+            return "shut down"
+        return "deprecated" if self.ends else "active"
+
+
+@dataclass(frozen=True, slots=True)
+class MainlineModel:
+    """A text model that is known to work with the tool. Knowledge for messages, never a gate."""
+
+    name: str
+    source: str
+    ends: date | None = None
+    checked: date = CHECKED
+
+    @property
+    def shut_down(self) -> bool:
+        """Whether the model was gone on the day the row was checked."""
+        return self.ends is not None and self.ends <= self.checked
+
+
+_STANDARD = ("low", "medium", "high", "auto")
+_EXTENDED = ("low", "medium", "high", "xhigh", "max", "auto")
+_STILLS = ("png", "webp", "jpeg")
+_END_OF_GPT_IMAGE_1 = date(2026, 12, 1)
+_CURRENT_PRICES = Prices(5, 1.25, 8, 2, 30)
+
+
+def _gpt_image_2_5(name: str) -> ImageModel:
+    return ImageModel(
+        name,
+        f"{_SDK}; input_fidelity: refused live, September 2026",
+        sizes=SizeLimits(),
+        qualities=_EXTENDED,
+        formats=_STILLS,
+        transparent=True,
+        input_fidelity=(),
+        prices=_CURRENT_PRICES,
+    )
+
+
+def _gpt_image_2_6(name: str) -> ImageModel:
+    return ImageModel(
+        name,
+        f"{_SDK}; qualities, formats, GIF budget: live reports, November 2026; input_fidelity: as 2.5",
+        sizes=SizeLimits(),
+        qualities=_EXTENDED,
+        formats=(*_STILLS, "gif", "svg"),
+        transparent=True,
+        input_fidelity=(),
+        gif_pixels=8_294_400,
+        prices=_CURRENT_PRICES,
+    )
+
+
+IMAGE_MODELS: tuple[ImageModel, ...] = (
+    _gpt_image_2_6("gpt-image-2.6-sunburst"),
+    _gpt_image_2_6("gpt-image-2.6-flare"),
+    _gpt_image_2_5("gpt-image-2.5-sunburst"),
+    _gpt_image_2_5("gpt-image-2.5-flare"),
+    ImageModel(
+        "gpt-image-2",
+        f"{_SDK}; pixel and edge limits: OpenAI guide, September 2026; transparency is a preview",
+        sizes=SizeLimits(),
+        qualities=_STANDARD,
+        formats=_STILLS,
+        input_fidelity=(),
+        prices=_CURRENT_PRICES,
+    ),
+    ImageModel(
+        "gpt-image-1.5",
+        f"{_SDK}; end: {_DEPRECATIONS}",
+        ends=_END_OF_GPT_IMAGE_1,
+        instead="gpt-image-2",
+        sizes=FIXED_SIZES,
+        qualities=_STANDARD,
+        formats=_STILLS,
+        transparent=True,
+        input_fidelity=("high", "low"),
+        prices=Prices(5, 1.25, 8, 2, 32),
+    ),
+    ImageModel(
+        "gpt-image-1-mini",
+        f"{_SDK}; end: {_DEPRECATIONS}",
+        ends=_END_OF_GPT_IMAGE_1,
+        instead="gpt-image-2",
+        sizes=FIXED_SIZES,
+        qualities=_STANDARD,
+        formats=_STILLS,
+        input_fidelity=("low",),
+        prices=Prices(2, 0.2, 2.5, 0.25, 8),
+    ),
+    ImageModel(
+        "chatgpt-image-latest",
+        f"{_SDK}; follows whatever ChatGPT serves; end: {_DEPRECATIONS}",
+        ends=_END_OF_GPT_IMAGE_1,
+        instead="gpt-image-2",
+        prices=Prices(5, 1.25, 8, 2, 32),
+    ),
+    ImageModel(
+        "gpt-image-1",
+        _SDK,
+        ends=date(2026, 10, 23),
+        instead="gpt-image-2",
+        prices=Prices(5, 1.25, 10, 2.5, 40),
+    ),
+    ImageModel("dall-e-3", "openai-python 3.54.0, ImageGenerateParams", date(2026, 5, 12), "gpt-image-2"),
+    ImageModel("dall-e-2", "openai-python 3.54.0, ImageGenerateParams", date(2026, 5, 12), "gpt-image-2"),
+)
+
+_GUIDE = "OpenAI guide to the tool, 2026"
+_RECORDED = "recorded traffic, 2025-2026"
+_GPT_5_END = date(2026, 12, 11)
+_GPT_4_END = date(2027, 1, 14)
+
+MAINLINE_MODELS: tuple[MainlineModel, ...] = (
+    MainlineModel("gpt-5.4", f"{_GUIDE}; {_RECORDED}"),
+    MainlineModel("gpt-5.4-mini", _GUIDE),
+    MainlineModel("gpt-5.4-nano", _GUIDE, date(2027, 4, 1)),
+    MainlineModel("gpt-5.2", _GUIDE),
+    MainlineModel("gpt-5", f"{_GUIDE}; {_RECORDED}", _GPT_5_END),
+    MainlineModel("gpt-5-mini", _RECORDED, _GPT_5_END),
+    MainlineModel("gpt-5-nano", f"{_GUIDE}; {_RECORDED}", _GPT_5_END),
+    MainlineModel("o3", _GUIDE, _GPT_5_END),
+    MainlineModel("gpt-4.1", f"{_GUIDE}; {_RECORDED}", _GPT_4_END),
+    MainlineModel("gpt-4.1-mini", f"{_GUIDE}; {_RECORDED}", _GPT_4_END),
+    MainlineModel("gpt-4.1-nano", _GUIDE, date(2026, 10, 23)),
+    MainlineModel("gpt-4o", _GUIDE, _GPT_4_END),
+    MainlineModel("gpt-4o-mini", _GUIDE, _GPT_4_END),
+)
+
+_IMAGE_ROWS = {row.name: row for row in IMAGE_MODELS}
+_MAINLINE_ROWS = {row.name: row for row in MAINLINE_MODELS}
+
+
+def image_model(name: str) -> ImageModel | None:
+    """The row of an image model or of its dated snapshot; `None` for a model that the table does not know."""
+    return _IMAGE_ROWS.get(_SNAPSHOT.sub("", name))
+
+
+def mainline_model(name: str) -> MainlineModel | None:
+    """The row of a mainline model or of its dated snapshot; `None` says nothing about whether it works."""
+    return _MAINLINE_ROWS.get(_SNAPSHOT.sub("", name))

@@ -1,0 +1,155 @@
+"""How values and validation errors are put into words: short, with what is accepted, never with image bytes.
+
+Knows pydantic models in general and none in particular; what is accepted is read off their fields.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import reprlib
+import types
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
+
+from annotated_types import Ge, Le
+from pydantic import BaseModel
+
+from langchain_imagegen.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+
+    from pydantic import ValidationError
+    from pydantic.fields import FieldInfo
+    from pydantic_core import ErrorDetails
+
+_BASE64_KEYS = frozenset({"base64", "b64_json", "data", "result"})
+_LONGEST_TEXT = 256
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 80
+
+
+def listed(values: Sequence[object], last: str = "or") -> str:
+    """Values as a person would enumerate them: `'a', 'b' or 'c'`."""
+    quoted = [repr(value) for value in values]
+    return f" {last} ".join([", ".join(quoted[:-1]), quoted[-1]] if len(quoted) > 1 else quoted)
+
+
+def did_you_mean(written: object, known: Collection[str]) -> str:
+    """A question that names the known words closest to a wrong one; empty when none is close."""
+    close = difflib.get_close_matches(str(written), list(known), n=2, cutoff=0.6)
+    return f"; did you mean {listed(close)}?" if close else ""
+
+
+def stand_in(value: Any) -> Any:
+    """A value as it may be shown and traced, JSON-small: names stay, a picture becomes `<bytes 2.0 MB>`."""
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return f"<{type(value).__name__} {_amount(memoryview(value).nbytes)}>"
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, Mapping):
+        return {str(key): _payload(key, item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [stand_in(item) for item in value]
+    return _object(value)
+
+
+def complaints(error: ValidationError, model: type[BaseModel], known: Collection[str] = ()) -> list[str]:
+    """Every problem of a validation in a sentence: the value as written, what is accepted, what may be meant.
+
+    Args:
+        error: What pydantic raised for `model`.
+        model: The model that was validated.
+        known: The names to suggest at the top level where they are more than the model's own fields.
+    """
+    found = (
+        words for details in error.errors(include_url=False) for words in _complain(details, model, known)
+    )
+    return list(dict.fromkeys(found))
+
+
+def _text(value: str) -> str:
+    if value.startswith("data:"):
+        return f"<{value[:40].partition(';')[0].partition(',')[0]} {_amount(len(value))}>"
+    if len(value) > _LONGEST_TEXT and "://" not in value[:16]:
+        return f"<str {_amount(len(value))}>"
+    return value
+
+
+def _payload(key: object, value: Any) -> Any:
+    if key in _BASE64_KEYS and isinstance(value, str):
+        return f"<base64 {_amount(len(value))}>"
+    return stand_in(value)
+
+
+def _object(value: Any) -> str:
+    if isinstance(value, os.PathLike):
+        return str(os.fspath(value))
+    handle = getattr(value, "handle", None)
+    return handle if isinstance(handle, str) else f"<{type(value).__name__}>"
+
+
+def _amount(size: int) -> str:
+    if size < 1_000:
+        return f"{size} B"
+    return f"{size / 1e3:.0f} kB" if size < 1_000_000 else f"{size / 1e6:.1f} MB"
+
+
+def _complain(details: ErrorDetails, model: type[BaseModel], known: Collection[str]) -> Iterator[str]:
+    cause = details.get("ctx", {}).get("error")
+    if isinstance(cause, OptionError):
+        yield from cause.problems
+        return
+    path, owner, field = _locate(details["loc"], model)
+    if details["type"] == "extra_forbidden":
+        names = known if known and owner is model else owner.model_fields
+        yield f"{path or owner.__name__} has no {details['loc'][-1]!r}{_suggest(details['loc'][-1], names)}"
+    else:
+        accepted = _accepted(field, details["input"]) if field else ""
+        yield f"{path or owner.__name__}={_shown(details['input'])}: {accepted or details['msg']}"
+
+
+def _locate(
+    location: tuple[int | str, ...], model: type[BaseModel]
+) -> tuple[str, type[BaseModel], FieldInfo | None]:
+    """The dotted path of a field, the model that owns what lies there, and the field itself."""
+    path, owner, field = [], model, None
+    for part in location:
+        if part not in owner.model_fields:
+            break
+        field = owner.model_fields[str(part)]
+        path.append(str(part))
+        owner = next((kind for kind in _kinds(field.annotation) if _is_model(kind)), owner)
+    return ".".join(path).removeprefix("options."), owner, field
+
+
+def _suggest(written: object, names: Collection[str]) -> str:
+    return did_you_mean(written, names) or f"; it has {listed(list(names), 'and')}"
+
+
+def _accepted(field: FieldInfo, written: object) -> str:
+    choices = [choice for kind in _kinds(field.annotation) for choice in get_args(kind)]
+    lowest = next((bound.ge for bound in field.metadata if isinstance(bound, Ge)), None)
+    highest = next((bound.le for bound in field.metadata if isinstance(bound, Le)), None)
+    if choices and all(isinstance(choice, str) for choice in choices):
+        return f"it takes {listed(choices)}{did_you_mean(written, choices)}"
+    if lowest is not None and highest is not None:
+        return f"it takes a whole number from {lowest:,} to {highest:,}"
+    return f"it takes text such as {listed(field.examples)}" if field.examples else ""
+
+
+def _kinds(annotation: Any) -> list[Any]:
+    """The members of a union, or the annotation alone; `None` left out."""
+    members = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
+    return [kind for kind in members if kind is not type(None)]
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _shown(value: object) -> str:
+    return _SHORT.repr(stand_in(value))
