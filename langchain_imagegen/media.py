@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Generator
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 MIME_TYPES = {
@@ -39,6 +40,8 @@ _END = {
 _BRANDS = {b"avif": "avif", b"avis": "avif", b"mif1": "heif", b"msf1": "heif"} | dict.fromkeys(
     (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"), "heic"
 )
+_big = partial(int.from_bytes, byteorder="big")
+_little = partial(int.from_bytes, byteorder="little")
 _ANY = 0
 _PIECE = 64 * 1024
 _LARGEST_HEADER = 1024 * 1024
@@ -90,7 +93,7 @@ class Sniffer:
             rest = self._skip(rest) if self._wanted < 0 else self._collect(rest)
 
     def problem(self) -> str | None:
-        """Why what was fed is not a whole picture, as a clause; `None` when it is. Bytes after its end pass."""
+        """Why what was fed is not a whole picture; `None` when it is. Bytes after its end are allowed."""
         if not self.size:
             return "it is empty"
         if self.media is None:
@@ -142,14 +145,6 @@ def sniff(head: bytes) -> Media | None:
 
 def _media(extension: str, width: int | None = None, height: int | None = None) -> Media:
     return Media(MIME_TYPES[extension], extension, width, height)
-
-
-def _big(data: bytes) -> int:
-    return int.from_bytes(data, "big")
-
-
-def _little(data: bytes) -> int:
-    return int.from_bytes(data, "little")
 
 
 def _skip(count: int) -> Steps:
@@ -206,7 +201,9 @@ def _jpeg(marker: bytes) -> Steps:
         if marker[:1] != b"\xff":
             raise _MalformedError("no marker where a segment should begin")
         marker = marker[1:]
-    yield from _until(b"\xff\xd9")
+    seen = b""
+    while b"\xff\xd9" not in seen:
+        seen = seen[-1:] + (yield _ANY)
 
 
 def _past_fill(marker: bytes) -> Generator[int | Media, bytes, bytes]:
@@ -216,13 +213,6 @@ def _past_fill(marker: bytes) -> Generator[int | Media, bytes, bytes]:
             return marker
         marker = yield 1
     raise _MalformedError("nothing but fill bytes where a segment should begin")
-
-
-def _until(mark: bytes) -> Steps:
-    """Passes everything up to the first `mark`, which may lie across two pieces."""
-    seen = b""
-    while mark not in seen:
-        seen = seen[1 - len(mark) :] + (yield _ANY)
 
 
 def _webp() -> Steps:
@@ -275,7 +265,7 @@ def _color_table(flags: int) -> int:
 
 
 def _heif(length: int) -> Steps:
-    """ISO base media: `ftyp` names the format, the largest `ispe` in `meta` the size (the others are tiles)."""
+    """ISO base media: `ftyp` names the format, the largest `ispe` in `meta` the size (others are tiles)."""
     kind = yield 4
     if kind != b"ftyp" or not 16 <= length <= _LARGEST_HEADER:
         raise _MalformedError
