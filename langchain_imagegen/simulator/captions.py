@@ -1,4 +1,4 @@
-"""What a simulated picture says: the rows under it and the prompts it carries along; measures text, draws nothing."""
+"""What a picture says: the captions under it and the prompts it carries along; measured here, not drawn."""
 
 from __future__ import annotations
 

@@ -1,10 +1,12 @@
-"""Draws the simulator's pictures from a prompt and their sources; knows nothing of the service or of this package."""
+"""Draws a picture from a prompt and its sources; knows nothing of the service or of this package."""
 
 from __future__ import annotations
 
 import io
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from html import unescape
 from typing import Any
 
@@ -16,7 +18,7 @@ except ImportError as error:
     ) from error
 
 from langchain_imagegen.simulator import painting, svg
-from langchain_imagegen.simulator.captions import History, panel_of
+from langchain_imagegen.simulator.captions import History, Panel, panel_of
 from langchain_imagegen.simulator.scenery import Color, dice, motes_of, palette_of, scene_of
 
 _FORMATS = ("png", "jpeg", "webp", "gif", "svg")
@@ -41,13 +43,13 @@ def draw(  # noqa: PLR0913 - the options of a picture, each by its name
     """A picture of exactly `size`, the same for the same arguments.
 
     Args:
-        prompt: Seeds the scene; colours, times of day and seasons that it names are used. Stands in the caption.
+        prompt: Seeds the scene and stands in its caption; colours, times and seasons that it names are used.
         size: Width and height in pixels.
         output_format: `png`, `jpeg`, `webp`, `gif` (animated) or `svg`.
         background: `transparent` gives alpha (jpeg has none); anything else is opaque.
         quality: The higher, the more layers of land.
         compression: Quality of jpeg and webp, 0 to 100.
-        sources: Pictures to edit: the first fills the frame in the prompt's colours, the others are set into it.
+        sources: Pictures to edit: the first fills the frame in new colours, the others are set into it.
         mask: Only where its alpha is zero does the first source change.
         frame_count: Frames of a gif.
         frame_duration_ms: Time of each frame, in steps of 10.
@@ -58,10 +60,18 @@ def draw(  # noqa: PLR0913 - the options of a picture, each by its name
     """
     if output_format not in _FORMATS:
         raise ValueError(f"output_format={output_format!r} cannot be drawn: use one of {', '.join(_FORMATS)}")
-    transparent = background == "transparent" and output_format != "jpeg"
-    easel = _Easel(prompt, size, quality, sources, mask, transparent=transparent)
+    opened = [_Source(data, f"source {i}", size) for i, data in enumerate(sources, 1)]
+    easel = _Easel(
+        prompt=prompt,
+        size=size,
+        quality=quality,
+        transparent=background == "transparent" and output_format != "jpeg",
+        base=opened[0] if opened else None,
+        insets=opened[1:],
+        hole=_hole(mask, size) if mask is not None and opened else None,
+    )
     if output_format == "svg":
-        return easel.svg(sources)
+        return easel.svg()
     if output_format == "gif":
         frames = [easel.frame(progress, phase=i / frame_count) for i in range(frame_count)]
         return _encode_gif(frames, easel.history, easel.colors, frame_duration_ms)
@@ -72,6 +82,7 @@ class _Source:
     """An opened source: its pixels, and the history that it carries if the simulator made it."""
 
     def __init__(self, data: bytes, name: str, size: tuple[int, int]) -> None:
+        self.data = data
         own = _history_of(data)
         self.history = own or _UPLOADED
         self.picture = _redraw(own, name, size) if _is_svg(data) else _pixels(data, name)
@@ -88,28 +99,38 @@ class _Source:
         return self.picture if self.picture.size == size else ImageOps.fit(self.art, size)
 
 
+@dataclass(kw_only=True)
 class _Easel:
-    """One picture in the making: sources opened, captions set, ready to give frames."""
+    """One picture in the making, ready to give frames."""
 
-    def __init__(
-        self,
-        prompt: str,
-        size: tuple[int, int],
-        quality: str,
-        sources: Sequence[bytes],
-        mask: bytes | None,
-        *,
-        transparent: bool,
-    ) -> None:
-        self.prompt, self.size, self.quality, self.transparent = prompt, size, quality, transparent
-        opened = [_Source(data, f"source {i}", size) for i, data in enumerate(sources, 1)]
-        self.base, self.insets = (opened[0] if opened else None), opened[1:]
-        self.hole = _hole(mask, size) if mask is not None and self.base else None
-        prompts = (*self.base.history.prompts, prompt) if self.base else (prompt,)
-        self.panel = panel_of(prompts, size, f"simulated · {size[0]} x {size[1]}")
-        kept = self.base.history.panel if self.base and self.hole else self.panel.height / size[1]
-        self.history = History(prompts, kept)
-        self.colors = [palette_of(p).accent for p in prompts]
+    prompt: str
+    size: tuple[int, int]
+    quality: str
+    transparent: bool
+    base: _Source | None
+    insets: Sequence[_Source]
+    hole: Image.Image | None
+
+    @cached_property
+    def prompts(self) -> tuple[str, ...]:
+        """All that led to this picture, first to last."""
+        return (*self.base.history.prompts, self.prompt) if self.base else (self.prompt,)
+
+    @cached_property
+    def colors(self) -> list[Color]:
+        """The colour of each step."""
+        return [palette_of(prompt).accent for prompt in self.prompts]
+
+    @cached_property
+    def panel(self) -> Panel:
+        """The captions, measured."""
+        return panel_of(self.prompts, self.size, f"simulated · {self.size[0]} x {self.size[1]}")
+
+    @cached_property
+    def history(self) -> History:
+        """What the picture carries along; a masked edit leaves the captions of its source."""
+        kept = self.base.history.panel if self.base and self.hole else self.panel.height / self.size[1]
+        return History(self.prompts, kept)
 
     def frame(self, progress: float = 1.0, *, phase: float | None = None) -> Image.Image:
         """The picture at one moment; `phase` is given in animations only."""
@@ -121,22 +142,19 @@ class _Easel:
             painting.tick(art, self.panel, phase, self.colors[-1])
         return art
 
-    def svg(self, sources: Sequence[bytes]) -> bytes:
+    def svg(self) -> bytes:
         """The picture as SVG: sources are embedded as they are, a masked edit as pixels."""
         if self.hole:
             pixels = _encode(self.frame(), self.history, "png", 100)
             return svg.embedded(pixels, self.size, self.history)
-        insets = [
-            (data, source.history.prompts[-1]) for data, source in zip(sources[1:], self.insets, strict=True)
-        ]
         return svg.composed(
             scene_of(self.prompt, aspect=self.size[0] / self.size[1], quality=self.quality),
             self.size,
             self.panel,
             self.history,
             self.colors,
-            base=sources[0] if sources else None,
-            insets=insets,
+            base=self.base.data if self.base else None,
+            insets=[(source.data, source.history.prompts[-1]) for source in self.insets],
             balloon=self._balloon_place(0.0),
             transparent=self.transparent,
         )

@@ -1,4 +1,4 @@
-"""Puts scenes, captions and insets on a canvas of pixels; which of them a picture needs is `drawing`'s business."""
+"""Puts scenes, captions and insets on pixels; which of them a picture needs, `drawing` decides."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def landscape(scene: Scene, size: tuple[int, int]) -> Image.Image:
 
 
 def grade(picture: Image.Image, palette: Palette, *, above: int) -> Image.Image:
-    """The picture in the colours of another mood, light and shade kept; what is not `above` counts for neither."""
+    """The picture in another mood's colours, its light and shade as they are `above` the captions."""
     light = picture.convert("L")
     seen = Image.new("L", light.size)
     seen.paste(255, (0, 0, light.width, max(1, above)))
@@ -208,7 +208,7 @@ def _step(art: Image.Image, panel: Panel, y: int, step: int, color: Color) -> No
     _text(art, center, str(step), round(panel.text_size * 0.74), readable_on(color), anchor="mm")
 
 
-def _text(
+def _text(  # noqa: PLR0913 - what Pillow asks for
     art: Image.Image, at: tuple[float, float], text: str, size: int, color: Color, *, anchor: str
 ) -> None:
     ImageDraw.Draw(art).text(at, text, fill=color, font=font(size), anchor=anchor)

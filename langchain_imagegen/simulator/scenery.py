@@ -1,4 +1,4 @@
-"""What a simulated picture shows: colours, light and land read off a prompt; pure numbers, no drawing, no Pillow."""
+"""What a picture shows: colours, light and land, read off its prompt; numbers only, no drawing."""
 
 from __future__ import annotations
 

@@ -12,6 +12,8 @@ from langchain_imagegen.simulator.scenery import Color, Point, Ridge, Scene, ble
 
 Size = tuple[int, int]
 
+_GLOW = ((3.4, 0.12), (2.2, 0.16), (1.0, 1.0))
+
 
 def composed(  # noqa: PLR0913 - the parts of a picture, each by its name
     scene: Scene,
@@ -29,7 +31,12 @@ def composed(  # noqa: PLR0913 - the parts of a picture, each by its name
     art = _edited(scene, size, base, balloon, colors) if base else _landscape(scene, size)
     if transparent and not base:
         art = [*_medallion(size, panel), '<g clip-path="url(#medallion)">', *art, "</g>"]
-    body = [_sky(scene), *art, *_insets(insets, size), *_captions(size, panel, colors, card=transparent)]
+    body = [
+        _gradients(scene),
+        *art,
+        *_insets(insets, size),
+        *_captions(size, panel, colors, card=transparent),
+    ]
     return _document(size, history, body)
 
 
@@ -41,7 +48,8 @@ def embedded(picture: bytes, size: Size, history: History) -> bytes:
 def _document(size: Size, history: History, body: Sequence[str]) -> bytes:
     width, height = size
     head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}"'
+        f' viewBox="0 0 {width} {height}"'
         ' font-family="Aileron, Helvetica, Arial, sans-serif">'
     )
     metadata = f"<metadata>{escape(history.to_text())}</metadata>"
@@ -52,36 +60,54 @@ def _document(size: Size, history: History, body: Sequence[str]) -> bytes:
 def _landscape(scene: Scene, size: Size) -> list[str]:
     width, height = size
     x, y, r = scene.light
-    radius = r * min(size)
-    glow = [
-        f'<circle cx="{x * width:.0f}" cy="{y * height:.0f}" r="{radius * reach:.0f}" fill="{_hex(scene.palette.light)}"'
-        f' opacity="{opacity}"/>'
-        for reach, opacity in ((3.4, 0.12), (2.2, 0.16), (1, 1))
+    light = [
+        _glow((x * width, y * height), r * min(size) * reach, scene.palette.light, opacity)
+        for reach, opacity in _GLOW
     ]
     sky = f'<rect width="{width}" height="{height}" fill="url(#sky)"/>'
-    return [sky, *glow, *(_ridge(ridge, size) for ridge in scene.ridges), *_motes(scene, size)]
+    return [sky, *light, *(_ridge(ridge, size) for ridge in scene.ridges), *_motes(scene, size)]
 
 
 def _edited(scene: Scene, size: Size, base: bytes, balloon: Point, colors: Sequence[Color]) -> list[str]:
     width, height = size
-    tint = f'<rect width="{width}" height="{height}" fill="url(#sky)" opacity="0.42"/>'
-    x, y = balloon
-    r = min(size) * 0.042
+    tint = f'<rect width="{width}" height="{height}" fill="url(#tint)" opacity="0.55"/>'
+    return [
+        _image(base, (0, 0), size),
+        tint,
+        *_motes(scene, size),
+        *_balloon(balloon, min(size) * 0.042, colors),
+    ]
+
+
+def _balloon(at: Point, r: float, colors: Sequence[Color]) -> list[str]:
+    x, y = at
     color = colors[-1]
-    rising = [
-        f'<path d="M{x} {y + r:.0f}q{-r * 0.4:.0f} {r:.0f} {r * 0.1:.0f} {r * 1.7:.0f}" fill="none"'
-        f' stroke="{_hex(blend(color, INK, 0.5))}" stroke-width="{max(1, r / 14):.1f}"/>',
+    string = f'd="M{x} {y + r:.0f}q{-r * 0.4:.0f} {r:.0f} {r * 0.1:.0f} {r * 1.7:.0f}"'
+    stroke = f'stroke="{_hex(blend(color, INK, 0.5))}" stroke-width="{max(1, r / 14):.1f}"'
+    return [
+        f'<path {string} fill="none" {stroke}/>',
         f'<ellipse cx="{x}" cy="{y}" rx="{r:.0f}" ry="{r * 1.1:.0f}" fill="{_hex(color)}"/>',
         _text((x, y + r * 0.33), str(len(colors)), r * 0.95, readable_on(color), anchor="middle"),
     ]
-    return [_image(base, (0, 0), size), tint, *_motes(scene, size), *rising]
 
 
-def _sky(scene: Scene) -> str:
+def _glow(at: Point, radius: float, color: Color, opacity: float) -> str:
+    center = f'cx="{at[0]:.0f}" cy="{at[1]:.0f}" r="{radius:.0f}"'
+    return f'<circle {center} fill="{_hex(color)}" opacity="{opacity}"/>'
+
+
+def _gradients(scene: Scene) -> str:
     palette = scene.palette
-    stops = ((0, palette.sky), (0.4, blend(palette.sky, palette.horizon, 0.7)), (0.7, palette.horizon))
-    inner = "".join(f'<stop offset="{at}" stop-color="{_hex(color)}"/>' for at, color in stops)
-    return f'<defs><linearGradient id="sky" x2="0" y2="1">{inner}</linearGradient></defs>'
+    middle = blend(palette.sky, palette.horizon, 0.7)
+    sky = _gradient("sky", (palette.sky, middle, palette.horizon, palette.horizon))
+    return f"<defs>{sky}{_gradient('tint', (palette.sky, middle, palette.far, palette.near))}</defs>"
+
+
+def _gradient(name: str, colors: Sequence[Color]) -> str:
+    stops = "".join(
+        f'<stop offset="{i / (len(colors) - 1):.2f}" stop-color="{_hex(c)}"/>' for i, c in enumerate(colors)
+    )
+    return f'<linearGradient id="{name}" x2="0" y2="1">{stops}</linearGradient>'
 
 
 def _ridge(ridge: Ridge, size: Size) -> str:
@@ -119,7 +145,7 @@ def _insets(insets: Sequence[tuple[bytes, str]], size: Size) -> list[str]:
         column, row = divmod(place, 2)
         x, y = size[0] - (column + 1) * edge * 1.25, edge * 0.16 + row * edge * 1.36
         parts += [
-            f'<rect x="{x:.0f}" y="{y:.0f}" width="{edge * 1.09:.0f}" height="{edge * 1.2:.0f}" fill="{_hex(PAPER)}"/>',
+            _paper((x, y), (edge * 1.09, edge * 1.2)),
             _image(picture, (round(x + edge * 0.045), round(y + edge * 0.045)), (round(edge), round(edge))),
             _text((x + edge * 0.545, y + edge * 1.15), label[:24], edge * 0.08, INK, anchor="middle"),
         ]
@@ -142,6 +168,11 @@ def _captions(size: Size, panel: Panel, colors: Sequence[Color], *, card: bool) 
             y += panel.line
     note = (size[0] - panel.pad, size[1] - panel.pad * 0.7)
     return [*parts, _text(note, panel.note, panel.note_size, MUTED, anchor="end")]
+
+
+def _paper(at: Point, size: Point, corner: float = 0) -> str:
+    place = f'x="{at[0]:.0f}" y="{at[1]:.0f}" width="{size[0]:.0f}" height="{size[1]:.0f}"'
+    return f'<rect {place} rx="{corner:.0f}" fill="{_hex(PAPER)}"/>'
 
 
 def _step(panel: Panel, y: int, step: int, color: Color) -> list[str]:
