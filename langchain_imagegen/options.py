@@ -202,8 +202,8 @@ class ImageRequest(BaseModel):
     """One picture to draw or edit.
 
     `images` and `mask` are references: a handle, an ordinal, `"last"`, a call id, a `GeneratedImage`, an
-    `ImageResult`, a URL, a data URL, a file id, a `Path`, bytes, a PIL image or a LangChain image block. A dump
-    and a repr show stand-ins for them (`<bytes 2.0 MB>`): a dump is for reading, never for sending.
+    `ImageResult`, a URL, a data URL, a file id, a `Path`, bytes, a PIL image or a LangChain image block. In a
+    dump and a repr they are stand-ins (`<bytes 2.0 MB>`): a dump is for reading, never for sending.
     """
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True)
@@ -307,8 +307,10 @@ def _chosen(options: object) -> Any:
 
 
 def _options_gathered(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Request fields with the options that stood beside the prompt moved to the others."""
+    """Request fields with the options beside the prompt moved to the others, which they override."""
     beside = {name: value for name, value in fields.items() if name in ImageOptions.model_fields}
     rest = {name: value for name, value in fields.items() if name not in beside}
     chosen = _chosen(rest.get("options"))
-    return {**rest, "options": {**chosen, **beside} if isinstance(chosen, Mapping) else chosen}
+    if beside and isinstance(chosen, Mapping):
+        rest["options"] = {**chosen, **beside}
+    return rest

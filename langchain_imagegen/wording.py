@@ -37,9 +37,9 @@ def listed(values: Sequence[object], last: str = "or") -> str:
 
 
 def did_you_mean(written: object, known: Collection[str]) -> str:
-    """A question that names the known words closest to a wrong one; empty when none is close."""
-    close = difflib.get_close_matches(str(written), list(known), n=2, cutoff=0.6)
-    return f"; did you mean {listed(close)}?" if close else ""
+    """A question that names the known word closest to a wrong one; empty when none is close."""
+    close = difflib.get_close_matches(str(written), list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def stand_in(value: Any) -> Any:
