@@ -4,8 +4,8 @@ Pure functions of bytes: no network, no files, no JSON parser, and nothing that 
 
 No parser is needed to find a key. In valid JSON a quote that a letter follows and no backslash precedes can
 only open a string: a quote inside a string is escaped, and after a closing one comes a comma, a colon, a
-bracket or white space. So `"result": "` is a key and the beginning of its value wherever it stands, and an event
-that is broken cannot spoil what comes after it.
+bracket or white space. So `"result": "` is a key and the beginning of its value wherever it stands, and an
+event that is broken cannot spoil what comes after it.
 """
 
 from __future__ import annotations
@@ -25,12 +25,10 @@ _HEAD, _TAIL = 256, 2048  # what `open_sink` is shown of a long event: its begin
 _MAX_SPACE = 256  # white space around a colon; more than that and the value is not looked at
 
 _PICTURE = re.compile(
-    rb"\x89PN|\xff\xd8\xff|GIF|RIF(?:F.{4}WEBP|F.{0,7}\Z|\Z)|.{4}ftyp"
-    rb"|(?:\xef\xbb\xbf)?[ \t\r\n]*<(?:svg|\?xml|!--|!DOCTYPE)",
-    re.DOTALL,
+    rb"(?s)\x89PN|\xff\xd8\xff|GIF|RIF(?:F.{4}WEBP|F.{0,7}\Z|\Z)|.{4}ftyp"
+    rb"|(?:\xef\xbb\xbf)?[ \t\r\n]*<(?:svg|\?xml|!--|!DOCTYPE svg)"
 )
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]")
-_STRING = re.compile(rb'[^"\\\r\n]*(?:\\[^\r\n][^"\\\r\n]*)*')
 _ESCAPE = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|([^\r\n]))")
 _CUT_ESCAPE = re.compile(rb"\\(?:u[0-9a-fA-F]{0,3})?\Z")
 _SAFE_ESCAPES = {rb"\/": b"/", rb"\u002b": b"+", rb"\u002B": b"+", rb"\u002f": b"/", rb"\u002F": b"/"}
@@ -87,29 +85,25 @@ class Extractor:
 
     def feed(self, chunk: bytes) -> bytes:
         """What passes through of this chunk, with a placeholder for each picture that begins in it."""
-        for start in range(0, len(chunk), _STEP):
-            self._take(chunk[start : start + _STEP])
-        return self._give()
+        return b"".join(self._take(chunk[start : start + _STEP]) for start in range(0, len(chunk), _STEP))
 
     def finish(self) -> bytes:
         """The rest; a picture that is still open is closed with an error."""
         self._final = True
-        self._take(b"")
+        passed = self._take(b"")
         if self._picture is not None:
             self._close_picture("the data breaks off before the end of the picture")
-        return self._give()
-
-    def _give(self) -> bytes:
-        passed = b"".join(self._passed)
-        self._passed.clear()
         return passed
 
-    def _take(self, chunk: bytes) -> None:
+    def _take(self, chunk: bytes) -> bytes:
         text = self._held + chunk if self._held else chunk
         self._held = b""
         at = 0
         while at < len(text):
             at = self._read_text(text, at) if self._picture is None else self._read_picture(text, at)
+        passed = b"".join(self._passed)
+        self._passed.clear()
+        return passed
 
     def _read_text(self, text: bytes, at: int) -> int:
         opening = self._opening.search(text, at)
@@ -129,12 +123,13 @@ class Extractor:
     def _read_picture(self, text: bytes, at: int) -> int:
         assert self._picture is not None
         end = _string_end(text, at)
-        if end == len(text):
-            end = len(text) if self._final else _whole_escapes(text, at)
-            self._picture.feed(text, at, end)
+        open_still = end == len(text)
+        if open_still and not self._final:
+            end = _whole_escapes(text, at)
+        self._picture.feed(text, at, end)
+        if open_still:
             self._held = text[end:]
             return len(text)
-        self._picture.feed(text, at, end)
         if text[end] == ord('"'):
             self._close_picture()
             return end + 1
@@ -142,7 +137,7 @@ class Extractor:
         return end
 
     def _open_picture(self) -> None:
-        self._picture = _Picture(self._open_sink(bytes(self._event)))
+        self._picture = _Picture(self._open_sink(bytes(self._event.lstrip())))
         self._pass(b'{"$picture": %d}' % self._count)
         self._count += 1
 
@@ -158,13 +153,12 @@ class Extractor:
 
     def _pass(self, text: bytes) -> None:
         self._passed.append(text)
-        event = self._event
-        event += text
-        end = max(event.rfind(blank) for blank in (b"\n\n", b"\r\r", b"\n\r\n"))
-        if end >= 0:
-            del event[: end + 2]
-        if len(event) > _HEAD + 1 + _TAIL:
-            event[_HEAD:-_TAIL] = b"\0"
+        self._event += text
+        if b"\n" in text or b"\r" in text:
+            end = max(self._event.rfind(blank) for blank in (b"\n\n", b"\r\r", b"\n\r\n"))
+            del self._event[: end + 1]
+        if len(self._event) > _HEAD + 1 + _TAIL:
+            self._event[_HEAD:-_TAIL] = b"\0"
 
     def _undecided(self, text: bytes, at: int) -> int:
         """Where the end of `text` may be the beginning of a key whose rest has not come yet."""
@@ -173,25 +167,22 @@ class Extractor:
         if text.endswith(b"\\"):
             return len(text) - 1  # the next byte may be a quote, which is no beginning then
         last = text.rfind(b'"', at)
-        start = text.rfind(b'"', at, max(last, at))
-        if start >= 0 and self._unfinished.match(text, start):
-            return start
-        if last >= 0 and self._unfinished.match(text, last):
-            return last
+        for quote in (text.rfind(b'"', at, max(last, at)), last):
+            if quote >= 0 and self._unfinished.match(text, quote):
+                return quote
         return len(text)
 
 
 def _key_patterns(keys: Collection[str]) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
     """A key up to the quote that opens its value, and the same cut anywhere by the end of the text."""
-    names = b"|".join(re.escape(key.encode()) for key in keys)
-    cut_names = b"|".join(
-        re.escape(key.encode()[:end]) for key in keys for end in range(len(key.encode()) + 1)
-    )
+    names = [key.encode() for key in keys]
+    # The look-behinds stand at the end, because a search is fast only when it begins with a literal.
+    whole = b"|".join(b'%b"(?<!\\\\"%b")' % (re.escape(name), re.escape(name)) for name in names)
+    cut = b"|".join(re.escape(name[:end]) for name in names for end in range(len(name) + 1))
     space = b"[ \\t\\r\\n]{0,%d}" % _MAX_SPACE
-    quote = b'"(?<!\\\\")'  # in this order, because a search is fast only when it begins with a literal
-    whole = b'%b(?:%b)"%b:%b"' % (quote, names, space, space)
-    cut = b'%b(?:(?:%b)"%b(?::%b)?|(?:%b))\\Z' % (quote, names, space, space, cut_names)
-    return re.compile(whole), re.compile(cut)
+    opening = b'"(?:%b)%b:%b"' % (whole, space, space)
+    unfinished = b'"(?<!\\\\")(?:(?:%b)%b(?::%b)?|%b)\\Z' % (whole, space, space, cut)
+    return re.compile(opening), re.compile(unfinished)
 
 
 def _begins_picture(text: bytes, at: int, *, final: bool) -> bool | None:
@@ -208,11 +199,9 @@ def _begins_picture(text: bytes, at: int, *, final: bool) -> bool | None:
 def _string_end(text: bytes, at: int) -> int:
     """Where the string ends: at its closing quote, at a raw line end, or with the text."""
     quote = text.find(b'"', at)
+    while quote >= 0 and _escaped(text, at, quote):
+        quote = text.find(b'"', quote + 1)
     limit = len(text) if quote < 0 else quote
-    if text.find(b"\\", at, limit) >= 0:
-        body = _STRING.match(text, at)
-        assert body is not None
-        return len(text) if body.end() == len(text) - 1 and text.endswith(b"\\") else body.end()
     for newline in (b"\n", b"\r"):
         found = text.find(newline, at, limit)
         limit = limit if found < 0 else found
@@ -221,12 +210,17 @@ def _string_end(text: bytes, at: int) -> int:
 
 def _whole_escapes(text: bytes, at: int) -> int:
     """Where the last escape begins if the end of the text cuts it, else the end of the text."""
-    start = text.rfind(b"\\", max(at, len(text) - 5))
-    if start < 0 or not _CUT_ESCAPE.match(text, start):
+    last = text.rfind(b"\\", max(at, len(text) - 5))
+    if last < 0 or not _CUT_ESCAPE.match(text, last) or _escaped(text, at, last):
         return len(text)
-    before = text[at:start]
-    escaped = (len(before) - len(before.rstrip(b"\\"))) % 2 == 1
-    return len(text) if escaped else start
+    return last
+
+
+def _escaped(text: bytes, start: int, position: int) -> bool:
+    first = position
+    while first > start and text[first - 1] == ord("\\"):
+        first -= 1
+    return (position - first) % 2 == 1
 
 
 def _unescaped(text: bytes) -> bytes:
@@ -234,7 +228,9 @@ def _unescaped(text: bytes) -> bytes:
     plain = text
     for escape, character in _SAFE_ESCAPES.items():
         plain = plain.replace(escape, character)
-    return plain if b"\\" not in plain else _ESCAPE.sub(_character, text)
+        if b"\\" not in plain:
+            return plain
+    return _ESCAPE.sub(_character, text)
 
 
 def _character(escape: re.Match[bytes]) -> bytes:
@@ -309,15 +305,14 @@ def _out_of_place(character: str, position: int) -> str:
 class EventReader:
     """The data of server-sent events, out of text that comes in chunks of any size.
 
-    Takes CRLF, CR and LF, several `data:` lines, comments and a byte order mark. Names, ids and retry times
-    are left out, as are events without data; the service repeats an event's name in its data.
+    Events without data are left out, and so are names, for the service repeats an event's name in its data.
     """
 
     def __init__(self) -> None:
         self._line = bytearray()
         self._data: list[bytes] = []
         self._after_cr = False
-        self._begun = False
+        self._mark = b"\xef\xbb\xbf"
 
     def feed(self, text: bytes) -> list[bytes]:
         """The data of each event that this text completes."""
@@ -339,9 +334,7 @@ class EventReader:
     def _end_line(self) -> list[bytes]:
         line = bytes(self._line).rstrip(b"\r\n")
         self._line.clear()
-        if not self._begun:
-            line = line.removeprefix(b"\xef\xbb\xbf")
-            self._begun = True
+        line, self._mark = line.removeprefix(self._mark), b""
         if not line:
             return self._end_event()
         field, _, value = line.partition(b":")
