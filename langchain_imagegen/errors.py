@@ -80,7 +80,7 @@ class ServiceError(ImageGenerationError):
     """The service answered with an error.
 
     `.status` is the HTTP status (`None` inside a stream), `.code` the service's own word, `.request_id` what its
-    support asks for, `.retry_after` the delay in seconds that it asked for.
+    support asks for, `.retry_after` the delay in seconds that it asked for, `.retryable` what it says of trying again (`None`: nothing).
     """
 
     def __init__(
@@ -91,12 +91,14 @@ class ServiceError(ImageGenerationError):
         code: str | None = None,
         request_id: str | None = None,
         retry_after: float | None = None,
+        retryable: bool | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.request_id = request_id
         self.retry_after = retry_after
+        self.retryable = retryable
 
 
 class RateLimitError(ServiceError):

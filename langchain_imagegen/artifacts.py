@@ -1,0 +1,334 @@
+"""What a drawing gives: `GeneratedImage`, `PartialImage`, `ImageUsage`, `ImageFailure`, `ImageResult`.
+
+Values only: no network, no store is opened here. A record holds neither bytes nor a location; bytes are read from
+the image store that the maker of an object bound to it, by their SHA-256.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import io
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from langchain_core.messages.ai import UsageMetadata
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, computed_field
+
+from langchain_imagegen import display
+from langchain_imagegen.errors import ImageStoreError
+from langchain_imagegen.media import EXTENSIONS, Blob
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from typing_extensions import Self
+
+Rung = Literal["call_id", "response_id", "bytes"]
+ReadPicture = Callable[[object], Blob]
+ReadPartial = Callable[[object], bytes]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What the caller of the service knows of a call, and its answer does not say."""
+
+    provider: str = ""
+    prompt: str | None = None
+    parents: tuple[str, ...] = ()
+    image_model: str | None = None
+    stored: bool | None = None
+    partial_images: int = 0
+
+
+class ByteStore(Protocol):
+    """What an image needs of a store: its bytes by their digest."""
+
+    def __contains__(self, sha256: str) -> bool: ...
+
+    def get(self, sha256: str, mime_type: str | None = None) -> bytes: ...
+
+    def url(self, sha256: str, mime_type: str, *, expires: int = 3600) -> str: ...
+
+
+def _no_stores() -> Iterable[ByteStore]:
+    return ()
+
+
+_find_stores: Callable[[], Iterable[ByteStore]] = _no_stores
+
+
+def find_unbound_in(stores: Callable[[], Iterable[ByteStore]]) -> None:
+    """Set where images without a bound store look for their bytes; the `store` module does so on import."""
+    global _find_stores  # noqa: PLW0603 - the one seam between values and stores
+    _find_stores = stores
+
+
+def name_of(provider: str, id: str) -> str:
+    """The 64 hex digits that an image's handle is the beginning of: SHA-256 of `provider/id`."""
+    return hashlib.sha256(f"{provider}/{id}".encode()).hexdigest()
+
+
+def handle_of(provider: str, id: str) -> str:
+    """The short name of an image for models and people: `img_` and 8 hex digits."""
+    return f"img_{name_of(provider, id)[:8]}"
+
+
+class GeneratedImage(BaseModel):
+    """An image of a conversation, drawn by a model or sent by the user: a small record, its bytes in a store.
+
+    `record()` is its JSON form, at most about 2 KB; `GeneratedImage.model_validate(record)` gives it back.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: str = Field(description="the call id (`ig_…`), or `sha256:<digest>` where a service gives none")
+    provider: str = Field(default="", description="host of the service's base URL; empty where it is not known")
+    sha256: str = Field(description="digest of the bytes, 64 hex digits: their address in the image store")
+    size_bytes: int
+    width: int | None = Field(default=None, description="pixels, read from the bytes")
+    height: int | None = Field(default=None, description="pixels, read from the bytes")
+    mime_type: str = Field(description="read from the bytes, not from the service's echo")
+    origin: Literal["model", "user"] = "model"
+    prompt: str | None = None
+    revised_prompt: str | None = Field(default=None, description="the prompt as the mainline model rewrote it")
+    action: str | None = Field(default=None, description="`generate` or `edit`, as the service reports it")
+    size: str | None = None
+    quality: str | None = None
+    background: str | None = None
+    output_format: str | None = None
+    image_model: str | None = None
+    response_id: str | None = None
+    parents: tuple[str, ...] = Field(default=(), description="ids of the images it was made from")
+    companion_ids: tuple[str, ...] = Field(
+        default=(), description="reasoning items that a replay by id needs beside it"
+    )
+    stored: bool | None = Field(default=None, description="whether the service keeps it; `None`: not known")
+    dead_rungs: tuple[Rung, ...] = Field(default=(), description="ways of naming it that the service has refused")
+    created_at: datetime | None = None
+
+    _store: ByteStore | None = PrivateAttr(default=None)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def handle(self) -> str:
+        """The short name for models and people, `img_` and 8 hex digits."""
+        return handle_of(self.provider, self.id)
+
+    @classmethod
+    def of(cls, blob: Blob, **facts: Any) -> Self:
+        """The record of a picture in a store; format and pixels come from its bytes."""
+        seen = {"sha256": blob.sha256, "size_bytes": blob.size_bytes, "mime_type": blob.mime_type}
+        return cls(**seen, width=blob.width, height=blob.height, **facts)
+
+    def record(self) -> dict[str, Any]:
+        """The image as a plain JSON dict, without bytes and without a location."""
+        dumped = self.model_dump(mode="json", exclude_none=True)
+        return {key: value for key, value in dumped.items() if value != []}
+
+    def bind(self, store: ByteStore | None) -> Self:
+        """The same image, whose bytes are read from `store`."""
+        bound = self.model_copy()
+        bound._store = store
+        return bound
+
+    def read(self) -> bytes:
+        """The bytes exactly as the service sent them, checked against `sha256`.
+
+        Raises:
+            ImageStoreError: no store at hand has them, or they were changed.
+        """
+        return self._home().get(self.sha256, self.mime_type)
+
+    async def aread(self) -> bytes:
+        """Async twin of `read`."""
+        return await asyncio.to_thread(self.read)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the bytes to `path` at once or not at all; gives the path.
+
+        A folder gets a file named by the handle; a path without a suffix gets the one of the format.
+        """
+        target = self._target(Path(path))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _write_whole(target, self.read())
+        return target
+
+    def to_pil(self) -> Image:
+        """The picture as a `PIL.Image.Image`; needs Pillow."""
+        try:
+            from PIL import Image as pil  # noqa: N813
+        except ImportError as error:
+            raise ImportError('to_pil() needs Pillow: pip install "langchain_imagegen[simulator]"') from error
+        return pil.open(io.BytesIO(self.read()))
+
+    def to_data_url(self) -> str:
+        """The picture as a `data:` URL, a third larger than its bytes."""
+        return f"data:{self.mime_type};base64,{base64.b64encode(self.read()).decode()}"
+
+    def to_content_block(self) -> dict[str, Any]:
+        """The picture as a LangChain v1 image content block, with its base64."""
+        encoded = base64.b64encode(self.read()).decode()
+        return {"type": "image", "base64": encoded, "mime_type": self.mime_type, "id": self.id}
+
+    def url(self, *, expires: int = 3600) -> str:
+        """An address for a page or a chat, good for `expires` seconds where the store signs it.
+
+        Raises:
+            ImageStoreError: the store can neither sign nor has a `public_url` template.
+        """
+        return self._home().url(self.sha256, self.mime_type, expires=expires)
+
+    def _home(self) -> ByteStore:
+        if self._store is not None:
+            return self._store
+        for store in _find_stores():
+            if self.sha256 in store:
+                return store
+        raise ImageStoreError(
+            f"no image store at hand holds {self.handle} (sha256 {self.sha256[:12]}…); "
+            "open the ImageStore that it was drawn into, or pass it as image_store="
+        )
+
+    def _target(self, path: Path) -> Path:
+        if path.is_dir():
+            path = path / self.handle
+        return path if path.suffix else path.with_name(f"{path.name}.{EXTENSIONS[self.mime_type]}")
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
+        """What a notebook shows; SVG only through `<img>`, so that no script in it runs."""
+        del include, exclude
+        return display.picture(self.read(), self.mime_type, alt=self.revised_prompt or self.prompt or self.handle)
+
+
+class PartialImage(BaseModel):
+    """An unfinished picture of a stream; its bytes stay out of dumps and traces.
+
+    `index` counts from 0; `final` is true for the event whose picture is the finished one.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    index: int
+    data: bytes = Field(repr=False, exclude=True)
+    mime_type: str
+    id: str
+    provider: str = ""
+    final: bool = False
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def handle(self) -> str:
+        """The handle that the finished picture will have."""
+        return handle_of(self.provider, self.id)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
+        del include, exclude
+        return display.picture(self.data, self.mime_type, alt=f"partial {self.index} of {self.handle}")
+
+
+class ImageUsage(BaseModel):
+    """Tokens of the image model, summed over all pictures of a response (`tool_usage.image_gen`)."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    total_tokens: int = 0
+    input_token_details: dict[str, int] = Field(default_factory=dict)
+    output_token_details: dict[str, int] = Field(default_factory=dict)
+
+    @classmethod
+    def of(cls, usage: Mapping[str, Any] | None) -> Self | None:
+        """The tokens in the service's form; `None` where it does not tell, which is not zero."""
+        if usage is None:
+            return None
+        return cls(
+            input_tokens=usage.get("input_tokens") or 0,
+            output_tokens=usage.get("output_tokens") or 0,
+            total_tokens=usage.get("total_tokens") or 0,
+            input_token_details=_counts(usage.get("input_tokens_details")),
+            output_token_details=_counts(usage.get("output_tokens_details")),
+        )
+
+
+class ImageFailure(BaseModel):
+    """A picture of a response that failed while others may be fine."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: str | None = None
+    message: str
+    code: str | None = None
+    stage: str | None = None
+    categories: tuple[str, ...] = ()
+
+
+class ImageResult(BaseModel):
+    """The pictures of one call, never none of them, and what came with them."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    images: tuple[GeneratedImage, ...] = Field(min_length=1)
+    text: str = Field(default="", description="what the mainline model wrote beside the pictures")
+    response_id: str | None = None
+    model: str | None = Field(default=None, description="the mainline model as the service names it")
+    usage: UsageMetadata | None = Field(default=None, description="tokens of the mainline model alone")
+    image_usage: ImageUsage | None = Field(default=None, description="tokens of the image model; `None`: not told")
+    failures: tuple[ImageFailure, ...] = ()
+    rung: Rung | None = Field(default=None, description="how the edit named its source; `None`: it was no edit")
+    warnings: tuple[str, ...] = ()
+    sources: tuple[GeneratedImage, ...] = Field(default=(), description="the images it was made from, as now known")
+
+    @property
+    def image(self) -> GeneratedImage:
+        """The first picture."""
+        return self.images[0]
+
+    def record(self) -> dict[str, Any]:
+        """The result as a plain JSON dict: what a tool hands out as its artifact."""
+        facts = self.model_dump(mode="json", exclude_none=True, exclude={"images", "sources"})
+        groups = {"images": self.images, "sources": self.sources}
+        return facts | {name: [image.record() for image in group] for name, group in groups.items()}
+
+    def bind(self, store: ByteStore | None) -> Self:
+        """The same result, the bytes of whose images are read from `store`."""
+        images, sources = (tuple(image.bind(store) for image in group) for group in (self.images, self.sources))
+        return self.model_copy(update={"images": images, "sources": sources})
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
+        del include, exclude
+        shown = [(image.read(), image.mime_type, image.handle) for image in self.images]
+        return display.pictures(shown, caption=self.image.revised_prompt or self.text)
+
+
+def is_record(value: object) -> bool:
+    """Whether `value` looks like a record: a mapping with the keys that every record has."""
+    return isinstance(value, Mapping) and {"id", "sha256", "mime_type", "size_bytes"} <= value.keys()
+
+
+def _counts(details: Mapping[str, Any] | None) -> dict[str, int]:
+    return {key.removesuffix("_tokens"): count for key, count in (details or {}).items() if isinstance(count, int)}
+
+
+def _write_whole(target: Path, data: bytes) -> None:
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.chmod(name, 0o666 & ~_umask())  # noqa: PTH101 - mkstemp makes it private; a saved picture is not
+        os.replace(name, target)  # noqa: PTH105
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current

@@ -1,0 +1,248 @@
+"""An answer of the service as it arrives: pictures go into the store, the small rest is read at the end.
+
+Fed with chunks of the HTTP body, whoever reads them; it knows no client and no connection.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pydantic_core import from_json
+
+from langchain_imagegen.artifacts import ImageResult, Origin, PartialImage
+from langchain_imagegen.blocks import decode
+from langchain_imagegen.errors import (
+    ConnectionLostError,
+    CorruptImageError,
+    ImageGenerationError,
+    ServiceError,
+)
+from langchain_imagegen.extract import EventReader, Extractor, Sink, picture_number
+from langchain_imagegen.media import Blob
+from langchain_imagegen.store import ImageStore
+from langchain_imagegen.wire import StreamReader, read_response
+from langchain_imagegen.wire_images import ImagesStreamReader, read_images
+
+_ID = re.compile(rb'"id"\s*:\s*"([^"]+)"')
+_EVENT_STREAM = "text/event-stream"
+_SHOWN = 200
+
+
+class Held:
+    """A picture kept in memory: a partial, which the caller gets as bytes."""
+
+    def __init__(self, store: ImageStore) -> None:
+        self.data = bytearray()
+        self._store, self._error = store, None
+
+    write = property(lambda self: self.data.extend)
+
+    def close(self, error: str | None = None) -> None:
+        """The end of the data."""
+        self._error = error
+
+    def read(self) -> bytes:
+        """The bytes.
+
+        Raises:
+            CorruptImageError: they were no base64, or broke off.
+        """
+        if self._error:
+            raise _corrupt(self._error)
+        return bytes(self.data)
+
+    def blob(self) -> Blob:
+        """The picture, put into the store."""
+        return self._store.put(self.read())
+
+    def discard(self) -> None:
+        """Forget the bytes."""
+
+
+class Written:
+    """A picture that goes chunk by chunk into the store, where it has no name before it is whole."""
+
+    def __init__(self, store: ImageStore) -> None:
+        self._writer = store.writer()
+        self._error: str | None = None
+        self._blob: Blob | None = None
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes; after the first fault the rest is left aside."""
+        if self._error is None:
+            try:
+                self._writer.write(data)
+            except CorruptImageError as error:
+                self._error = str(error)
+
+    def close(self, error: str | None = None) -> None:
+        """The end of the data."""
+        self._error = self._error or error
+
+    def blob(self) -> Blob:
+        """The picture, now under its final name.
+
+        Raises:
+            CorruptImageError: the data is no whole picture.
+        """
+        if self._error:
+            raise _corrupt(self._error)
+        if self._blob is None:
+            self._blob = self._writer.commit()
+        return self._blob
+
+    def discard(self) -> None:
+        """Remove what was written and not committed."""
+        if self._blob is None:
+            self._writer.abort()
+
+
+class Body:
+    """One answer, from its first chunk to its result.
+
+    Args:
+        api: Which API answers.
+        origin: What the caller knows of the call.
+        store: Where pictures go.
+        content_type: The answer's own word for what it is.
+    """
+
+    def __init__(self, api: str, origin: Origin, store: ImageStore, content_type: str) -> None:
+        self._api, self._origin, self._store = api, origin, store
+        self._content_type = content_type.partition(";")[0].strip().lower()
+        self._streamed = self._content_type == _EVENT_STREAM
+        self._extractor = Extractor(self._open)
+        self._events = EventReader()
+        self._sinks: list[Held | Written | None] = []
+        self._text: list[bytes] = []
+        make = ImagesStreamReader if api == "images" else StreamReader
+        self._reader = make(origin, self._picture, self._partial)
+
+    def feed(self, chunk: bytes) -> list[PartialImage]:
+        """The partial pictures that this chunk completes."""
+        return self._read_text(self._extractor.feed(chunk))
+
+    def finish(self) -> ImageResult:
+        """The result of an answer that has arrived to its end.
+
+        Raises:
+            ImageGenerationError: it holds no picture, or is no answer of this API.
+        """
+        self._read_text(self._extractor.finish())
+        if self._streamed:
+            self._read_events(self._events.finish())
+            return self._reader.result()
+        return self._read_whole()
+
+    def break_off(self, error: Exception) -> ImageResult:
+        """The result of an answer that broke off, if its pictures had arrived before.
+
+        Raises:
+            ConnectionLostError: they had not.
+        """
+        self._read_text(self._extractor.finish())
+        payload = self._reader.response if self._streamed else self._so_far()
+        try:
+            result = self._reader.result() if self._streamed else self._read(payload)
+        except ImageGenerationError as cause:
+            raise self._lost(payload.get("id"), error) from cause
+        told = f"the answer broke off after the pictures had arrived ({error})"
+        return result.model_copy(update={"warnings": (*result.warnings, told)})
+
+    def discard(self) -> None:
+        """Remove what was written of pictures that came to nothing."""
+        for sink in self._sinks:
+            if sink is not None:
+                sink.discard()
+
+    def _open(self, before: bytes) -> Sink | None:
+        sink: Held | Written | None
+        if self._streamed and not before.rstrip(b" \t:").endswith(b'"result"'):
+            sink = Held(self._store)
+        elif self._streamed and self._delivered(before):
+            sink = None
+        else:
+            sink = Written(self._store)
+        self._sinks.append(sink)
+        return sink
+
+    def _delivered(self, before: bytes) -> bool:
+        """Whether the picture that begins is a copy of one that arrived before, as in `response.completed`."""
+        ids = list(_ID.finditer(before))
+        return bool(ids) and b"}" not in before[ids[-1].end() :] and ids[-1][1].decode() in self._reader.delivered
+
+    def _read_text(self, text: bytes) -> list[PartialImage]:
+        if self._streamed:
+            return self._read_events(self._events.feed(text))
+        self._text.append(text)
+        return []
+
+    def _read_events(self, payloads: list[bytes]) -> list[PartialImage]:
+        return [partial for payload in payloads if payload != b"[DONE]" for partial in self._read_event(payload)]
+
+    def _read_event(self, payload: bytes) -> list[PartialImage]:
+        try:
+            event = from_json(payload)
+        except ValueError:
+            return []  # an event that broke off; the missing terminal event tells of it
+        return self._reader.feed(event) if isinstance(event, dict) else []
+
+    def _read_whole(self) -> ImageResult:
+        text = b"".join(self._text)
+        if "json" not in self._content_type:
+            raise ServiceError(_not_json(self._content_type, text), status=200)
+        try:
+            payload = from_json(text)
+        except ValueError as error:  # the connection closed in good order within the JSON
+            return self.break_off(error)
+        return self._read(payload if isinstance(payload, dict) else {})
+
+    def _so_far(self) -> dict[str, Any]:
+        """The part of a broken JSON body that had arrived."""
+        try:
+            payload = from_json(b"".join(self._text), allow_partial=True)
+        except ValueError:
+            return {}
+        return payload if isinstance(payload, dict) else {}
+
+    def _read(self, payload: dict[str, Any]) -> ImageResult:
+        if self._api == "images":
+            return read_images(payload, self._origin, self._picture)
+        return read_response(payload, self._origin, self._picture)
+
+    def _picture(self, value: object) -> Blob:
+        number = picture_number(value)
+        if number is None:
+            return self._store.put(decode(str(value)))
+        sink = self._sinks[number]
+        if sink is None:
+            raise CorruptImageError("the service sent a second copy of a picture in place of the first")
+        return sink.blob()
+
+    def _partial(self, value: object) -> bytes:
+        number = picture_number(value)
+        if number is None:
+            return decode(str(value))
+        sink = self._sinks[number]
+        if not isinstance(sink, Held):
+            raise CorruptImageError("a partial picture stands where a finished one belongs")
+        return sink.read()
+
+    def _lost(self, id: str | None, error: Exception) -> ConnectionLostError:
+        found = f"; the service may still have it as response {id!r}" if id and self._api == "responses" else ""
+        return ConnectionLostError(
+            f"the answer broke off before the picture had arrived ({error}){found}", response_id=id
+        )
+
+
+def _corrupt(reason: str) -> CorruptImageError:
+    return CorruptImageError(f"the picture's data is corrupt: {reason}; nothing was saved, ask for the picture again")
+
+
+def _not_json(content_type: str, text: bytes) -> str:
+    begins = text[:_SHOWN].decode(errors="replace").strip()
+    return (
+        f"the answer is {content_type or 'of no type'} and no JSON, it begins {begins!r}; "
+        "check base_url: it should end in /v1 and point at the API, not at a website or a proxy's login"
+    )

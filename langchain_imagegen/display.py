@@ -1,0 +1,55 @@
+"""What notebooks and pages show, as pure functions of bytes and plain values.
+
+It knows nothing of the package's types, so that each type may call it for its own view.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+# What every notebook front end draws by itself; the others go through an <img>.
+NATIVE = frozenset({"image/png", "image/jpeg", "image/gif"})
+
+
+def picture(data: bytes, mime_type: str, *, alt: str) -> dict[str, Any]:
+    """A mime bundle of one picture."""
+    if mime_type in NATIVE:
+        return {mime_type: base64.b64encode(data).decode(), "text/plain": alt}
+    return {"text/html": img(data, mime_type, alt=alt), "text/plain": alt}
+
+
+def pictures(shown: Sequence[tuple[bytes, str, str]], *, caption: str) -> dict[str, Any]:
+    """A mime bundle of several pictures `(bytes, mime type, name)`; of one alone the picture itself."""
+    if len(shown) == 1:
+        data, mime_type, name = shown[0]
+        return picture(data, mime_type, alt=f"{name}: {caption}")
+    figures = "".join(
+        f'<figure style="display:inline-block;margin:4px">{img(data, mime_type, alt=name, width=320)}'
+        f"<figcaption>{escape(name)}</figcaption></figure>"
+        for data, mime_type, name in shown
+    )
+    return {"text/html": f"<div>{figures}<p>{escape(caption)}</p></div>", "text/plain": caption}
+
+
+def img(data: bytes, mime_type: str, *, alt: str, width: int = 512) -> str:
+    """An HTML `<img>` with the picture inside; scripts of an SVG do not run in one."""
+    source = f"data:{mime_type};base64,{base64.b64encode(data).decode()}"
+    return f'<img alt="{escape(alt, quote=True)}" src="{source}" style="max-width:{width}px"/>'
+
+
+def tree(nodes: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    """The family tree of images as text and as HTML.
+
+    Args:
+        nodes: In order of drawing, each with `name`, `label`, `depth` and, where there is one, `picture` (HTML).
+    """
+    text = "\n".join(f"{'   ' * node['depth']}{node['name']}  {node['label']}" for node in nodes)
+    rows = "".join(
+        f'<div style="margin-left:{node["depth"] * 2}em;padding:2px 0">{node.get("picture", "")} '
+        f"<code>{escape(node['name'])}</code> {escape(node['label'])}</div>"
+        for node in nodes
+    )
+    return text, f"<div>{rows}</div>"

@@ -1,0 +1,135 @@
+"""The service's error objects as our errors: one place that knows its codes and words.
+
+Pure: an error object comes in as a mapping, whether it stood in an HTTP body, in a stream's event or in a failed item.
+Sources of the codes and texts: the types of the OpenAI SDK 3.54 and public reports of live answers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from langchain_imagegen.errors import (
+    AuthenticationError,
+    ImageGenerationError,
+    ModerationError,
+    OptionError,
+    OrganizationNotVerifiedError,
+    QuotaError,
+    RateLimitError,
+    ServiceError,
+)
+
+MODERATION = frozenset({"moderation_blocked", "content_policy_violation", "image_content_policy_violation"})
+QUOTA = frozenset({"insufficient_quota", "project_spend_limit_exceeded", "billing_hard_limit_reached"})
+OPTION = frozenset({"invalid_png_output_compression", "invalid_input_fidelity_model"})
+TOOL_PARAMS = ("tools", "size", "quality", "background", "output_format", "output_compression", "moderation")
+
+VERIFY_URL = "https://platform.openai.com/settings/organization/general"
+
+
+def read_error(
+    error: Mapping[str, Any],
+    *,
+    status: int | None = None,
+    request_id: str | None = None,
+    retry_after: float | None = None,
+) -> ImageGenerationError:
+    """The error that a service's error object stands for, with advice.
+
+    Args:
+        error: `{message, code?, type?, param?, moderation_details?}`; unknown keys are left alone.
+        status: HTTP status, `None` inside a stream or an item.
+        request_id: What the service's support asks for.
+        retry_after: Seconds, from the answer's headers.
+    """
+    message = str(error.get("message") or "the service gave no reason").strip()
+    code = error.get("code") or None
+    if code in MODERATION or "safety system" in message:
+        return moderation(error, message)
+    if is_option(error, code, message, status):
+        return OptionError(f"the service refuses an option: {message}")
+    facts = {"status": status, "code": code, "request_id": request_id, "retry_after": retry_after}
+    kind, advice = _kind(code, message, status)
+    if kind is RateLimitError and retry_after is None:
+        facts["retry_after"] = delay_in(message)
+    return kind(f"{message} {advice}{_trail(status, code, request_id)}", **facts)
+
+
+def moderation(error: Mapping[str, Any], message: str) -> ModerationError:
+    """The refusal of the safety system, with its stage and categories where the service names them."""
+    details = error.get("moderation_details") or {}
+    categories = details.get("categories") or _violations(message)
+    stage = details.get("moderation_stage") or "unknown"
+    named = f" ({', '.join(categories)})" if categories else ""
+    where = {"input": "the prompt or a source image", "output": "the finished picture"}.get(stage, "this request")
+    advice = f"the safety system refused {where}{named}: change what is asked for; the same request is refused again"
+    return ModerationError(f"{advice}. The service says: {message}", stage=stage, categories=categories)
+
+
+def is_option(error: Mapping[str, Any], code: str | None, message: str, status: int | None) -> bool:
+    """Whether the error is about an option of the image tool."""
+    if code in OPTION:
+        return True
+    if status not in (400, None):
+        return False
+    param = str(error.get("param") or "")
+    return error.get("type") == "image_generation_user_error" or (
+        code != "unknown_parameter"
+        and param.split("[", maxsplit=1)[0].split(".", maxsplit=1)[0] in TOOL_PARAMS
+        and "Tool choice" not in message
+    )
+
+
+def is_lost_reference(error: Exception) -> bool:
+    """Whether the service says that it does not know, or no longer keeps, something the request named by id."""
+    if not isinstance(error, ServiceError) or error.status not in (400, 404, None) or error.code == "model_not_found":
+        return False
+    return bool(re.search(r"not found|not persisted|without its required", str(error)))
+
+
+def delay_in(message: str) -> float | None:
+    """The seconds in `… try again in 467ms` or `… in 12s`, where a rate limit's text alone names them."""
+    match = re.search(r"try again in ([\d.]+)\s*(ms|s|m)\b", message)
+    return float(match[1]) * {"ms": 0.001, "s": 1.0, "m": 60.0}[match[2]] if match else None
+
+
+def _kind(code: str | None, message: str, status: int | None) -> tuple[type[ServiceError], str]:
+    if code in QUOTA:
+        return (
+            QuotaError,
+            "The account has no credit left: add some or raise the limit; waiting does not help.",
+        )
+    if "must be verified" in message:
+        return (
+            OrganizationNotVerifiedError,
+            f"Verify it at {VERIFY_URL}, or use an image model open to everyone.",
+        )
+    if status in (401, 403) or code == "invalid_api_key":
+        return (
+            AuthenticationError,
+            "Check the API key (OPENAI_API_KEY or api_key=) and what its project may do.",
+        )
+    if status == 429 or code == "rate_limit_exceeded":
+        return RateLimitError, "Send fewer requests at once (max_concurrency), or wait and try again."
+    if code == "model_not_found":
+        return ServiceError, "Check the name of the mainline model, and that the account may use it."
+    if status is not None and status < 500:
+        return ServiceError, "The request as sent cannot work; nothing was drawn."
+    return ServiceError, "The fault is the service's: try again later."
+
+
+def _violations(message: str) -> list[str]:
+    match = re.search(r"safety_violations=\[([^\]]*)\]", message)
+    return [word.strip() for word in match[1].split(",") if word.strip()] if match else []
+
+
+def _trail(status: int | None, code: str | None, request_id: str | None) -> str:
+    facts = [
+        f"status {status}" if status else "",
+        f"code {code}" if code else "",
+        f"request {request_id}" if request_id else "",
+    ]
+    told = ", ".join(fact for fact in facts if fact)
+    return f" ({told})" if told else ""

@@ -1,0 +1,313 @@
+"""`ImageGenerator`: drawing as a LangChain runnable.
+
+It makes a request out of what a chain or a cell gives, and hands it to a flow; nothing is sent or decided here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Any, Literal
+
+from langchain_core.messages import BaseMessage, HumanMessage
+from langchain_core.prompt_values import PromptValue, StringPromptValue
+from langchain_core.runnables import RunnableConfig, RunnableSerializable
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field_validator
+
+from langchain_imagegen.artifacts import GeneratedImage, ImageResult, PartialImage, is_record
+from langchain_imagegen.capabilities import image_model
+from langchain_imagegen.errors import OptionError
+from langchain_imagegen.flows import Api, Drawing, Reference, draw
+from langchain_imagegen.memory import ImageMemory
+from langchain_imagegen.messages import Conversation, read_conversation
+from langchain_imagegen.options import ImageOptions, ImageRequest
+from langchain_imagegen.references import Source, resolve
+from langchain_imagegen.rules import check_mainline
+from langchain_imagegen.store import ImageStore, default_store
+from langchain_imagegen.transport import Transport
+
+FORCED = {"type": "image_generation"}
+AZURE_HEADER = "x-ms-oai-image-generation-deployment"
+
+
+class ImageGenerator(RunnableSerializable[Any, ImageResult]):
+    """Draws and edits pictures with OpenAI's hosted image generation.
+
+    It takes a `str`, a dict or `ImageRequest`, a `PromptValue`, messages, or an `ImageResult` or `GeneratedImage`
+    to edit, and gives an `ImageResult`; keyword arguments of a call are fields of `ImageRequest` or options.
+
+    Example:
+        >>> draw = ImageGenerator(memory=ImageMemory())
+        >>> fox = draw.invoke("draw a fox")
+        >>> draw.invoke("make it winter", images=["last"]).image.save("winter.png")
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", protected_namespaces=())
+
+    model: str = Field(default="gpt-5.4", description="the mainline model; never a GPT Image model")
+    options: ImageOptions = Field(default_factory=ImageOptions, description="what every picture is drawn with")
+    api: Api = Field(default="responses", description='`"images"`: the Images API, to draw without a mainline model')
+    memory: ImageMemory | None = Field(default=None, description="remembers each picture; looks up handles and `last`")
+    image_store: ImageStore | None = Field(default=None, description="where the bytes go; `None`: the default store")
+    store: bool | None = Field(default=None, description="whether the service keeps the response; `None`: its default")
+    tool_choice: Any = Field(default=FORCED, description="`None` or `auto` lets the mainline model choose to draw")
+    instructions: str | None = Field(default=None, description="what the mainline model is told beside the prompt")
+    reference: Reference = Field(
+        default="auto", description="how an edit names its source first; see `ImageResult.rung`"
+    )
+    delivery: Literal["direct", "stream"] = Field(
+        default="direct",
+        description="`stream`: events also for `invoke`, so that a cut connection costs less",
+    )
+    check_options: bool = Field(default=True, description="refuse what can never work before anything is sent")
+    api_key: SecretStr | None = Field(default=None, description="`None`: OPENAI_API_KEY")
+    base_url: str | None = Field(default=None, description="`None`: OPENAI_BASE_URL, else OpenAI")
+    organization: str | None = None
+    timeout: float | None = Field(default=300.0, description="seconds without a byte before a call is given up")
+    max_retries: int = Field(
+        default=2, ge=0, description="how often a request that certainly drew nothing is sent again"
+    )
+    client: Any = Field(
+        default=None, exclude=True, repr=False, description="an `OpenAI` or `AzureOpenAI` to use instead"
+    )
+    async_client: Any = Field(default=None, exclude=True, repr=False, description="its async twin")
+    azure_image_deployment: str | None = Field(default=None, description="Azure's name of the image model's deployment")
+
+    _transport: Transport = PrivateAttr()
+
+    @field_validator("options", mode="before")
+    @classmethod
+    def _parsed(cls, value: Any) -> ImageOptions:
+        return ImageOptions.parse(value)
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Check what stands fast, and make ready to connect; nothing is opened yet."""
+        super().model_post_init(context)
+        check_mainline(self.model)
+        key = self.api_key.get_secret_value() if self.api_key else None
+        self._transport = Transport(
+            {"api_key": key, "base_url": self.base_url, "organization": self.organization},
+            client=self.client,
+            async_client=self.async_client,
+            timeout=self.timeout,
+            headers={AZURE_HEADER: self.azure_image_deployment} if self.azure_image_deployment else None,
+        )
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **fields: Any) -> ImageResult:
+        """Draw.
+
+        Args:
+            input: What to draw or edit; see the class.
+            config: LangChain's; tags, metadata and callbacks work, and never see bytes.
+            fields: Fields of `ImageRequest`, or options, for this call alone.
+
+        Raises:
+            ImageGenerationError: there is no picture; each kind of reason has its class in `errors`.
+        """
+        drawing = self._prepare(input, fields, stream=self.delivery == "stream")
+        return self._call_with_config(lambda _: self._last(drawing), drawing.trace(), config)
+
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **fields: Any) -> ImageResult:
+        """Async twin of `invoke`."""
+        drawing = await asyncio.to_thread(self._prepare, input, fields, stream=self.delivery == "stream")
+
+        async def last(_: Any) -> ImageResult:
+            return await self._alast(drawing)
+
+        return await self._acall_with_config(last, drawing.trace(), config)
+
+    def stream(  # type: ignore[override]  # partial pictures come before the result
+        self,
+        input: Any,
+        config: RunnableConfig | None = None,
+        **fields: Any,
+    ) -> Iterator[PartialImage | ImageResult]:
+        """Draw, with each partial picture as it arrives and the result last.
+
+        Partials come as `options.partial_images` says (1 to 3); the service may send one unasked.
+        """
+        drawing = self._prepare(input, fields, stream=True)
+        steps: Any = lambda _: self._run(drawing)  # noqa: E731
+        yield from self._transform_stream_with_config(iter([drawing.trace()]), steps, config)
+
+    async def astream(  # type: ignore[override]
+        self,
+        input: Any,
+        config: RunnableConfig | None = None,
+        **fields: Any,
+    ) -> AsyncIterator[PartialImage | ImageResult]:
+        """Async twin of `stream`."""
+        drawing = await asyncio.to_thread(self._prepare, input, fields, stream=True)
+
+        async def traced() -> AsyncIterator[Any]:
+            yield drawing.trace()
+
+        steps: Any = lambda _: self._arun(drawing)  # noqa: E731
+        async for piece in self._atransform_stream_with_config(traced(), steps, config):
+            yield piece
+
+    def get_input_schema(self, config: RunnableConfig | None = None) -> type[BaseModel]:
+        """`ImageRequest`: what a dict as input may hold."""
+        del config
+        return ImageRequest
+
+    def _run(self, drawing: Drawing) -> Iterator[PartialImage | ImageResult]:
+        for piece in self._transport.run(draw(drawing), self._home()):
+            yield self._remembered(piece)
+
+    async def _arun(self, drawing: Drawing) -> AsyncIterator[PartialImage | ImageResult]:
+        async for piece in self._transport.arun(draw(drawing), self._home()):
+            yield self._remembered(piece)
+
+    def _last(self, drawing: Drawing) -> ImageResult:
+        return _result([piece for piece in self._run(drawing) if isinstance(piece, ImageResult)])
+
+    async def _alast(self, drawing: Drawing) -> ImageResult:
+        return _result([piece async for piece in self._arun(drawing) if isinstance(piece, ImageResult)])
+
+    def _remembered(self, piece: PartialImage | ImageResult) -> PartialImage | ImageResult:
+        if isinstance(piece, PartialImage):
+            return piece
+        result = piece.bind(self._home())
+        if self.memory is not None:
+            self.memory.add(result)
+        return result
+
+    def _home(self) -> ImageStore:
+        return self.image_store or default_store()
+
+    # --- from an input to a drawing
+
+    def _prepare(self, given: Any, fields: Mapping[str, Any], *, stream: bool) -> Drawing:
+        """A request made ready, with local bytes in the store; after this nothing heavy is passed on."""
+        read, conversation = read_input(given, self._home())
+        request = ImageRequest.parse(joined(read, fields))
+        options = self.options.merge(request.options)
+        sources = tuple(resolve(request.images, self.memory, self._home()))
+        mask = _one_of(resolve([request.mask], self.memory, self._home())) if request.mask is not None else None
+        self._check(options, sources, mask, request, stream=stream)
+        edits = bool(sources) and options.action in (None, "edit")
+        return Drawing(
+            model=self.model,
+            prompt=request.prompt,
+            options=self._with_action(options, sources),
+            provider=self._transport.provider,
+            api=self.api,
+            turns=conversation.turns,
+            earlier=conversation.earlier,
+            sources=sources,
+            mask=mask,
+            tool_choice={"type": self.tool_choice} if self.tool_choice == "image_generation" else self.tool_choice,
+            previous_response_id=request.previous_response_id,
+            previous=self._drawn_by(request.previous_response_id),
+            conversation=request.conversation,
+            instructions=request.instructions or self.instructions,
+            store=self.store,
+            reference=self.reference,
+            stream=stream,
+            max_retries=self.max_retries,
+            edits=edits,
+        )
+
+    def _check(
+        self,
+        options: ImageOptions,
+        sources: tuple[Source, ...],
+        mask: Source | None,
+        request: ImageRequest,
+        *,
+        stream: bool,
+    ) -> None:
+        if self.check_options:
+            options.check(api=self.api, mask=mask is not None, stream=stream)
+        if self.api == "images":
+            refused = [
+                name
+                for name, value in (
+                    ("images", sources),
+                    ("mask", mask),
+                    ("previous_response_id", request.previous_response_id),
+                    ("conversation", request.conversation),
+                )
+                if value
+            ]
+            if refused:
+                raise OptionError(f'api="images" only draws new pictures: {", ".join(refused)} need api="responses"')
+
+    def _with_action(self, options: ImageOptions, sources: tuple[Source, ...]) -> ImageOptions:
+        """With sources and no action, `edit`; left out for image models whose rules are not known."""
+        if not sources or options.action or not options.model or image_model(options.model) is None:
+            return options
+        return options.merge({"action": "edit"})
+
+    def _drawn_by(self, response_id: str | None) -> tuple[GeneratedImage, ...]:
+        if response_id is None or self.memory is None:
+            return ()
+        return tuple(image for image in self.memory if image.response_id == response_id)
+
+
+def read_input(given: Any, store: ImageStore) -> tuple[dict[str, Any], Conversation]:
+    """Any input of the runnable as fields of a request, and the earlier turns that it holds."""
+    if isinstance(given, ImageRequest):
+        return {name: getattr(given, name) for name in given.model_fields_set}, _ALONE
+    if isinstance(given, StringPromptValue):
+        return {"prompt": given.text}, _ALONE
+    if isinstance(given, PromptValue):
+        return _of_messages(given.to_messages(), store)
+    if isinstance(given, BaseMessage):
+        return _of_messages([given if isinstance(given, HumanMessage) else HumanMessage(given.text)], store)
+    if isinstance(given, (ImageResult, GeneratedImage)) or is_record(given):
+        return {"images": [given]}, _ALONE
+    if isinstance(given, (list, tuple)) and given:
+        return (
+            ({"images": list(given)}, _ALONE)
+            if isinstance(given[0], (ImageResult, GeneratedImage))
+            else _of_messages(given, store)
+        )
+    if isinstance(given, str):
+        return {"prompt": given}, _ALONE
+    if isinstance(given, Mapping):
+        return dict(given), _ALONE
+    raise OptionError(
+        f"an ImageGenerator cannot draw a {type(given).__name__}: give a str, a dict of request fields, an ImageRequest, "
+        "a prompt value, messages, an ImageResult or a GeneratedImage"
+    )
+
+
+def joined(read: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The request fields of an input with those of the call or of `bind`.
+
+    Raises:
+        OptionError: a field is given twice; only `images` add up.
+    """
+    both = [name for name in fields if read.get(name) and name != "images"]
+    if both:
+        raise OptionError(
+            *(f"{name} is given twice: as input {read[name]!r} and as argument {fields[name]!r}" for name in both)
+        )
+    images = [*_several(read.get("images")), *_several(fields.get("images"))]
+    return {**read, **fields, **({"images": images} if images else {})}
+
+
+def _of_messages(messages: Any, store: ImageStore) -> tuple[dict[str, Any], Conversation]:
+    conversation = read_conversation(messages, store)
+    return {"prompt": conversation.prompt, "images": list(conversation.images)}, conversation
+
+
+def _several(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _one_of(sources: list[Source]) -> Source:
+    if len(sources) != 1:
+        raise OptionError(f"mask must name one image, it names {len(sources)}")
+    return sources[0]
+
+
+def _result(results: list[ImageResult]) -> ImageResult:
+    return results[-1]
+
+
+_ALONE = Conversation(turns=(), prompt="", images=(), earlier=())

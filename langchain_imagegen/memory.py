@@ -1,0 +1,240 @@
+"""`ImageMemory`: the ordered images of a conversation and their family tree; the graph state's channel for them.
+
+Bytes never enter it, and a store is never asked what there is: truth comes from messages and the state's channel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from langchain_imagegen import display
+from langchain_imagegen.artifacts import GeneratedImage, ImageResult, is_record, name_of
+from langchain_imagegen.errors import UnknownImageError
+from langchain_imagegen.messages import images_in, images_of_result
+from langchain_imagegen.store import ImageStore, default_store
+
+CHANNEL = "generated_images"
+"""Name of the state channel; it does not collide with a user's own `images`."""
+
+Records = dict[str, dict[str, Any]]
+
+_UNION = ("parents", "companion_ids", "dead_rungs")
+_SHORTEST = 8
+_LISTED = 20
+
+
+def merge_record(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """One record out of two of the same image: what is known wins over `None`, lists of ids grow."""
+    told = {key: value for key, value in new.items() if value is not None and key not in _UNION}
+    grown = {key: list(dict.fromkeys([*(old.get(key) or ()), *(new.get(key) or ())])) for key in _UNION}
+    return {**old, **told, **{key: ids for key, ids in grown.items() if ids}}
+
+
+def merge_images(left: Records | None, right: Records | None) -> Records:
+    """The state channel's reducer: per id, field by field; the first appearance fixes the order.
+
+    `None` never overwrites a value; `parents`, `companion_ids` and `dead_rungs` are unions. Neither input is changed.
+    """
+    merged = dict(left or {})
+    for id, record in (right or {}).items():
+        merged[id] = merge_record(merged[id], record) if id in merged else dict(record)
+    return merged
+
+
+def as_update(images: Iterable[GeneratedImage]) -> Records:
+    """Images as an update of the state channel."""
+    update: Records = {}
+    for image in images:
+        update = merge_images(update, {image.id: image.record()})
+    return update
+
+
+class ImageMemory:
+    """The images of a conversation in order of appearance.
+
+    A snapshot made by `from_state` or `from_messages` stands for itself: changing it changes no state.
+
+    Args:
+        images: Images, results or records to begin with.
+        image_store: Where their bytes are read; `None` is the default store.
+    """
+
+    def __init__(
+        self,
+        images: Iterable[GeneratedImage | ImageResult | Mapping[str, Any]] = (),
+        *,
+        image_store: ImageStore | None = None,
+    ) -> None:
+        self._store = image_store
+        self._records: dict[str, Mapping[str, Any]] = {}
+        self._images: dict[str, GeneratedImage] = {}
+        self._order: list[str] = []
+        self._buckets: dict[str, list[str]] = {}
+        self._unnamed: list[str] = []
+        self.add(*images)
+
+    @classmethod
+    def from_messages(cls, messages: Iterable[object], *, image_store: ImageStore | None = None) -> ImageMemory:
+        """The images in some messages: our tool's, hosted calls of any `output_version`, and the user's own."""
+        return cls(images_in(messages, image_store or default_store()), image_store=image_store)
+
+    @classmethod
+    def from_state(
+        cls,
+        state: object,
+        *,
+        image_store: ImageStore | None = None,
+        messages_key: str = "messages",
+        trust: str = "all",
+    ) -> ImageMemory:
+        """The images of a graph state or an agent's result: its channel and its messages, merged.
+
+        Args:
+            state: A mapping, or an object with the state's keys as attributes.
+            image_store: Where bytes are read, and put where a message still holds some.
+            messages_key: Name of the state's messages.
+            trust: `"channel"` believes the channel alone; for servers whose clients may write messages.
+        """
+        memory = cls((_of_state(state, CHANNEL) or {}).values(), image_store=image_store)
+        if trust != "channel":
+            memory.add(*images_in(_of_state(state, messages_key) or (), image_store or default_store()))
+        return memory
+
+    def add(self, *items: GeneratedImage | ImageResult | Mapping[str, Any]) -> None:
+        """Remember images; what is known of an image already is merged, and its place kept."""
+        for item in items:
+            if isinstance(item, ImageResult):
+                self.add(*images_of_result(item))
+            elif isinstance(item, GeneratedImage):
+                self._add(item.record())
+            elif is_record(item):
+                self._add(item)
+            else:
+                raise TypeError(
+                    f"an ImageMemory holds GeneratedImage, ImageResult or records, not {type(item).__name__}"
+                )
+
+    @property
+    def latest(self) -> GeneratedImage | None:
+        """The image that came last; `None` while there is none."""
+        return self._image(self._order[-1]) if self._order else None
+
+    def get(self, reference: object) -> GeneratedImage:
+        """The image that a handle, a unique beginning of one, an ordinal from `"1"`, `"last"` or a call id names.
+
+        Raises:
+            UnknownImageError: there is none such, or several; it lists the handles there are.
+        """
+        if isinstance(reference, GeneratedImage):
+            reference = reference.id
+        found = self._find(str(reference).strip())
+        if len(found) == 1:
+            return self._image(found[0])
+        known = [self.handle(id) for id in self._order]
+        if found:
+            names = ", ".join(self.handle(id) for id in found)
+            raise UnknownImageError(f"{reference!r} names several images: {names}; use more digits", known=known)
+        raise UnknownImageError(f"no image {reference!r}; {_those(known)}", known=known)
+
+    def handle(self, reference: object) -> str:
+        """The handle of an image, longer than `img_` and 8 digits where another image here begins alike."""
+        id = reference.id if isinstance(reference, GeneratedImage) else str(reference)
+        name, length = self._name(id), _SHORTEST
+        rivals = [self._name(other) for other in self._beginning(name[:length]) if other != id]
+        while any(rival.startswith(name[:length]) for rival in rivals):
+            length += 1
+        return f"img_{name[:length]}"
+
+    def lineage(self, reference: object) -> list[GeneratedImage]:
+        """The ancestors of an image, the oldest first, and last the image itself."""
+        seen: dict[str, None] = {}
+
+        def climb(id: str) -> None:
+            for parent in self._records[id].get("parents") or ():
+                if parent in self._records and parent not in seen:
+                    climb(parent)
+            seen.setdefault(id)
+
+        climb(self.get(reference).id)
+        return [self._image(id) for id in seen]
+
+    def children(self, reference: object) -> list[GeneratedImage]:
+        """The images made directly from one, in order."""
+        parent = self.get(reference).id
+        return [self._image(id) for id in self._order if parent in (self._records[id].get("parents") or ())]
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """The memory as plain JSON; `ImageMemory(records)` gives it back."""
+        return [dict(self._records[id]) for id in self._order]
+
+    def __iter__(self) -> Iterator[GeneratedImage]:
+        return (self._image(id) for id in self._order)
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __contains__(self, reference: object) -> bool:
+        return len(self._find(reference.id if isinstance(reference, GeneratedImage) else str(reference))) == 1
+
+    def __repr__(self) -> str:
+        return f"ImageMemory({', '.join(self.handle(id) for id in self._order[-5:])}; {len(self)} in all)"
+
+    def _add(self, record: Mapping[str, Any]) -> None:
+        id = record["id"]
+        if id in self._records:
+            record = merge_record(self._records[id], record)
+            self._images.pop(id, None)
+        else:
+            self._order.append(id)
+            self._unnamed.append(id)
+        self._records[id] = record
+
+    def _image(self, id: str) -> GeneratedImage:
+        if id not in self._images:
+            self._images[id] = GeneratedImage.model_validate(self._records[id]).bind(self._store)
+        return self._images[id]
+
+    def _find(self, reference: str) -> Sequence[str]:
+        if reference == "last":
+            return self._order[-1:]
+        if reference in self._records:
+            return [reference]
+        if reference.isdecimal():
+            position = int(reference)
+            return self._order[position - 1 : position] if position else []
+        return self._beginning(reference.removeprefix("img_").lower()) if reference.startswith("img_") else []
+
+    def _beginning(self, digits: str) -> list[str]:
+        """Ids of the images whose name begins with some hex digits; one look-up from 8 digits on."""
+        for id in self._unnamed:
+            self._buckets.setdefault(self._name(id)[:_SHORTEST], []).append(id)
+        self._unnamed.clear()
+        if len(digits) >= _SHORTEST:
+            near = self._buckets.get(digits[:_SHORTEST], [])
+            return [id for id in near if self._name(id).startswith(digits)]
+        return [id for start, ids in self._buckets.items() if digits and start.startswith(digits) for id in ids]
+
+    def _name(self, id: str) -> str:
+        return name_of(self._records[id].get("provider") or "", id)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
+        """The family tree, as a notebook shows it."""
+        del include, exclude
+        text, html = display.tree([self._node(image) for image in self])
+        return {"text/plain": text, "text/html": html}
+
+    def _node(self, image: GeneratedImage) -> dict[str, Any]:
+        label = (image.prompt or image.revised_prompt or "sent by the user")[:80]
+        return {"name": self.handle(image), "label": label, "depth": len(self.lineage(image)) - 1}
+
+
+def _of_state(state: object, key: str) -> Any:
+    return state.get(key) if isinstance(state, Mapping) else getattr(state, key, None)
+
+
+def _those(known: Sequence[str]) -> str:
+    if not known:
+        return "there is no image in this conversation yet: draw one first"
+    more = f"{len(known) - _LISTED} older, " if len(known) > _LISTED else ""
+    return f"known here, oldest first: {more}{', '.join(known[-_LISTED:])}; or 'last'"

@@ -1,0 +1,185 @@
+"""LangChain messages to images and back: where a picture stands in a message, in each form that it can have there.
+
+Bytes that a message still holds are put into the image store; what comes out are records. Nothing is remembered here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage, convert_to_messages
+
+from langchain_imagegen.artifacts import GeneratedImage, ImageResult, Origin, ReadPicture, is_record
+from langchain_imagegen.blocks import Pointer, decode, read_block
+from langchain_imagegen.errors import CorruptImageError
+from langchain_imagegen.store import ImageStore
+from langchain_imagegen.wire import CALL, Item, read_calls
+
+RECORD = "record"
+"""Key under which an image call without base64 carries the record of its picture."""
+
+ROLES = {"human": "user", "ai": "assistant", "system": "system", "developer": "developer"}
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """Messages as a request: earlier turns as `(role, text)`, the last user text, and the pictures of both."""
+
+    turns: tuple[tuple[str, str], ...]
+    prompt: str
+    images: tuple[object, ...]
+    earlier: tuple[GeneratedImage, ...]
+
+
+def upload(data: bytes, store: ImageStore) -> GeneratedImage:
+    """The record of a picture that a user brings; its id is the digest of its bytes, which go into `store`."""
+    blob = store.put(data)
+    return GeneratedImage.of(blob, id=f"sha256:{blob.sha256}", origin="user", stored=False).bind(store)
+
+
+def images_in(messages: Iterable[object], store: ImageStore) -> list[GeneratedImage]:
+    """Every picture of some messages in order, drawn and uploaded; the same picture may come several times."""
+    found: list[GeneratedImage] = []
+    prompt = None
+    for message in as_messages(messages):
+        if isinstance(message, HumanMessage):
+            prompt = message.text or prompt
+            found += uploads_in(message, store)
+        elif isinstance(message, ToolMessage):
+            found += drawn_by_tool(message)
+        elif isinstance(message, AIMessage):
+            parents = tuple(image.id for image in found[-1:])
+            found += hosted_in(message, store, Origin(prompt=prompt, parents=parents))
+    return [image.bind(store) for image in found]
+
+
+def as_messages(messages: Iterable[object]) -> list[BaseMessage]:
+    """Messages in any form that LangChain takes, as messages."""
+    return convert_to_messages(list(messages))  # type: ignore[arg-type]
+
+
+def uploads_in(message: HumanMessage, store: ImageStore) -> Iterator[GeneratedImage]:
+    """The pictures of a user's message whose bytes are at hand; what is no picture is passed over."""
+    for block in message.content if isinstance(message.content, list) else ():
+        pointer = read_block(block)
+        if pointer and pointer.record:
+            yield GeneratedImage.model_validate(pointer.record)
+        elif pointer and pointer.base64:
+            try:
+                yield upload(pointer.decode(), store)
+            except CorruptImageError:  # it is the chat model's to refuse it, not the memory's
+                continue
+
+
+def drawn_by_tool(message: ToolMessage) -> Iterator[GeneratedImage]:
+    """The pictures in a tool's artifact: what it drew, and from what."""
+    artifact = message.artifact if isinstance(message.artifact, Mapping) else {}
+    for group in ("sources", "images"):
+        records = artifact.get(group)
+        for record in records if isinstance(records, Sequence) and not isinstance(records, str) else ():
+            if is_record(record):
+                yield GeneratedImage.model_validate(record)
+
+
+def hosted_in(message: AIMessage, store: ImageStore, origin: Origin) -> list[GeneratedImage]:
+    """The pictures of hosted calls in a model's message, whichever `output_version` stored them."""
+    return read_items(hosted_items(message), store, origin, **response_facts(message))
+
+
+def read_items(items: Iterable[Item], store: ImageStore, origin: Origin, **facts: Any) -> list[GeneratedImage]:
+    """The pictures of a response's output items; those without base64 are known by the record they carry."""
+    items = list(items)
+    known = {item["id"]: item[RECORD] for item in items if is_record(item.get(RECORD))}
+    fresh, _ = read_calls({**facts, "output": items}, origin, into(store))
+    drawn = {image.id: _without_guess(image) for image in fresh}
+    return [
+        drawn.get(item["id"]) or GeneratedImage.model_validate(known[item["id"]])
+        for item in items
+        if item.get("id") in drawn or item.get("id") in known
+    ]
+
+
+def into(store: ImageStore) -> ReadPicture:
+    """Base64 text to a picture in `store`."""
+
+    def read(value: object) -> Any:
+        return store.put(decode(str(value)))
+
+    return read
+
+
+def hosted_items(message: AIMessage) -> Iterator[Item]:
+    """The reasoning and image calls of a message as the service's output items, in order."""
+    for block in message.content if isinstance(message.content, list) else ():
+        if isinstance(block, Mapping) and (item := hosted_item(block)):
+            yield item
+    reasoning = message.additional_kwargs.get("reasoning")
+    if isinstance(reasoning, Mapping) and reasoning.get("id"):
+        yield {"type": "reasoning", **reasoning}
+    yield from (item for item in message.additional_kwargs.get("tool_outputs") or () if item.get("type") == CALL)
+
+
+def hosted_item(block: Mapping[str, Any]) -> Item | None:
+    """The service's output item that a content block stands for; `None` for all but reasoning and image calls."""
+    kind = block.get("type")
+    if kind == CALL or (kind == "reasoning" and block.get("id")):
+        return block
+    if kind == "non_standard" and isinstance(block.get("value"), Mapping):
+        return hosted_item(block["value"])
+    if kind == "image" and block.get("id") and isinstance(block.get("base64"), str):
+        return {"type": CALL, "id": block["id"], "result": block["base64"], **(block.get("extras") or {})}
+    return None
+
+
+def response_facts(message: AIMessage) -> dict[str, Any]:
+    """What a message tells of its response: id, model, time, whether it is stored."""
+    metadata = message.response_metadata
+    id = metadata.get("id") or (message.id if str(message.id).startswith("resp_") else None)
+    return {"id": id, "created_at": metadata.get("created_at"), "store": metadata.get("store")}
+
+
+def read_conversation(messages: Iterable[object], store: ImageStore) -> Conversation:
+    """Messages as one request: the last user message is what to draw, all before it is context."""
+    all_messages = as_messages(messages)
+    last = max((n for n, message in enumerate(all_messages) if isinstance(message, HumanMessage)), default=-1)
+    before = [message for n, message in enumerate(all_messages) if n != last]
+    turns = tuple((ROLES[message.type], message.text) for message in before if message.type in ROLES and message.text)
+    content = all_messages[last].content if last >= 0 else ""
+    pointers = [pointer for block in (content if isinstance(content, list) else ()) if (pointer := read_block(block))]
+    return Conversation(
+        turns=turns,
+        prompt=all_messages[last].text if last >= 0 else "",
+        images=tuple(pointers),
+        earlier=tuple(images_in(before, store)),
+    )
+
+
+def images_of_result(result: ImageResult) -> tuple[GeneratedImage, ...]:
+    """The pictures of a result with those they were made from, sources first."""
+    return (*result.sources, *result.images)
+
+
+def _without_guess(image: GeneratedImage) -> GeneratedImage:
+    """A hosted call that drew afresh has no parents; one that edited most likely edited the picture before it."""
+    return image if image.action == "edit" else image.model_copy(update={"parents": ()})
+
+
+__all__ = [
+    "Conversation",
+    "Pointer",
+    "as_messages",
+    "drawn_by_tool",
+    "hosted_in",
+    "hosted_item",
+    "hosted_items",
+    "images_in",
+    "images_of_result",
+    "into",
+    "read_conversation",
+    "read_items",
+    "response_facts",
+    "upload",
+    "uploads_in",
+]

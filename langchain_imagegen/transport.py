@@ -1,0 +1,280 @@
+"""The only module that talks to the network: SDK clients, their errors as ours, and the drivers of flows.
+
+It decides nothing about a drawing; see `flows` for what is sent and when again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import weakref
+from collections.abc import AsyncIterator, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from langchain_imagegen.artifacts import ImageResult, PartialImage
+from langchain_imagegen.body import Body
+from langchain_imagegen.errors import (
+    AuthenticationError,
+    ConnectionLostError,
+    ImageGenerationError,
+    ImageTimeoutError,
+    OptionError,
+    ServiceError,
+)
+from langchain_imagegen.failures import read_error
+from langchain_imagegen.flows import Call, Flow, Read, Step, Wait
+from langchain_imagegen.store import ImageStore
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI, OpenAI
+
+NEVER_SENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
+"""Errors of the HTTP library that come before a request has left."""
+
+_SIMULATOR = "or try it offline: python -m langchain_imagegen.simulator"
+
+
+class Drive:
+    """A flow under way: which step is next, and what comes of it. Holds no clock and no connection."""
+
+    def __init__(self, flow: Flow) -> None:
+        self.result: ImageResult | None = None
+        self.body: Body | None = None
+        self._flow = flow
+        self._answer: object = None
+        self._error: Exception | None = None
+
+    def __iter__(self) -> Iterator[Step]:
+        while True:
+            try:
+                step = self._flow.throw(self._error) if self._error else self._flow.send(self._answer)
+            except StopIteration as stop:
+                self.result = stop.value
+                return
+            self._answer = self._error = None
+            yield step
+
+    def answer(self, value: object) -> None:
+        """What the step gave."""
+        self._answer = value
+
+    @contextmanager
+    def attempt(self) -> Generator[None]:
+        """Carry a step out: an error goes into the flow, or becomes the result if the pictures had arrived."""
+        self.body = None
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - the flow raises what it does not handle
+            self._fail(translate(error))
+        finally:
+            if self.body is not None:
+                self.body.discard()
+
+    def _fail(self, error: Exception) -> None:
+        self._error = error
+        if self.body is None or not isinstance(error, (ConnectionLostError, ImageTimeoutError)):
+            return
+        try:
+            self._answer, self._error = self.body.break_off(error), None
+        except ImageGenerationError as lost:
+            self._error = lost if isinstance(error, ConnectionLostError) else error
+
+
+class Transport:
+    """Carries flows out with the SDK's clients.
+
+    Args:
+        settings: What `openai.OpenAI(…)` takes; `None` values are left to the SDK and its environment variables.
+        client: A client to use in place of one made from `settings`; Azure's works too.
+        async_client: The same for the async half.
+        timeout: Seconds without a byte before a request is given up.
+        headers: Sent with every request.
+    """
+
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        *,
+        client: OpenAI | None = None,
+        async_client: AsyncOpenAI | None = None,
+        timeout: float | None = 300.0,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self._settings = {key: value for key, value in settings.items() if value is not None}
+        self._given, self._given_async = client, async_client
+        self._timeout, self._headers = timeout, dict(headers or {})
+        self._client: OpenAI | None = None
+        self._async_clients: weakref.WeakKeyDictionary[Any, AsyncOpenAI] = weakref.WeakKeyDictionary()
+
+    @property
+    def provider(self) -> str:
+        """The host of the service's base URL."""
+        client = self._given or self._given_async or self.client
+        return str(client.base_url.host)
+
+    @property
+    def client(self) -> OpenAI:
+        """The sync client; the SDK's retries are off, since it would send a paid request again."""
+        if self._client is None:
+            self._client = self._own(self._given, "OpenAI", "client", other=self._given_async)
+        return self._client
+
+    @property
+    def async_client(self) -> AsyncOpenAI:
+        """The async client of the running event loop: connections cannot outlive their loop."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._async_clients:
+            self._async_clients[loop] = self._own(self._given_async, "AsyncOpenAI", "async_client", other=self._given)
+        return self._async_clients[loop]
+
+    def run(self, flow: Flow, store: ImageStore) -> Iterator[PartialImage | ImageResult]:
+        """Partial pictures as they arrive, the result last."""
+        drive = Drive(flow)
+        for step in drive:
+            with drive.attempt():
+                if isinstance(step, Wait):
+                    time.sleep(step.seconds)
+                elif isinstance(step, Read):
+                    drive.answer(step.image.to_data_url())
+                else:
+                    with self._send(self.client, step) as response:
+                        body = drive.body = _body_of(step, response, store)
+                        for chunk in response.iter_bytes():
+                            yield from body.feed(chunk)
+                    drive.answer(body.finish())
+        yield _finished(drive)
+
+    async def arun(self, flow: Flow, store: ImageStore) -> AsyncIterator[PartialImage | ImageResult]:
+        """Async twin of `run`."""
+        drive = Drive(flow)
+        for step in drive:
+            with drive.attempt():
+                if isinstance(step, Wait):
+                    await asyncio.sleep(step.seconds)
+                elif isinstance(step, Read):
+                    drive.answer(await asyncio.to_thread(step.image.to_data_url))
+                else:
+                    async with self._send(self.async_client, step) as response:
+                        body = drive.body = _body_of(step, response, store)
+                        async for chunk in response.iter_bytes():
+                            for partial in body.feed(chunk):
+                                yield partial
+                    drive.answer(await asyncio.to_thread(body.finish))
+        yield _finished(drive)
+
+    def _send(self, client: Any, call: Call) -> Any:
+        api = client.responses if call.api == "responses" else client.images
+        send = api.with_streaming_response.create if call.api == "responses" else api.with_streaming_response.generate
+        return send(**call.body, extra_headers=self._headers)
+
+    def _own(self, given: Any, name: str, field: str, *, other: Any) -> Any:
+        if given is None and other is not None:
+            raise OptionError(f"the other half has a client of its own: give {field}= as well, an openai.{name}")
+        return (given or self._make(name)).with_options(max_retries=0, timeout=self._timeout)
+
+    def _make(self, name: str) -> Any:
+        import openai
+
+        try:
+            return getattr(openai, name)(**self._settings)
+        except openai.OpenAIError as error:
+            raise translate(error) from error
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_client": None, "_async_clients": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _async_clients=weakref.WeakKeyDictionary())
+
+    def __deepcopy__(self, memo: object) -> Transport:
+        return self
+
+
+def translate(error: Exception) -> Exception:
+    """Our error for one of the SDK or its HTTP library; any other stays as it is."""
+    import httpx2
+    import openai
+
+    if isinstance(error, (openai.APITimeoutError, httpx2.TimeoutException)):
+        return _timeout(error)
+    if isinstance(error, openai.APIStatusError):
+        return _status(error)
+    if isinstance(error, (openai.APIConnectionError, httpx2.TransportError)):
+        return _connection(error)
+    if isinstance(error, openai.OpenAIError):
+        if "api_key" in str(error) or "credentials" in str(error).lower():
+            return AuthenticationError(f"no API key: set OPENAI_API_KEY or pass api_key=, {_SIMULATOR}")
+        return ServiceError(str(error))
+    return error
+
+
+def _status(error: Any) -> ImageGenerationError:
+    body = error.body if isinstance(error.body, Mapping) else {"message": _plain(error)}
+    ours = read_error(
+        body,
+        status=error.status_code,
+        request_id=error.request_id,
+        retry_after=_retry_after(error.response.headers),
+    )
+    told = error.response.headers.get("x-should-retry")
+    if isinstance(ours, ServiceError) and told is not None:
+        ours.retryable = told == "true"
+    return ours
+
+
+def _plain(error: Any) -> str:
+    text = error.body if isinstance(error.body, str) else error.message
+    return f"HTTP {error.status_code} without the service's error object, it begins {text[:200]!r}"
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    for name, factor in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            return float(headers[name]) * factor
+        except (KeyError, ValueError):
+            continue
+    return _until(headers.get("retry-after"))
+
+
+def _until(date: str | None) -> float | None:
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return max(0.0, parsedate_to_datetime(date).timestamp() - time.time()) if date else None
+    except ValueError:
+        return None
+
+
+def _timeout(error: Exception) -> Exception:
+    if _cause(error) in NEVER_SENT:
+        return ConnectionLostError("no connection to the service in time; check base_url and the network", sent=False)
+    return ImageTimeoutError(
+        "the service did not answer in time and may still finish and bill the picture; "
+        "pictures of high quality take up to two minutes: raise timeout= (seconds)"
+    )
+
+
+def _connection(error: Exception) -> Exception:
+    cause = error.__cause__ or error
+    if _cause(error) in NEVER_SENT:
+        return ConnectionLostError(
+            f"no connection to the service ({cause}); check base_url and the network", sent=False
+        )
+    return ConnectionLostError(
+        f"the connection broke before the answer was whole ({cause}); the picture may have been drawn and billed, "
+        "so the request is not repeated by itself"
+    )
+
+
+def _cause(error: Exception) -> str:
+    return type(error.__cause__ or error).__name__
+
+
+def _body_of(call: Call, response: Any, store: ImageStore) -> Body:
+    return Body(call.api, call.origin, store, response.headers.get("content-type", ""))
+
+
+def _finished(drive: Drive) -> ImageResult:
+    assert drive.result is not None  # a flow ends with a result or an error
+    return drive.result
