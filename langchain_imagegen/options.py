@@ -73,9 +73,7 @@ class SvgReasoning(_Options):
 class Svg(_Options):
     """Who writes an SVG; the image model draws the reference picture that it works from."""
 
-    model: str | None = Field(
-        None, description="Text model that writes the SVG; the response's own model if left out."
-    )
+    model: str | None = Field(None, description="Text model that writes the SVG; the response's own model if left out.")
     reasoning: SvgReasoning | None = Field(None, description="How hard that model thinks.")
 
 
@@ -118,8 +116,7 @@ class ImageOptions(_Options):
         None,
         ge=0,
         le=100,
-        description="Compression quality in percent, for jpeg and webp only; "
-        "100 (the default) gives the largest file.",
+        description="Compression quality in percent, for jpeg and webp only; 100 (the default) gives the largest file.",
     )
     background: Literal["transparent", "opaque", "auto"] | None = Field(
         None,
@@ -155,9 +152,7 @@ class ImageOptions(_Options):
         description="How long each frame of an animation is shown, in milliseconds, rounded to tens "
         "(10 to 655,350, default 200); for gif only.",
     )
-    svg: Svg | None = Field(
-        None, description="Which model writes an SVG and how hard it thinks; for svg only."
-    )
+    svg: Svg | None = Field(None, description="Which model writes an SVG and how hard it thinks; for svg only.")
 
     @classmethod
     def parse(cls, value: ImageOptions | Mapping[str, Any] | None) -> ImageOptions:
@@ -215,10 +210,9 @@ class ImageRequest(BaseModel):
     conversation: str | dict[str, Any] | None = Field(
         None,
         description="The service's conversation that this response belongs to; not with a previous response.",
+        examples=["conv_6890a1"],
     )
-    options: ImageOptions | None = Field(
-        None, description="Options for this request; they win over the generator's."
-    )
+    options: ImageOptions | None = Field(None, description="Options for this request; they win over the generator's.")
     instructions: str | None = Field(None, description="What the mainline model is told beside the prompt.")
 
     @field_validator("images", mode="before")
@@ -256,9 +250,7 @@ class ImageRequest(BaseModel):
         try:
             return cls.model_validate(fields)
         except ValidationError as error:
-            raise OptionError(
-                *complaints(error, cls, [*cls.model_fields, *ImageOptions.model_fields])
-            ) from None
+            raise OptionError(*complaints(error, cls, [*cls.model_fields, *ImageOptions.model_fields])) from None
 
     def check(self) -> None:
         """Refuse a request that asks for nothing or contradicts itself.

@@ -15,10 +15,8 @@ from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 from annotated_types import Ge, Le
 from pydantic import BaseModel
 
-from langchain_imagegen.errors import OptionError
-
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Sequence
 
     from pydantic import ValidationError
     from pydantic.fields import FieldInfo
@@ -65,9 +63,7 @@ def complaints(error: ValidationError, model: type[BaseModel], known: Collection
         model: The model that was validated.
         known: The names to suggest at the top level where they are more than the model's own fields.
     """
-    found = (
-        words for details in error.errors(include_url=False) for words in _complain(details, model, known)
-    )
+    found = (_complaint(details, model, known) for details in error.errors(include_url=False))
     return list(dict.fromkeys(found))
 
 
@@ -85,11 +81,15 @@ def _payload(key: object, value: Any) -> Any:
     return stand_in(value)
 
 
-def _object(value: Any) -> str:
+def _object(value: Any) -> Any:
+    """A path or handle in full, a result as its images' handles, anything else by its type."""
     if isinstance(value, os.PathLike):
         return str(os.fspath(value))
-    handle = getattr(value, "handle", None)
-    return handle if isinstance(handle, str) else f"<{type(value).__name__}>"
+    if isinstance(handle := getattr(value, "handle", None), str):
+        return handle
+    if isinstance(images := getattr(value, "images", None), (list, tuple)):
+        return stand_in(images)
+    return f"<{type(value).__name__}>"
 
 
 def _amount(size: int) -> str:
@@ -98,23 +98,17 @@ def _amount(size: int) -> str:
     return f"{size / 1e3:.0f} kB" if size < 1_000_000 else f"{size / 1e6:.1f} MB"
 
 
-def _complain(details: ErrorDetails, model: type[BaseModel], known: Collection[str]) -> Iterator[str]:
-    cause = details.get("ctx", {}).get("error")
-    if isinstance(cause, OptionError):
-        yield from cause.problems
-        return
+def _complaint(details: ErrorDetails, model: type[BaseModel], known: Collection[str]) -> str:
     path, owner, field = _locate(details["loc"], model)
+    place = path or owner.__name__
     if details["type"] == "extra_forbidden":
         names = known if known and owner is model else owner.model_fields
-        yield f"{path or owner.__name__} has no {details['loc'][-1]!r}{_suggest(details['loc'][-1], names)}"
-    else:
-        accepted = _accepted(field, details["input"]) if field else ""
-        yield f"{path or owner.__name__}={_shown(details['input'])}: {accepted or details['msg']}"
+        return f"{place} has no {details['loc'][-1]!r}{_suggest(details['loc'][-1], names)}"
+    accepted = _accepted(field, details["input"]) if field else ""
+    return f"{place}={_shown(details['input'])}: {accepted or details['msg']}"
 
 
-def _locate(
-    location: tuple[int | str, ...], model: type[BaseModel]
-) -> tuple[str, type[BaseModel], FieldInfo | None]:
+def _locate(location: tuple[int | str, ...], model: type[BaseModel]) -> tuple[str, type[BaseModel], FieldInfo | None]:
     """The dotted path of a field, the model that owns what lies there, and the field itself."""
     path, owner, field = [], model, None
     for part in location:

@@ -17,6 +17,7 @@ from PIL import Image
 from pydantic import ValidationError, create_model
 
 from langchain_imagegen import rules
+from langchain_imagegen.artifacts import GeneratedImage, ImageResult
 from langchain_imagegen.capabilities import image_model
 from langchain_imagegen.errors import OptionError
 from langchain_imagegen.options import (
@@ -377,6 +378,11 @@ def test_animation_shares_one_budget_of_pixels(frames, size, nearest):
     assert _problems({**options, "size": nearest}) == []
 
 
+def test_mask_goes_with_still_pictures():
+    """A mask is refused for an animation alone."""
+    assert _problems({"output_format": "webp", "output_compression": 50}, mask=True) == []
+
+
 def test_animation_has_no_partials_mask_or_compression():
     """Each of the three is refused for a GIF, all in one error."""
     options = {
@@ -469,9 +475,7 @@ def test_image_model_as_mainline_model_is_refused(model):
     assert repr(model) in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "model", ["gpt-5.4", "gpt-4.1-nano", "o3", "ft:gpt-4o:org::id", "my-gpt-image-2", "llama"]
-)
+@pytest.mark.parametrize("model", ["gpt-5.4", "gpt-4.1-nano", "o3", "ft:gpt-4o:org::id", "my-gpt-image-2", "llama"])
 def test_other_mainline_models_pass(model):
     """No other model is ever gated, dead and unknown ones included."""
     check_mainline(model)
@@ -480,9 +484,7 @@ def test_other_mainline_models_pass(model):
 # Requests
 
 
-@pytest.mark.parametrize(
-    "image", ["last", b"bytes", Path("fox.png"), {"type": "image", "url": "https://x/y"}]
-)
+@pytest.mark.parametrize("image", ["last", b"bytes", Path("fox.png"), {"type": "image", "url": "https://x/y"}])
 def test_single_image_is_wrapped(image):
     """One reference need not be put into a list."""
     assert ImageRequest(prompt="winter", images=image).images == [image]
@@ -557,6 +559,17 @@ def test_parse_leaves_the_mapping_alone():
             {"prompt": "x", "options": 5, "size": "auto"},
             ["options=5: Input should be a valid dictionary or instance of ImageOptions"],
         ),
+        (
+            {"prompt": "x", "options": {"promt": "x"}, "conversation": 5},
+            [
+                "conversation=5: it takes text such as 'conv_6890a1'",
+                (
+                    "options has no 'promt'; it has 'model', 'action', 'size', 'quality', 'output_format', "
+                    "'output_compression', 'background', 'input_fidelity', 'moderation', 'partial_images', "
+                    "'complexity', 'frame_count', 'frame_duration_ms' and 'svg'"
+                ),
+            ],
+        ),
         (5, ["ImageRequest=5: Input should be a valid dictionary or instance of ImageRequest"]),
     ],
 )
@@ -617,6 +630,14 @@ def test_names_of_pictures_show():
     assert ImageRequest(images=Path("fox.png")).model_dump()["images"] == ["fox.png"]
 
 
+def test_records_show_as_handles():
+    """An image of the conversation and a result of earlier are shown by their handles."""
+    fox = GeneratedImage(id="ig_1", sha256="0" * 64, size_bytes=1, mime_type="image/png")
+
+    shown = ImageRequest(images=[fox, ImageResult(images=[fox])]).model_dump()["images"]
+    assert shown == [fox.handle, [fox.handle]]
+
+
 def test_validation_of_a_request_shows_no_picture():
     """Even a failed construction does not print what it was given."""
     with pytest.raises(ValidationError) as caught:
@@ -629,9 +650,7 @@ def test_validation_of_a_request_shows_no_picture():
 
 def test_argument_fields_build_a_schema():
     """Each exposed option arrives in the schema with its words, bounds and explanation, and is optional."""
-    schema = create_model(
-        "Arguments", **argument_fields(["quality", "partial_images", "size"])
-    ).model_json_schema()
+    schema = create_model("Arguments", **argument_fields(["quality", "partial_images", "size"])).model_json_schema()
 
     assert set(schema["properties"]) == {"quality", "partial_images", "size"}
     assert "required" not in schema
