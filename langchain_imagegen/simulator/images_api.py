@@ -1,0 +1,168 @@
+"""The Images API: generations and edits, JSON and streamed. It keeps nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from langchain_imagegen.simulator.errors import ApiError, invalid_value, missing, unknown_parameter
+from langchain_imagegen.simulator.faults import Event, Fault
+from langchain_imagegen.simulator.image_rules import check_options
+from langchain_imagegen.simulator.pictures import Picture, Studio, image_usage, order_picture
+from langchain_imagegen.simulator.plans import Order, Plan
+from langchain_imagegen.simulator.storage import Account
+from langchain_imagegen.simulator.uploads import Field, edit_image, load_image
+
+_FIELDS = {
+    "prompt", "model", "n", "size", "quality", "complexity", "background", "output_format", "svg", "style",
+    "output_compression", "moderation", "partial_images", "frame_count", "frame_duration_ms", "stream",
+    "user", "safety_identifier",
+}  # fmt: skip
+_EDIT_FIELDS = _FIELDS | {"image", "images", "mask", "markup", "input_fidelity"}
+_NUMBERS = {"n", "output_compression", "partial_images", "frame_count", "frame_duration_ms"}
+
+
+@dataclass(frozen=True)
+class ImagesCall:
+    """A checked call of the Images API: its options, and the pictures that it brings along."""
+
+    options: Mapping[str, Any]
+    sources: tuple[bytes, ...] = ()
+    mask: bytes | None = None
+    edit: bool = False
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the client reads events."""
+        return bool(self.options.get("stream"))
+
+    def plan(self) -> Plan:
+        """One order for each of `n`."""
+        prompt, count = str(self.options["prompt"]), self.options.get("n") or 1
+        order = replace(order_picture(self.options, prompt, sources=self.sources), mask=self.mask)
+        others = [replace(order, prompt=f"{prompt} ({k} of {count})") for k in range(2, count + 1)]
+        return Plan(pictures=(order, *others))
+
+
+def read_generation(body: Any) -> ImagesCall:
+    """A call of `/images/generations`."""
+    options = _checked(body, _FIELDS)
+    return ImagesCall(options)
+
+
+def read_json_edit(body: Any, account: Account) -> ImagesCall:
+    """A call of `/images/edits` as JSON: pictures by URL or file id."""
+    options = _checked(body, _EDIT_FIELDS)
+    given = options.get("images") or []
+    sources = tuple(load_image(image, account, f"images[{n}]") for n, image in enumerate(given))
+    mask = options.get("mask")
+    return _edit(options, sources, None if mask is None else load_image(mask, account, "mask"))
+
+
+def read_multipart_edit(fields: Sequence[Field]) -> ImagesCall:
+    """A call of `/images/edits` as a form: pictures as files."""
+    images = [field for field in fields if field.name in {"image", "image[]"}]
+    masks = [field for field in fields if field.name == "mask"]
+    names = {"image", "image[]", "mask", "markup"}
+    options = _checked(_form_options([field for field in fields if field.name not in names]), _EDIT_FIELDS)
+    sources = tuple(edit_image(image, f"image[{n}]") for n, image in enumerate(images))
+    return _edit(options, sources, edit_image(masks[0], "mask") if masks else None)
+
+
+def _form_options(fields: Sequence[Field]) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    for field in fields:
+        name, text = field.name, field.data.decode()
+        if name.startswith("svg["):
+            options.setdefault("svg", {})[name] = text
+        elif name in _NUMBERS and text.lstrip("-").isdigit():
+            options[name] = int(text)
+        else:
+            options[name] = text == "true" if name == "stream" else text
+    return options
+
+
+def _edit(options: Mapping[str, Any], sources: tuple[bytes, ...], mask: bytes | None) -> ImagesCall:
+    if not sources:
+        raise missing("image")
+    if len(sources) > 16:
+        # That there are at most 16 is known, the text is a guess.
+        raise invalid_value("image", f"Invalid 'image': at most 16 images are accepted, got {len(sources)}.")
+    return ImagesCall(options, sources, mask, edit=True)
+
+
+def _checked(body: Any, fields: set[str]) -> Mapping[str, Any]:
+    if not isinstance(body, dict):
+        raise ApiError(400, "We could not parse the JSON body of your request.")
+    for name in body:
+        if name not in fields:
+            raise unknown_parameter(name)
+    if not body.get("prompt"):
+        raise missing("prompt")
+    if len(body["prompt"]) > 32_000:
+        raise invalid_value("prompt", "Invalid 'prompt': string too long. Expected at most 32000 characters.")
+    check_options(body)
+    if body.get("stream") and body.get("output_format") in {"gif", "svg"}:
+        # That it is refused is known, the text is a guess.
+        raise invalid_value("stream", f"Streaming is not supported for {body['output_format'].upper()} output format")
+    return body
+
+
+def draw(call: ImagesCall, fault: Fault, studio: Studio) -> list[Picture]:
+    """The pictures of a call, or the error that a fault made of it: this API has no failed items."""
+    plan = fault.plan(call.plan())
+    errors = [plan.error, *(order.error for order in plan.pictures)]
+    for error in filter(None, errors):
+        raise _as_api_error(error)
+    try:
+        return [studio.draw(order, fault, partials=call.streamed) for order in plan.pictures]
+    except ValueError as error:
+        message = f"Invalid image file: {error}."
+        raise ApiError(400, message, code="invalid_image_file", param="image") from error
+
+
+def _as_api_error(detail: Mapping[str, Any]) -> ApiError:
+    return ApiError(
+        400,
+        detail["message"],
+        code=detail.get("code"),
+        kind=detail.get("type"),
+        moderation=detail.get("moderation_details"),
+    )
+
+
+def answer(call: ImagesCall, pictures: list[Picture]) -> dict[str, Any]:
+    """The JSON answer; `usage` is for all pictures together."""
+    orders = [picture.order for picture in pictures]
+    return {
+        "created": int(time.time()),
+        **_echo(call, orders),
+        "data": [{"b64_json": picture.base64} for picture in pictures],
+        "usage": image_usage(orders),
+    }
+
+
+def _echo(call: ImagesCall, orders: list[Order]) -> dict[str, str]:
+    return (orders or list(call.plan().pictures))[0].echo()
+
+
+def events(call: ImagesCall, fault: Fault, studio: Studio) -> list[Event]:
+    """The events of a streamed call. That several pictures come one after the other is a guess."""
+    try:
+        pictures = draw(call, fault, studio)
+    except ApiError as error:
+        return fault.events([]) or [{"type": "error", "error": error.detail}]
+    return fault.events([event for picture in pictures for event in _picture_events(call, picture)])
+
+
+def _picture_events(call: ImagesCall, picture: Picture) -> list[Event]:
+    name = "image_edit" if call.edit else "image_generation"
+    about = {**picture.order.echo(), "created_at": int(time.time())}
+    partials: list[Event] = [
+        {"type": f"{name}.partial_image", "b64_json": encoded, "partial_image_index": n, **about}
+        for n, encoded in enumerate(picture.partials[:-1])
+    ]
+    usage = image_usage([picture.order])
+    return [*partials, {"type": f"{name}.completed", "b64_json": picture.base64, **about, "usage": usage}]

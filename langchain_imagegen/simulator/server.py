@@ -1,0 +1,166 @@
+"""HTTP/1.1 on a loopback port: reads requests, writes answers in chunks, knows nothing of images."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import socketserver
+import sys
+import threading
+import urllib.parse
+from collections.abc import Iterable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Protocol
+
+from langchain_imagegen.simulator.faults import Fault
+from langchain_imagegen.simulator.service import Answer, Call
+
+HOST = "127.0.0.1"
+
+
+class Application(Protocol):
+    """What the server serves."""
+
+    def receive(self, call: Call) -> Fault:
+        """Note a request, and say what goes wrong with it."""
+        ...
+
+    def answer(self, call: Call, fault: Fault) -> Answer:
+        """The answer to a request."""
+        ...
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass, less if the server stops."""
+        ...
+
+    def request_id(self) -> str:
+        """A new `x-request-id`."""
+        ...
+
+
+class LoopbackServer(ThreadingHTTPServer):
+    """Threads and sockets of all connections are known, so that none outlives `stop`."""
+
+    request_queue_size = 512
+    allow_reuse_address = True
+
+    def __init__(self, address: tuple[str, int], application: Application) -> None:
+        self.application = application
+        self._connections: dict[threading.Thread, socket.socket] = {}
+        super().__init__(address, _Handler)
+        self._loop = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+
+    def server_bind(self) -> None:
+        """Bind without the look-up of a host name, which can take seconds offline."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = HOST, self.server_address[1]
+
+    def start(self) -> None:
+        """Accept connections, in a thread of its own."""
+        self._loop.start()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Serve a connection in a thread that is remembered."""
+        thread = threading.Thread(target=self._serve, args=(request, client_address), daemon=True)
+        self._connections[thread] = request
+        thread.start()
+
+    def _serve(self, request: Any, client_address: Any) -> None:
+        try:
+            self.process_request_thread(request, client_address)
+        finally:
+            self._connections.pop(threading.current_thread(), None)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Be silent about clients that went away."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+    def stop(self) -> None:
+        """Accept no more, close what is open, and wait until every thread is gone."""
+        self.shutdown()
+        self._loop.join()
+        self.server_close()
+        for thread, connection in list(self._connections.items()):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+            thread.join(5)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Reads a request, has it answered, writes the answer in chunks."""
+
+    protocol_version = "HTTP/1.1"
+    server_version = "Simulator"
+    sys_version = ""
+    disable_nagle_algorithm = True
+    server: LoopbackServer
+
+    def do_GET(self) -> None:
+        """Handle a GET."""
+        self._handle()
+
+    def do_POST(self) -> None:
+        """Handle a POST."""
+        self._handle()
+
+    def do_DELETE(self) -> None:
+        """Handle a DELETE."""
+        self._handle()
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        """Write no log: the output belongs to whoever started the simulator."""
+
+    def _handle(self) -> None:
+        call = self._read()
+        fault = self.server.application.receive(call)
+        if fault.delivery.refuse:
+            self.close_connection = True
+            return
+        self._write(self.server.application.answer(call, fault), fault)
+
+    def _read(self) -> Call:
+        url = urllib.parse.urlsplit(self.path)
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        query = dict(urllib.parse.parse_qsl(url.query))
+        return Call(self.command, url.path, query, headers, self._read_body(headers))
+
+    def _read_body(self, headers: dict[str, str]) -> bytes:
+        if headers.get("transfer-encoding", "").lower() != "chunked":
+            return self.rfile.read(int(headers.get("content-length", 0)))
+        chunks = []
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            chunks.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(chunks)
+
+    def _write(self, answer: Answer, fault: Fault) -> None:
+        wait = self.server.application.wait
+        if fault.delivery.before_headers:
+            wait(fault.delivery.before_headers)
+        self.send_response(answer.status)
+        self._write_headers(answer)
+        self.end_headers()
+        if fault.delivery.before_body:
+            wait(fault.delivery.before_body)
+        if fault.delivery.cut is None:
+            self._write_chunks(answer.body)
+            self.wfile.write(b"0\r\n\r\n")
+        else:
+            whole = b"".join(answer.body)
+            self._write_chunks([whole[: fault.delivery.cut(len(whole))]])
+            self.close_connection = True
+
+    def _write_headers(self, answer: Answer) -> None:
+        self.send_header("content-type", answer.content_type)
+        self.send_header("transfer-encoding", "chunked")
+        self.send_header("x-request-id", self.server.application.request_id())
+        self.send_header("openai-version", "2020-10-01")
+        self.send_header("openai-processing-ms", "1")
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+
+    def _write_chunks(self, pieces: Iterable[bytes]) -> None:
+        for piece in filter(None, pieces):
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))

@@ -1,0 +1,295 @@
+"""The service behind the port: which endpoint answers what; sockets and delivery are the server's."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from langchain_imagegen.simulator import images_api
+from langchain_imagegen.simulator.context import read_context
+from langchain_imagegen.simulator.drafts import Draft
+from langchain_imagegen.simulator.errors import ApiError, invalid_key, missing, response_not_found
+from langchain_imagegen.simulator.events import frame, numbered, opening
+from langchain_imagegen.simulator.faults import NOTHING, Event, Fault
+from langchain_imagegen.simulator.image_rules import image_models
+from langchain_imagegen.simulator.pictures import Studio
+from langchain_imagegen.simulator.planning import plan_response
+from langchain_imagegen.simulator.responses import Ids, shell
+from langchain_imagegen.simulator.storage import Account, Finished, Job, Storage, StoredFile
+from langchain_imagegen.simulator.uploads import Field, read_multipart
+from langchain_imagegen.simulator.validation import check_request, hosted_tool
+
+BAD_KEY = "sk-invalid"
+_MAINLINE = ("gpt-4.1", "gpt-4o", "gpt-5", "gpt-5-mini", "gpt-5.4", "gpt-5.4-mini")
+_PREFIX = re.compile(r"(/v1|/openai(/v1)?(/deployments/[^/]+)?)(?=/)")
+_PAUSES = (".partial_image", "image_generation_call.completed")
+
+
+@dataclass(frozen=True)
+class Call:
+    """One HTTP request, read."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def key(self) -> str:
+        """The API key, of a bearer token or of Azure's header."""
+        return self.headers.get("authorization", "").removeprefix("Bearer ").strip() or self.headers.get("api-key", "")
+
+    @property
+    def content_type(self) -> str:
+        """The media type of the body."""
+        return self.headers.get("content-type", "")
+
+    def json(self) -> Any:
+        """The body as JSON, or `None` when it is something else."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            return None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One HTTP answer; `body` may take its time between the pieces."""
+
+    body: Iterable[bytes]
+    status: int = 200
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def json_answer(body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
+    """A JSON answer, indented as the service has it."""
+    return Answer([json.dumps(body, indent=2, ensure_ascii=False).encode()], status, headers=headers or {})
+
+
+def _event_stream(pieces: Iterable[bytes]) -> Answer:
+    return Answer(pieces, content_type="text/event-stream; charset=utf-8")
+
+
+class Service:
+    """Answers calls. State is kept per API key; `wait` is how it spends time."""
+
+    def __init__(
+        self, *, latency: float, reasoning_required: bool, seed: int | None, stopping: threading.Event
+    ) -> None:
+        self.latency = latency
+        self.reasoning_required = reasoning_required
+        self.storage = Storage()
+        self.studio = Studio()
+        self.ids = Ids(seed)
+        self.wait = stopping.wait
+
+    def answer(self, call: Call, fault: Fault = NOTHING) -> Answer:
+        """The answer to a call; errors become their JSON."""
+        try:
+            return self._route(call, fault)
+        except ApiError as error:
+            return json_answer({"error": error.detail}, error.status, error.headers)
+
+    def _route(self, call: Call, fault: Fault) -> Answer:
+        if not call.key or call.key == BAD_KEY:
+            raise invalid_key(call.key)
+        account = self.storage.account(call.key)
+        route = _PREFIX.sub("", call.path, count=1).rstrip("/") if _PREFIX.match(call.path) else ""
+        for method, pattern, endpoint in _ROUTES:
+            if call.method == method and (match := re.fullmatch(pattern, route)):
+                answered: Answer = endpoint(self, account, call, fault, *match.groups())
+                return answered
+        raise ApiError(404, f"Invalid URL ({call.method} {call.path})")
+
+    # Responses
+
+    def create_response(self, account: Account, call: Call, fault: Fault) -> Answer:
+        """`POST /responses`: plain, streamed, in the background, or the last two together."""
+        request = call.json()
+        check_request(request)
+        _check_deployment(request, call)
+        draft = self._draft(request, account, fault)
+        if draft.start["background"]:
+            return self._in_background(draft)
+        if draft.streamed:
+            return _event_stream(self._stream(draft))
+        if draft.plan.pictures:
+            self.wait(self.latency)
+        return json_answer(draft.finish().body)
+
+    def _draft(self, request: Mapping[str, Any], account: Account, fault: Fault) -> Draft:
+        with self.storage.lock:
+            parts = read_context(request, account, reasoning_required=self.reasoning_required)
+        plan = fault.plan(plan_response(request, parts, account))
+        start = shell(request, self.ids.new("resp"), int(time.time()))
+        return Draft(request, account, parts, plan, start, fault, self.studio, self.ids)
+
+    def _stream(self, draft: Draft) -> Iterator[bytes]:
+        """The first events go out before anything is drawn; that leaving by then costs nothing is a guess."""
+        first = numbered(opening(draft.start))
+        yield from map(frame, first)
+        sent = draft.fault.sent(draft.finish().events)
+        yield from self._paced(sent[len(first) :])
+
+    def _paced(self, events: list[Event]) -> Iterator[bytes]:
+        """Latency is spent before pictures, evenly if there are several."""
+        pauses = [n for n, event in enumerate(events) if _shows_picture(event)]
+        for n, event in enumerate(events):
+            if n in pauses:
+                self.wait(self.latency / len(pauses))
+            yield frame(event)
+
+    def _in_background(self, draft: Draft) -> Answer:
+        """Stored whatever `store` says, as the service does for a while, so that it can be polled."""
+        queued = {**draft.start, "status": "queued"}
+        due = time.monotonic() + (self.latency if draft.plan.pictures else 0)
+        job = Job(queued, due, draft.finish)
+        draft.account.responses[queued["id"]] = job
+        if draft.streamed:
+            return _event_stream(self._follow(job, draft.fault, after=-1))
+        return json_answer(queued)
+
+    def _follow(self, job: Job, fault: Fault, *, after: int) -> Iterator[bytes]:
+        """The events of a background response behind `after`, the later ones when they are due."""
+        first = numbered(opening(job.shell))
+        yield from map(frame, first[after + 1 :])
+        self.wait(max(0.0, job.due - time.monotonic()))
+        with self.storage.lock:
+            done = job.settle()
+        if done is not None:
+            later = [event for event in fault.sent(done.events)[len(first) :] if _number(event) > after]
+            yield from map(frame, later)
+
+    def retrieve_response(self, account: Account, call: Call, fault: Fault, response_id: str) -> Answer:
+        """`GET /responses/{id}`: as JSON, or the events of a background response from a number on."""
+        with self.storage.lock:
+            entry = account.response(response_id)
+            if call.query.get("stream") == "true":
+                if isinstance(entry, Finished):
+                    raise response_not_found(response_id)
+                after = int(call.query.get("starting_after", -1))
+                return _event_stream(self._follow(entry, fault, after=after))
+            return json_answer(entry.look() if isinstance(entry, Job) else entry.body)
+
+    def cancel_response(self, account: Account, call: Call, fault: Fault, response_id: str) -> Answer:  # noqa: ARG002
+        """`POST /responses/{id}/cancel`, for background responses only; the text otherwise is a guess."""
+        with self.storage.lock:
+            entry = account.response(response_id)
+            if isinstance(entry, Finished):
+                raise ApiError(400, "Cannot cancel a synchronous response.")
+            entry.settle()
+            return json_answer(entry.cancel())
+
+    def delete_response(self, account: Account, call: Call, fault: Fault, response_id: str) -> Answer:  # noqa: ARG002
+        """`DELETE /responses/{id}`."""
+        with self.storage.lock:
+            account.delete(response_id)
+        return json_answer({"id": response_id, "object": "response", "deleted": True})
+
+    def create_conversation(self, account: Account, call: Call, fault: Fault) -> Answer:  # noqa: ARG002
+        """`POST /conversations`, empty ones only."""
+        conversation = self.ids.new("conv")
+        account.conversations[conversation] = []
+        created = int(time.time())
+        return json_answer({"id": conversation, "object": "conversation", "created_at": created, "metadata": {}})
+
+    # Images
+
+    def generate_images(self, account: Account, call: Call, fault: Fault) -> Answer:  # noqa: ARG002
+        """`POST /images/generations`."""
+        return self._images(images_api.read_generation(call.json()), fault)
+
+    def edit_images(self, account: Account, call: Call, fault: Fault) -> Answer:
+        """`POST /images/edits`, as a form or as JSON."""
+        if call.content_type.startswith("multipart/"):
+            fields = read_multipart(call.body, call.content_type)
+            return self._images(images_api.read_multipart_edit(fields), fault)
+        return self._images(images_api.read_json_edit(call.json(), account), fault)
+
+    def _images(self, images: images_api.ImagesCall, fault: Fault) -> Answer:
+        if images.streamed:
+            events = fault.sent(images_api.events(images, fault, self.studio))
+            return _event_stream(self._paced(events))
+        self.wait(self.latency)
+        return json_answer(images_api.answer(images, images_api.draw(images, fault, self.studio)))
+
+    # Files and models
+
+    def create_file(self, account: Account, call: Call, fault: Fault) -> Answer:  # noqa: ARG002
+        """`POST /files`."""
+        fields = {each.name: each for each in read_multipart(call.body, call.content_type)}
+        for name in ("file", "purpose"):
+            if name not in fields:
+                raise missing(name)
+        stored = self._file(fields["file"], fields["purpose"].data.decode())
+        account.files[stored.id] = stored
+        return json_answer(stored.describe())
+
+    def _file(self, upload: Field, purpose: str) -> StoredFile:
+        name = upload.filename or "upload"
+        return StoredFile(self.ids.short("file-"), name, purpose, upload.content_type, upload.data, int(time.time()))
+
+    def retrieve_file(self, account: Account, call: Call, fault: Fault, file_id: str) -> Answer:  # noqa: ARG002
+        """`GET /files/{id}`."""
+        return json_answer(_stored_file(account, file_id).describe())
+
+    def file_content(self, account: Account, call: Call, fault: Fault, file_id: str) -> Answer:  # noqa: ARG002
+        """`GET /files/{id}/content`."""
+        stored = _stored_file(account, file_id)
+        return Answer([stored.data], content_type=stored.content_type)
+
+    def delete_file(self, account: Account, call: Call, fault: Fault, file_id: str) -> Answer:  # noqa: ARG002
+        """`DELETE /files/{id}`."""
+        del account.files[_stored_file(account, file_id).id]
+        return json_answer({"id": file_id, "object": "file", "deleted": True})
+
+    def list_models(self, account: Account, call: Call, fault: Fault) -> Answer:  # noqa: ARG002
+        """`GET /models`."""
+        names = [*_MAINLINE, *image_models()]
+        data = [{"id": name, "object": "model", "created": 0, "owned_by": "simulator"} for name in names]
+        return json_answer({"object": "list", "data": data})
+
+
+_ROUTES = (
+    ("POST", r"/responses", Service.create_response),
+    ("GET", r"/responses/([^/]+)", Service.retrieve_response),
+    ("DELETE", r"/responses/([^/]+)", Service.delete_response),
+    ("POST", r"/responses/([^/]+)/cancel", Service.cancel_response),
+    ("POST", r"/conversations", Service.create_conversation),
+    ("POST", r"/images/generations", Service.generate_images),
+    ("POST", r"/images/edits", Service.edit_images),
+    ("POST", r"/files", Service.create_file),
+    ("GET", r"/files/([^/]+)", Service.retrieve_file),
+    ("GET", r"/files/([^/]+)/content", Service.file_content),
+    ("DELETE", r"/files/([^/]+)", Service.delete_file),
+    ("GET", r"/models", Service.list_models),
+)
+
+
+def _check_deployment(request: Mapping[str, Any], call: Call) -> None:
+    """Azure picks the image model by header, and answers without one in words that do not say so."""
+    named = "x-ms-oai-image-generation-deployment" in call.headers
+    if call.path.startswith("/openai/") and hosted_tool(request) is not None and not named:
+        message = "There was an issue with your request. Please check your inputs and try again"
+        raise ApiError(400, message)
+
+
+def _stored_file(account: Account, file_id: str) -> StoredFile:
+    if (found := account.files.get(file_id)) is None:
+        raise ApiError(404, f"No such File object: {file_id}", param="id")
+    return found
+
+
+def _shows_picture(event: Event) -> bool:
+    return str(event.get("type", "")).endswith(_PAUSES[0])
+
+
+def _number(event: Event) -> int:
+    return int(event.get("sequence_number", -1))
