@@ -218,10 +218,8 @@ def _svg(head: bytes) -> Steps:
     yield Found("svg", width, height)
     if root[1].endswith("/"):
         return
-    last = head[-64:]
-    while not re.search(rb"</(?:[\w.-]+:)?svg\s*>", last):
-        piece = yield ANY
-        last = last[-64:] + piece
+    while not re.search(rb"</(?:[\w.-]+:)?svg\s*>", head):
+        head = head[-64:] + (yield ANY)
 
 
 def _svg_root(text: str) -> re.Match[str] | None:
