@@ -34,7 +34,8 @@ class Held:
 
     def __init__(self, store: ImageStore) -> None:
         self.data = bytearray()
-        self._store, self._error = store, None
+        self._store = store
+        self._error: str | None = None
 
     write = property(lambda self: self.data.extend)
 

@@ -80,7 +80,8 @@ class ServiceError(ImageGenerationError):
     """The service answered with an error.
 
     `.status` is the HTTP status (`None` inside a stream), `.code` the service's own word, `.request_id` what its
-    support asks for, `.retry_after` the delay in seconds that it asked for, `.retryable` what it says of trying again (`None`: nothing).
+    support asks for, `.retry_after` the delay in seconds that it asked for, `.retryable` what it says of trying again
+    (`None`: nothing).
     """
 
     def __init__(

@@ -50,7 +50,7 @@ def read_error(
         return moderation(error, message)
     if is_option(error, code, message, status):
         return OptionError(f"the service refuses an option: {message}")
-    facts = {"status": status, "code": code, "request_id": request_id, "retry_after": retry_after}
+    facts: dict[str, Any] = {"status": status, "code": code, "request_id": request_id, "retry_after": retry_after}
     kind, advice = _kind(code, message, status)
     if kind is RateLimitError and retry_after is None:
         facts["retry_after"] = delay_in(message)

@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field
 from langchain_imagegen.artifacts import GeneratedImage, ImageResult, PartialImage, is_record
 from langchain_imagegen.capabilities import image_model
 from langchain_imagegen.errors import OptionError
-from langchain_imagegen.flows import Api, Drawing, Reference, draw
+from langchain_imagegen.flows import draw
+from langchain_imagegen.ladder import Api, Drawing, Reference
 from langchain_imagegen.memory import ImageMemory
 from langchain_imagegen.messages import Conversation, read_conversation
 from langchain_imagegen.options import ImageOptions, ImageRequest

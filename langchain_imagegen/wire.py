@@ -183,7 +183,7 @@ def _read_call(
     if not item.get("result"):
         raise _item_error(item)
     blob = picture(item["result"])
-    echo = next((tool for tool in payload.get("tools") or () if tool.get("type") == "image_generation"), {})
+    echo: Item = next((tool for tool in payload.get("tools") or () if tool.get("type") == "image_generation"), {})
     stored = payload.get("store")
     return GeneratedImage.of(
         blob,
