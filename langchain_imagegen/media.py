@@ -23,9 +23,7 @@ MIME_TYPES = {
 }
 """File extension (no dot, lower case) to MIME type."""
 
-EXTENSIONS = {mime: extension for extension, mime in MIME_TYPES.items() if extension != "jpeg"} | {
-    "image/jpg": "jpg"
-}
+EXTENSIONS = {mime: extension for extension, mime in MIME_TYPES.items() if extension != "jpeg"} | {"image/jpg": "jpg"}
 """MIME type to the one extension that files get; `image/jpg` is a common misspelling of `image/jpeg`."""
 
 _END = {

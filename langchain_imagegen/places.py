@@ -144,10 +144,20 @@ class FolderUpload:
             self._file.close()
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
-                os.link(self._path, target)
+                self._link_or_copy(target)
             except FileExistsError:
                 return False
             return True
+
+    def _link_or_copy(self, target: Path) -> None:
+        """Some network and USB file systems have no links; there a reader may see the first moment of a copy."""
+        try:
+            os.link(self._path, target)
+        except FileExistsError:
+            raise
+        except OSError:
+            with target.open("xb") as file:
+                file.write(self._path.read_bytes())
 
     def discard(self) -> None:
         """Leaves nothing behind; harmless after `commit`."""
@@ -247,9 +257,7 @@ class Bucket:
                 get_filesystem_class(scheme)
         except ImportError as error:
             extra = "langchain_imagegen[s3]" if self._scheme in ("s3", "s3a") else f"fsspec[{self._scheme}]"
-            raise ImageStoreError(
-                f"the image store {self.location} needs a driver: pip install '{extra}'"
-            ) from error
+            raise ImageStoreError(f"the image store {self.location} needs a driver: pip install '{extra}'") from error
         except ValueError as error:
             raise ImageStoreError(
                 f"the image store {self.location} cannot be opened: fsspec knows no {self._scheme}://"

@@ -13,19 +13,17 @@ import re
 import threading
 import time
 import weakref
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection
+from datetime import timedelta
+from types import TracebackType
+from typing import Any
 
 from typing_extensions import Self
 
+from langchain_imagegen.artifacts import find_unbound_in
 from langchain_imagegen.errors import CorruptImageError, ImageStoreError, OptionError
-from langchain_imagegen.media import EXTENSIONS, Media, Sniffer
+from langchain_imagegen.media import EXTENSIONS, Blob, Media, Sniffer
 from langchain_imagegen.places import Place, place_at
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-    from datetime import timedelta
-    from types import TracebackType
 
 ENVIRONMENT_VARIABLE = "LANGCHAIN_IMAGEGEN_STORE"
 
@@ -35,17 +33,6 @@ _KEY_OF_PICTURE = re.compile(r"([0-9a-f]{2})/(\1[0-9a-f]{62})\.[a-z]+")
 _lock = threading.Lock()
 _opened: weakref.WeakValueDictionary[int, ImageStore] = weakref.WeakValueDictionary()
 _defaults: dict[str | None, ImageStore] = {}
-
-
-@dataclass(frozen=True)
-class Blob:
-    """A stored picture; the facts are read from its bytes."""
-
-    sha256: str
-    size_bytes: int
-    mime_type: str
-    width: int | None
-    height: int | None
 
 
 class ImageStore:
@@ -78,9 +65,7 @@ class ImageStore:
         self._public_url = _checked_template(public_url)
         self._max_bytes = max_bytes
         chosen = self._url or os.environ.get(ENVIRONMENT_VARIABLE)
-        self._place: Place = (
-            place_at(chosen, storage_options) if chosen else place_at(_user_folder(), {}, mode=0o700)
-        )
+        self._place: Place = place_at(chosen, storage_options) if chosen else place_at(_user_folder(), {}, mode=0o700)
         with _lock:
             _opened[id(self)] = self
 
@@ -309,6 +294,14 @@ def opened_stores() -> list[ImageStore]:
         return list(_opened.values())
 
 
+def _at_hand() -> list[ImageStore]:
+    """Where an image without a store of its own is looked for: the opened stores, then the default one."""
+    return [*opened_stores(), default_store()]
+
+
+find_unbound_in(_at_hand)
+
+
 def _user_folder() -> str:
     from platformdirs import user_data_path
 
@@ -341,7 +334,5 @@ def _checked_template(template: str | None) -> str | None:
     except (KeyError, IndexError, ValueError, AttributeError):
         filled = ""
     if "\0" not in filled:
-        raise OptionError(
-            f"public_url={template!r} must hold {{name}}, or {{sha256}} and {{ext}}, and no other field"
-        )
+        raise OptionError(f"public_url={template!r} must hold {{name}}, or {{sha256}} and {{ext}}, and no other field")
     return template

@@ -198,9 +198,7 @@ def test_largest_item_is_the_size_of_heic():
         return box(b"ispe", bytes(4), width.to_bytes(4, "big"), height.to_bytes(4, "big"))
 
     head = box(b"ftyp", b"mif1", bytes(4), b"mif1heic")
-    meta = box(
-        b"meta", bytes(4), box(b"iprp", box(b"ipco", ispe(512, 512), ispe(4032, 3024), ispe(320, 240)))
-    )
+    meta = box(b"meta", bytes(4), box(b"iprp", box(b"ipco", ispe(512, 512), ispe(4032, 3024), ispe(320, 240))))
     data = head + meta + box(b"mdat", bytes(900))
 
     assert fed(data, 5).media == Media("image/heic", "heic", 4032, 3024)
