@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from langchain_imagegen import ImageGenerator, ImageResult, ImageStore, PartialImage
 from langchain_imagegen.simulator import Simulator
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The default image store lies in the test's folder, and no key or address comes from outside."""
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
+        monkeypatch.delenv(name, raising=False)
+    folder = tmp_path / "default-images"
+    monkeypatch.setenv("LANGCHAIN_IMAGEGEN_STORE", str(folder))
+    return folder
 
 
 @pytest.fixture
@@ -14,3 +29,97 @@ def simulator() -> Iterator[Simulator]:
     """A started simulator, one for each test."""
     with Simulator() as started:
         yield started
+
+
+@pytest.fixture
+def image_store(tmp_path: Path) -> ImageStore:
+    """An image store in a folder of the test's own."""
+    return ImageStore(str(tmp_path / "images"))
+
+
+@pytest.fixture
+def made() -> list[ImageGenerator]:
+    """The generators that the test made."""
+    return []
+
+
+@pytest.fixture
+def generator(
+    simulator: Simulator, image_store: ImageStore, made: list[ImageGenerator]
+) -> Callable[..., ImageGenerator]:
+    """Makes generators that draw at the simulator into `image_store`; settings of the call come first."""
+
+    def make(**settings: Any) -> ImageGenerator:
+        here = {"base_url": simulator.base_url, "api_key": "simulated", "image_store": image_store, "timeout": 20.0}
+        made.append(ImageGenerator(**{**here, **settings}))
+        return made[-1]
+
+    return make
+
+
+class Sync:
+    """The half of a runnable that blocks."""
+
+    name = "sync"
+
+    def invoke(self, runnable: Any, input: Any, **fields: Any) -> Any:
+        """What `invoke` gives."""
+        return runnable.invoke(input, **fields)
+
+    def stream(self, runnable: Any, input: Any, **fields: Any) -> list[Any]:
+        """All that `stream` yields."""
+        return list(runnable.stream(input, **fields))
+
+
+class Async:
+    """The half of a runnable that is awaited, in one event loop for each test."""
+
+    name = "async"
+
+    def __init__(self, run: Callable[[Awaitable[Any]], Any]) -> None:
+        self._run = run
+
+    def invoke(self, runnable: Any, input: Any, **fields: Any) -> Any:
+        """What `ainvoke` gives."""
+        return self._run(runnable.ainvoke(input, **fields))
+
+    def stream(self, runnable: Any, input: Any, **fields: Any) -> list[Any]:
+        """All that `astream` yields."""
+
+        async def collect() -> list[Any]:
+            return [piece async for piece in runnable.astream(input, **fields)]
+
+        return self._run(collect())
+
+
+@pytest.fixture(params=["sync", "async"])
+def half(request: pytest.FixtureRequest, made: list[ImageGenerator]) -> Iterator[Sync | Async]:
+    """Each half of a runnable in turn, so that no test is written twice."""
+    if request.param == "sync":
+        yield Sync()
+        return
+    loop = asyncio.new_event_loop()
+    yield Async(loop.run_until_complete)
+    loop.run_until_complete(_closed(made))
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()
+
+
+async def _closed(made: list[ImageGenerator]) -> None:
+    """Close the connections of this event loop, which nothing else can do once it is gone."""
+    for drawing in made:
+        await drawing._transport.async_client.close()
+
+
+@pytest.fixture
+def draw(half: Sync | Async, generator: Callable[..., ImageGenerator]) -> Callable[..., ImageResult]:
+    """Draws with a generator of default settings, in each half: `draw("a fox", images=[…])`."""
+    return partial(half.invoke, generator())
+
+
+@pytest.fixture
+def stream(
+    half: Sync | Async, generator: Callable[..., ImageGenerator]
+) -> Callable[..., list[PartialImage | ImageResult]]:
+    """All that streaming with default settings yields, in each half."""
+    return partial(half.stream, generator())

@@ -11,7 +11,7 @@ USER_ERROR = "image_generation_user_error"
 class ApiError(Exception):
     """An error answer: `status` and `headers` of the HTTP answer, `detail` for its JSON body."""
 
-    def __init__(  # noqa: PLR0913 - the fields of the service's error object
+    def __init__(
         self,
         status: int,
         message: str,

@@ -78,12 +78,12 @@ NOTHING = Fault()
 # Answers instead of the service
 
 
-def http_error(  # noqa: PLR0913 - the fields of the service's error object, as it names them
+def http_error(
     status: int,
     *,
     code: str | None = None,
     message: str = "",
-    type: str | None = None,  # noqa: A002
+    type: str | None = None,
     param: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Fault:
@@ -289,7 +289,7 @@ def not_an_image() -> Fault:
     return Fault("not_an_image", picture=lambda _: b"These bytes are not a picture.")
 
 
-def mislabelled(format: str) -> Fault:  # noqa: A002 - the word for what is wrong
+def mislabelled(format: str) -> Fault:
     """A picture in this format, whatever was asked for and is claimed."""
     return Fault("mislabelled", drawn_as=format)
 

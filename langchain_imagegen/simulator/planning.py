@@ -23,7 +23,7 @@ from langchain_imagegen.simulator.validation import TOOL, hosted_tool
 Request = Mapping[str, Any]
 
 _ASKS = re.compile(
-    r"\b(draw|paint|sketch|illustrat|generat|creat|render|edit|mak|chang|add|remov|picture|image|photo|drawing)"
+    r"\b(draw|paint|sketch|illustrat|generat|creat|render|edit|mak|chang|add|remov|replac|combin|picture|image|photo|drawing)"
     r"(e|es|ed|s|ing)?\b",
     re.IGNORECASE,
 )

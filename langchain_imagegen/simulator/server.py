@@ -108,7 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Handle a DELETE."""
         self._handle()
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+    def log_message(self, format: str, *args: Any) -> None:
         """Write no log: the output belongs to whoever started the simulator."""
 
     def _handle(self) -> None:

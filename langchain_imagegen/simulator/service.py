@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from langchain_imagegen.simulator import images_api
@@ -50,6 +51,7 @@ class Call:
         """The media type of the body."""
         return self.headers.get("content-type", "")
 
+    @cached_property
     def json(self) -> Any:
         """The body as JSON, or `None` when it is something else."""
         try:
@@ -112,7 +114,7 @@ class Service:
 
     def create_response(self, account: Account, call: Call, fault: Fault) -> Answer:
         """`POST /responses`: plain, streamed, in the background, or the last two together."""
-        request = call.json()
+        request = call.json
         check_request(request)
         _check_deployment(request, call)
         draft = self._draft(request, account, fault)
@@ -204,14 +206,14 @@ class Service:
 
     def generate_images(self, account: Account, call: Call, fault: Fault) -> Answer:  # noqa: ARG002
         """`POST /images/generations`."""
-        return self._images(images_api.read_generation(call.json()), fault)
+        return self._images(images_api.read_generation(call.json), fault)
 
     def edit_images(self, account: Account, call: Call, fault: Fault) -> Answer:
         """`POST /images/edits`, as a form or as JSON."""
         if call.content_type.startswith("multipart/"):
             fields = read_multipart(call.body, call.content_type)
             return self._images(images_api.read_multipart_edit(fields), fault)
-        return self._images(images_api.read_json_edit(call.json(), account), fault)
+        return self._images(images_api.read_json_edit(call.json, account), fault)
 
     def _images(self, images: images_api.ImagesCall, fault: Fault) -> Answer:
         if images.streamed:

@@ -26,6 +26,7 @@ class RecordedRequest:
     headers: dict[str, str]
     body: Any
     size: int
+    query: dict[str, str]
 
 
 class _Script:
@@ -40,7 +41,9 @@ class _Script:
         self._faults.setdefault(method, deque()).extend(faults)
 
     def receive(self, call: Call) -> Fault:
-        self.requests.append(RecordedRequest(call.method, call.path, dict(call.headers), call.json(), len(call.body)))
+        self.requests.append(
+            RecordedRequest(call.method, call.path, dict(call.headers), call.json, len(call.body), dict(call.query))
+        )
         try:
             return self._faults[call.method].popleft()
         except (KeyError, IndexError):
