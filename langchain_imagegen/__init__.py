@@ -12,11 +12,13 @@ from langchain_imagegen.generator import ImageGenerator
 from langchain_imagegen.memory import ImageMemory, merge_images
 from langchain_imagegen.options import ImageOptions, ImageRequest
 from langchain_imagegen.store import ImageStore
+from langchain_imagegen.tool import ImageGenerationTool
 
 __version__ = "0.1.0"
 __all__ = [
     "GeneratedImage",
     "ImageGenerationError",
+    "ImageGenerationTool",
     "ImageGenerator",
     "ImageMemory",
     "ImageOptions",

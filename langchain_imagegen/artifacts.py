@@ -51,9 +51,11 @@ class ByteStore(Protocol):
 
     def __contains__(self, sha256: str) -> bool: ...
 
-    def get(self, sha256: str, mime_type: str | None = None) -> bytes: ...
+    def get(self, sha256: str, mime_type: str | None = None) -> bytes:
+        """The bytes, checked."""
 
-    def url(self, sha256: str, mime_type: str, *, expires: int = 3600) -> str: ...
+    def url(self, sha256: str, mime_type: str, *, expires: int = 3600) -> str:
+        """A link to the picture."""
 
 
 def _no_stores() -> Iterable[ByteStore]:
@@ -134,7 +136,7 @@ class GeneratedImage(BaseModel):
     def bind(self, store: ByteStore | None) -> Self:
         """The same image, whose bytes are read from `store`."""
         bound = self.model_copy()
-        bound._store = store
+        bound._store = store  # noqa: SLF001 - its own class
         return bound
 
     def read(self) -> bytes:

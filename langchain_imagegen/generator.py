@@ -260,18 +260,16 @@ def read_input(given: Any, store: ImageStore) -> tuple[dict[str, Any], Conversat
     if isinstance(given, (ImageResult, GeneratedImage)) or is_record(given):
         return {"images": [given]}, _ALONE
     if isinstance(given, (list, tuple)) and given:
-        return (
-            ({"images": list(given)}, _ALONE)
-            if isinstance(given[0], (ImageResult, GeneratedImage))
-            else _of_messages(given, store)
-        )
+        if isinstance(given[0], (ImageResult, GeneratedImage)):
+            return {"images": list(given)}, _ALONE
+        return _of_messages(given, store)
     if isinstance(given, str):
         return {"prompt": given}, _ALONE
     if isinstance(given, Mapping):
         return dict(given), _ALONE
     raise OptionError(
-        f"an ImageGenerator cannot draw a {type(given).__name__}: give a str, a dict of request fields, an ImageRequest, "
-        "a prompt value, messages, an ImageResult or a GeneratedImage"
+        f"an ImageGenerator cannot draw a {type(given).__name__}: give a str, a dict of request fields, an "
+        "ImageRequest, a prompt value, messages, an ImageResult or a GeneratedImage"
     )
 
 

@@ -5,6 +5,7 @@ Pure functions of a `Drawing`; the flow in `flows` carries them out.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -19,6 +20,8 @@ Api = Literal["responses", "images"]
 Reference = Literal["auto", "call_id", "response_id", "bytes"]
 Rungs = Mapping[str, "Rung | None"]
 """By which way each source is named, by `key_of`; `None` for what the service fetches by itself."""
+
+_SOME_ID = re.compile(r"\b(?:ig|rs|resp|msg|file|conv)[_-]\w{4,}")
 
 WAYS: dict[str, tuple[Rung, ...]] = {
     "auto": ("call_id", "bytes"),
@@ -105,6 +108,8 @@ def lost_sources(drawing: Drawing, rungs: Rungs, error: ServiceError) -> list[So
         return []
     by_id = [s for s in (*context_of(drawing), *drawing.sources) if rungs.get(key_of(s)) in ("call_id", "response_id")]
     blamed = [source for source in by_id if any(id in str(error) for id in _ids(source))]
+    if not blamed and _SOME_ID.search(str(error)):
+        return []  # it is about something else, say a file or the previous response
     return [source for source in blamed or by_id if isinstance(source, GeneratedImage)]
 
 
@@ -156,6 +161,7 @@ def _weakest(rungs: Sequence[Rung | None]) -> Rung | None:
 
 
 def origin_of(drawing: Drawing) -> Origin:
+    """What the records of the pictures say of where they come from."""
     parents = [key_of(source) for source in drawing.sources if isinstance(source, GeneratedImage) or source.call_id]
     if not drawing.sources:
         parents = [image.id for image in (drawing.previous or drawing.earlier)[-1:]]
@@ -170,6 +176,7 @@ def origin_of(drawing: Drawing) -> Origin:
 
 
 def key_of(source: Source) -> str:
+    """What tells a source from the others of a request: its id, or its address."""
     return source.id if isinstance(source, GeneratedImage) else source.call_id or source.file_id or source.url or ""
 
 

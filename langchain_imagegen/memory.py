@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from langchain_core.messages import BaseMessage
+
 from langchain_imagegen import display
 from langchain_imagegen.artifacts import GeneratedImage, ImageResult, is_record, name_of
 from langchain_imagegen.errors import UnknownImageError
@@ -85,7 +87,7 @@ class ImageMemory:
         state: object,
         *,
         image_store: ImageStore | None = None,
-        messages_key: str = "messages",
+        messages_key: str | None = None,
         trust: str = "all",
     ) -> ImageMemory:
         """The images of a graph state or an agent's result: its channel and its messages, merged.
@@ -93,12 +95,12 @@ class ImageMemory:
         Args:
             state: A mapping, or an object with the state's keys as attributes.
             image_store: Where bytes are read, and put where a message still holds some.
-            messages_key: Name of the state's messages.
+            messages_key: Name of the state's messages; `None`: `messages`, else the first list of messages.
             trust: `"channel"` believes the channel alone; for servers whose clients may write messages.
         """
         memory = cls((_of_state(state, CHANNEL) or {}).values(), image_store=image_store)
         if trust != "channel":
-            memory.add(*images_in(_of_state(state, messages_key) or (), image_store or default_store()))
+            memory.add(*images_in(_messages_of(state, messages_key), image_store or default_store()))
         return memory
 
     def add(self, *items: GeneratedImage | ImageResult | Mapping[str, Any]) -> None:
@@ -231,6 +233,15 @@ class ImageMemory:
 
 def _of_state(state: object, key: str) -> Any:
     return state.get(key) if isinstance(state, Mapping) else getattr(state, key, None)
+
+
+def _messages_of(state: object, key: str | None) -> Sequence[object]:
+    named = _of_state(state, key or "messages")
+    if named is not None or key:
+        return named or ()
+    values = state.values() if isinstance(state, Mapping) else vars(state).values()
+    lists = (value for value in values if isinstance(value, list) and value and isinstance(value[-1], BaseMessage))
+    return next(lists, ())
 
 
 def _those(known: Sequence[str]) -> str:

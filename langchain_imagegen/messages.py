@@ -85,10 +85,10 @@ def drawn_by_tool(message: ToolMessage) -> Iterator[GeneratedImage]:
 
 def hosted_in(message: AIMessage, store: ImageStore, origin: Origin) -> list[GeneratedImage]:
     """The pictures of hosted calls in a model's message, whichever `output_version` stored them."""
-    return read_items(hosted_items(message), store, origin, **response_facts(message))
+    return read_items(hosted_items(message), store, origin, response_facts(message))
 
 
-def read_items(items: Iterable[Item], store: ImageStore, origin: Origin, **facts: Any) -> list[GeneratedImage]:
+def read_items(items: Iterable[Item], store: ImageStore, origin: Origin, facts: Mapping[str, Any]) -> list[GeneratedImage]:
     """The pictures of a response's output items; those without base64 are known by the record they carry."""
     items = list(items)
     known = {item["id"]: item[RECORD] for item in items if is_record(item.get(RECORD))}

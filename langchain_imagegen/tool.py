@@ -1,0 +1,242 @@
+"""`ImageGenerationTool`: drawing as a tool for any agent's model.
+
+What the chat model reads and may ask for stands here; how a picture is drawn does not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any, Literal
+
+from langchain_core.messages import ToolMessage
+from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import BaseTool, InjectedToolArg, ToolException
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, create_model
+
+from langchain_imagegen.artifacts import GeneratedImage, ImageResult
+from langchain_imagegen.errors import (
+    AuthenticationError,
+    ImageGenerationError,
+    ImageTimeoutError,
+    OptionError,
+    OrganizationNotVerifiedError,
+    QuotaError,
+    RateLimitError,
+    UnknownImageError,
+)
+from langchain_imagegen.generator import ImageGenerator
+from langchain_imagegen.memory import CHANNEL, ImageMemory, as_update
+from langchain_imagegen.messages import images_of_result
+from langchain_imagegen.options import argument_fields
+
+DESCRIPTION = """\
+Draw a picture from a prompt, or edit and combine pictures of this conversation. Say "draw" or "edit" in the prompt \
+and describe the whole picture that is wanted. To edit, name the pictures in `images` by their handles (img_…) or "last". \
+To combine, write for example "edit the first image by adding the hat of the second"; do not write "merge" or \
+"combine". The picture is shown to the user by itself: do not write a link to it."""
+
+EXPOSED = ("size", "quality", "background", "output_format")
+LONGEST_PROMPT = 400  # characters of a revised prompt that a chat model is told
+SHOWN_EDGE = 512  # pixels of the longer edge of a picture shown to the chat model
+
+_ADVICE: tuple[tuple[type[ImageGenerationError], str], ...] = (
+    (QuotaError, "Do not try again: tell the user that no pictures can be drawn at the moment."),
+    (OrganizationNotVerifiedError, "Do not try again: tell the user that no pictures can be drawn at the moment."),
+    (AuthenticationError, "Do not try again: tell the user that no pictures can be drawn at the moment."),
+    (RateLimitError, "Wait before trying again, and ask for one picture at a time."),
+    (ImageTimeoutError, "Ask the user before trying again: the picture may already have been paid for."),
+)
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value or []
+
+
+Handles = Annotated[list[str], BeforeValidator(_listed)]
+
+
+class ImageGenerationTool(BaseTool):
+    """Draws and edits pictures for an agent, whichever chat model it runs on.
+
+    The model gets typed arguments and one short JSON text back; the message's artifact is `ImageResult.record()`,
+    plain JSON without bytes. In a graph whose state has the channel `generated_images` the pictures are recorded there.
+
+    Args:
+        generator: Draws the pictures, with the options that the model cannot change; made on first use if `None`.
+        exposed: Names of the options that the model may choose.
+        note: What the model is told beside the handles.
+        allow_urls: Whether the model may name pictures by web address, which the service then fetches.
+        show_to_model: Whether the message also shows the picture, downscaled, to a model that can see; needs Pillow.
+        url_for: Gives a link for a picture, which goes into content and artifact.
+        trust: `"channel"` believes the state's channel alone, not the messages; for servers whose clients write those.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    name: str = "generate_image"
+    description: str = DESCRIPTION
+    response_format: Literal["content", "content_and_artifact"] = "content_and_artifact"
+    handle_tool_error: bool | str | Callable[[ToolException], str] | None = True
+
+    generator: ImageGenerator | None = None
+    exposed: tuple[str, ...] = EXPOSED
+    note: str = "The image is attached for the user."
+    allow_urls: bool = False
+    show_to_model: bool = False
+    url_for: Callable[[GeneratedImage], str] | None = None
+    trust: Literal["all", "channel"] = "all"
+
+    _made: ImageGenerator | None = PrivateAttr(default=None)
+
+    def __init__(self, *, exposed: Iterable[str] = EXPOSED, **fields: Any) -> None:
+        exposed = tuple(exposed)
+        fields.setdefault("args_schema", arguments(exposed))
+        super().__init__(exposed=exposed, **fields)
+
+    def _run(
+        self,
+        prompt: str,
+        images: list[str] | None = None,
+        runtime: Annotated[Any, InjectedToolArg] = None,
+        config: RunnableConfig | None = None,
+        **options: Any,
+    ) -> tuple[Any, dict[str, Any] | None]:
+        try:
+            request = self._request(prompt, images, options, runtime)
+            result = self._generator().invoke(request, config)
+            return self._answer(result, runtime)
+        except ImageGenerationError as error:
+            raise ToolException(advice(error)) from error
+
+    async def _arun(
+        self,
+        prompt: str,
+        images: list[str] | None = None,
+        runtime: Annotated[Any, InjectedToolArg] = None,
+        config: RunnableConfig | None = None,
+        **options: Any,
+    ) -> tuple[Any, dict[str, Any] | None]:
+        try:
+            request = await asyncio.to_thread(self._request, prompt, images, options, runtime)
+            result = await self._generator().ainvoke(request, config)
+            return await asyncio.to_thread(self._answer, result, runtime)
+        except ImageGenerationError as error:
+            raise ToolException(advice(error)) from error
+
+    def _request(
+        self, prompt: str, images: list[str] | None, options: Mapping[str, Any], runtime: Any
+    ) -> dict[str, Any]:
+        """What the model asks for, its handles looked up in its own conversation and nowhere else."""
+        memory = self._memory(runtime)
+        named = [self._named(reference, memory) for reference in images or ()]
+        chosen = {name: value for name, value in options.items() if value is not None}
+        return {"prompt": prompt, "images": named, "options": chosen}
+
+    def _named(self, reference: str, memory: ImageMemory) -> GeneratedImage | str:
+        if reference.startswith(("http://", "https://")) and reference not in memory:
+            if self.allow_urls:
+                return reference
+            raise UnknownImageError(
+                f"{reference!r} is no image of this conversation; web addresses are not allowed here"
+            )
+        return memory.get(reference)
+
+    def _memory(self, runtime: Any) -> ImageMemory:
+        state, generator = state_of(runtime), self._generator()
+        if state is not None:
+            return ImageMemory.from_state(state, image_store=generator.image_store, trust=self.trust)
+        return ImageMemory() if generator.memory is None else generator.memory
+
+    def _answer(self, result: ImageResult, runtime: Any) -> tuple[Any, dict[str, Any] | None]:
+        """Content and artifact; in a graph that has the channel, the message and its update."""
+        links = [self.url_for(image) for image in result.images] if self.url_for else []
+        artifact = result.record()
+        for record, link in zip(artifact["images"], links, strict=False):
+            record["url"] = link
+        text = content_of(result, self.note, links)
+        content: Any = [{"type": "text", "text": text}, *shown(result)] if self.show_to_model else text
+        state = state_of(runtime)
+        if state is None or CHANNEL not in state or not getattr(runtime, "tool_call_id", None):
+            return content, artifact
+        message = ToolMessage(content, artifact=artifact, tool_call_id=runtime.tool_call_id, name=self.name)
+        return [message, _command(result)], None
+
+    def _generator(self) -> ImageGenerator:
+        if self.generator is not None:
+            return self.generator
+        if self._made is None:
+            self._made = ImageGenerator()
+        return self._made
+
+
+def arguments(exposed: Iterable[str]) -> type[BaseModel]:
+    """The tool's argument schema: the prompt, the images, and the options that the model may choose."""
+    schema: type[BaseModel] = create_model(
+        "GenerateImage",
+        __config__=ConfigDict(extra="forbid"),
+        __doc__="A picture to draw or edit.",
+        prompt=(str, Field(description="What to draw, or what to change about the images; say 'draw' or 'edit'.")),
+        images=(Handles, Field(default_factory=list, description="Handles of images to edit or combine, or 'last'.")),
+        **argument_fields(tuple(exposed)),  # type: ignore[call-overload]
+        # LangGraph fills a field of this name; `exclude` keeps it from being dumped, the whole state with it.
+        runtime=(Annotated[Any, InjectedToolArg], Field(default=None, exclude=True)),
+    )
+    return schema
+
+
+def content_of(result: ImageResult, note: str, links: list[str]) -> str:
+    """What the chat model reads of a result: short JSON."""
+    told = [_told(image) for image in result.images]
+    for entry, link in zip(told, links, strict=False):
+        entry["url"] = link
+    content: dict[str, Any] = {"images": told, "note": note}
+    if result.failures:
+        content["failed"] = [failure.message[:LONGEST_PROMPT] for failure in result.failures]
+    if result.warnings:
+        content["warnings"] = [warning[:LONGEST_PROMPT] for warning in result.warnings]
+    return json.dumps(content, ensure_ascii=False)
+
+
+def shown(result: ImageResult) -> list[dict[str, Any]]:
+    """Image blocks of a result's pictures, downscaled; formats that Pillow cannot read are left out."""
+    blocks = []
+    for image in result.images:
+        if image.mime_type == "image/svg+xml":
+            continue
+        picture = image.to_pil().convert("RGB")
+        picture.thumbnail((SHOWN_EDGE, SHOWN_EDGE))
+        data = io.BytesIO()
+        picture.save(data, format="JPEG", quality=80)
+        encoded = base64.b64encode(data.getvalue()).decode()
+        blocks.append({"type": "image", "base64": encoded, "mime_type": "image/jpeg"})
+    return blocks
+
+
+def advice(error: ImageGenerationError) -> str:
+    """An error as a chat model can act on it."""
+    told = next((words for kind, words in _ADVICE if isinstance(error, kind)), "")
+    if isinstance(error, OptionError):
+        told = "Correct the arguments and call again."
+    return f"No picture was made: {error} {told}".strip()
+
+
+def state_of(runtime: Any) -> Mapping[str, Any] | None:
+    """The graph's state, if there is a graph and its state is a mapping."""
+    state = getattr(runtime, "state", None)
+    return state if isinstance(state, Mapping) else None
+
+
+def _told(image: GeneratedImage) -> dict[str, Any]:
+    size = f"{image.width}x{image.height}" if image.width else image.size
+    told = {"handle": image.handle, "revised_prompt": (image.revised_prompt or "")[:LONGEST_PROMPT], "size": size}
+    return {key: value for key, value in told.items() if value}
+
+
+def _command(result: ImageResult) -> Any:
+    from langgraph.types import Command
+
+    return Command(update={CHANNEL: as_update(images_of_result(result))})
