@@ -81,7 +81,7 @@ def extract(text, sizes=(1 << 30,), **options):
 def read_events(text, sizes=(1 << 30,)):
     """The data of all events."""
     reader = EventReader()
-    events = [event for chunk in cut(text, sizes) for event in reader.feed(chunk)]
+    events = [event for chunk in cut(text, sizes) for event in reader.feed(chunk) + reader.feed(b"")]
     return events + reader.finish()
 
 
@@ -178,9 +178,7 @@ def streams(draw):
         document = draw(st.dictionaries(keys, documents, min_size=1, max_size=4))
         text = json.dumps(document, indent=draw(st.sampled_from([None, 1]))).replace(*draw(escapes))
         lines = [f"data:{draw(st.sampled_from(['', ' ']))}{line}" for line in text.split("\n")]
-        lines[:0] = draw(
-            st.lists(st.sampled_from([': keep"alive', "event: x", "id: 7", "retry: 9"]), max_size=2)
-        )
+        lines[:0] = draw(st.lists(st.sampled_from([': keep"alive', "event: x", "id: 7", "retry: 9"]), max_size=2))
         stream += newline.join([*lines, "", ""])
         expected.append(document)
         if draw(st.booleans()):
@@ -280,6 +278,8 @@ def test_escaped_base64(escape, size):
         ('iVBORw0K\\"GgoAAAA', "the base64 is invalid: '\\\\' at position 8 is out of place"),
         ("iVBORw0KGg==GgoA", "the base64 is invalid: '=' at position 10 is out of place"),
         ("iVBORw0KGg==Ggo", "the base64 is invalid: '=' at position 10 is out of place"),
+        ("iVBORw0KGg.", "the base64 is invalid: '.' at position 10 is out of place"),
+        ("iVBORw0K\\\\", "the base64 is invalid: '\\\\' at position 8 is out of place"),
         ("iVBORw0KGg=", "the base64 is cut or lacks padding: 11 characters are no multiple of 4"),
         ("iVBORw0KGg", "the base64 is cut or lacks padding: 10 characters are no multiple of 4"),
     ],
@@ -311,11 +311,12 @@ def test_body_breaks_off(end, size):
     assert "breaks off" in sink.closed[0]
 
 
-def test_line_breaks_off():
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_line_breaks_off(newline):
     """A string that its line leaves open ends there, and the next event is read as if nothing had been."""
-    text = b'data: {"b64_json": "iVBORw0KGgo\n\ndata: {"b64_json": "%b"}\n\n' % encoded(PNG).encode()
+    events = ['data: {"b64_json": "iVBORw0KGgo', f'data: {{"b64_json": "{encoded(PNG)}"}}', ""]
 
-    passed, (broken, whole) = extract(text)
+    passed, (broken, whole) = extract((newline * 2).join(events).encode())
     assert broken.closed == ["the data breaks off at the end of a line"]
     assert read_events(passed)[1] == b'{"b64_json": {"$picture": 1}}'
     assert whole.data == PNG
@@ -412,27 +413,13 @@ def test_decoder_is_loaded_late():
 @pytest.mark.parametrize("size", [1, 2, 3, 1000])
 def test_event_framing(newline, size):
     """Comments, names, empty events, several data lines and a last event without its end are understood."""
-    lines = [
-        b"\xef\xbb\xbf: a comment",
-        b"",
-        b'event: one\ndata: {"a":',
-        b'data:"\xc3\xa9"}',
-        b"id: 1",
-        b"retry: 3",
-        b"",
-        b"",
-        b"event: nothing",
-        b"",
-        b"data",
-        b"",
-        b"data:  two",
-        b"",
-        b"data: [DONE]",
-    ]
-    text = (
-        newline.join(lines).replace(b"\n", newline)
-        if newline != b"\r\n"
-        else newline.join(lines).replace(b"one\n", b"one\r\n")
-    )
+    lines = [b"\xef\xbb\xbf: a comment", b"", b"event: one", b'data: {"a":', b'data:"\xc3\xa9"}', b"id: 1", b"", b""]
+    lines += [b"event: nothing", b"retry: 3", b"", b"data", b"", b"data:  two", b"", b"data: [DONE]"]
 
-    assert read_events(text, [size]) == [b'{"a":\n"\xc3\xa9"}', b" two", b"[DONE]"]
+    assert read_events(newline.join(lines), [size]) == [b'{"a":\n"\xc3\xa9"}', b" two", b"[DONE]"]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 1000])
+def test_mixed_line_ends(size):
+    """A CRLF is one line end even if a chunk cuts it, and the LF after it is another."""
+    assert read_events(b"data: 1\r\n\ndata: 2\n\r\ndata: 3\r\rdata: 4\r\n", [size]) == [b"1", b"2", b"3", b"4"]
