@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+DEEPEST = 12  # indents; a long row of edits stays on the page
+
 # What every notebook front end draws by itself; the others go through an <img>.
 NATIVE = frozenset({"image/png", "image/jpeg", "image/gif"})
 
@@ -44,12 +46,15 @@ def tree(nodes: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
     """The family tree of images as text and as HTML.
 
     Args:
-        nodes: In order of drawing, each with `name`, `label`, `depth` and, where there is one, `picture` (HTML).
+        nodes: Each below its parent, with `name`, `label`, `depth` and, where there is one, `picture` (HTML).
     """
-    text = "\n".join(f"{'   ' * node['depth']}{node['name']}  {node['label']}" for node in nodes)
+    depths = [min(node["depth"], DEEPEST) for node in nodes]
+    text = "\n".join(
+        f"{'   ' * depth}{node['name']}  {node['label']}" for node, depth in zip(nodes, depths, strict=True)
+    )
     rows = "".join(
-        f'<div style="margin-left:{node["depth"] * 2}em;padding:2px 0">{node.get("picture", "")} '
+        f'<div style="margin-left:{depth * 2}em;padding:2px 0">{node.get("picture", "")} '
         f"<code>{escape(node['name'])}</code> {escape(node['label'])}</div>"
-        for node in nodes
+        for node, depth in zip(nodes, depths, strict=True)
     )
     return text, f"<div>{rows}</div>"

@@ -24,6 +24,7 @@ Records = dict[str, dict[str, Any]]
 _UNION = ("parents", "companion_ids", "dead_rungs")
 _SHORTEST = 8
 _LISTED = 20
+_DIGITS = 9  # of an ordinal; `int` refuses some thousands of them
 
 
 def merge_record(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,7 +74,6 @@ class ImageMemory:
         self._images: dict[str, GeneratedImage] = {}
         self._order: list[str] = []
         self._buckets: dict[str, list[str]] = {}
-        self._unnamed: list[str] = []
         self.add(*images)
 
     @classmethod
@@ -128,43 +128,30 @@ class ImageMemory:
         Raises:
             UnknownImageError: there is none such, or several; it lists the handles there are.
         """
-        if isinstance(reference, GeneratedImage):
-            reference = reference.id
-        found = self._find(str(reference).strip())
-        if len(found) == 1:
-            return self._image(found[0])
-        known = [self.handle(id) for id in self._order]
-        if found:
-            names = ", ".join(self.handle(id) for id in found)
-            raise UnknownImageError(f"{reference!r} names several images: {names}; use more digits", known=known)
-        raise UnknownImageError(f"no image {reference!r}; {_those(known)}", known=known)
+        return self._image(self._id(reference))
 
     def handle(self, reference: object) -> str:
         """The handle of an image, longer than `img_` and 8 digits where another image here begins alike."""
-        id = reference.id if isinstance(reference, GeneratedImage) else str(reference)
-        name, length = self._name(id), _SHORTEST
-        rivals = [self._name(other) for other in self._beginning(name[:length]) if other != id]
-        while any(rival.startswith(name[:length]) for rival in rivals):
-            length += 1
-        return f"img_{name[:length]}"
+        return self._handle(self._id(reference))
 
     def lineage(self, reference: object) -> list[GeneratedImage]:
         """The ancestors of an image, the oldest first, and last the image itself."""
-        seen: dict[str, None] = {}
-
-        def climb(id: str) -> None:
-            for parent in self._records[id].get("parents") or ():
-                if parent in self._records and parent not in seen:
-                    climb(parent)
-            seen.setdefault(id)
-
-        climb(self.get(reference).id)
-        return [self._image(id) for id in seen]
+        done: dict[str, None] = {}
+        begun: set[str] = set()
+        ahead = [self._id(reference)]
+        while ahead:
+            id = ahead[-1]
+            if id in begun:
+                done.setdefault(ahead.pop())
+                continue
+            begun.add(id)
+            ahead += [parent for parent in reversed(self._parents(id)) if parent not in begun]
+        return [self._image(id) for id in done]
 
     def children(self, reference: object) -> list[GeneratedImage]:
         """The images made directly from one, in order."""
-        parent = self.get(reference).id
-        return [self._image(id) for id in self._order if parent in (self._records[id].get("parents") or ())]
+        parent = self._id(reference)
+        return [self._image(id) for id in self._order if parent in self._parents(id)]
 
     def to_records(self) -> list[dict[str, Any]]:
         """The memory as plain JSON; `ImageMemory(records)` gives it back."""
@@ -177,20 +164,30 @@ class ImageMemory:
         return len(self._order)
 
     def __contains__(self, reference: object) -> bool:
-        return len(self._find(reference.id if isinstance(reference, GeneratedImage) else str(reference))) == 1
+        return len(self._find(_written(reference))) == 1
 
     def __repr__(self) -> str:
-        return f"ImageMemory({', '.join(self.handle(id) for id in self._order[-5:])}; {len(self)} in all)"
+        return f"ImageMemory({', '.join(map(self._handle, self._order[-5:]))}; {len(self)} in all)"
 
     def _add(self, record: Mapping[str, Any]) -> None:
-        id = record["id"]
-        if id in self._records:
-            record = merge_record(self._records[id], record)
-            self._images.pop(id, None)
-        else:
+        id, fresh = record["id"], dict(record)
+        known = self._records.setdefault(id, fresh)  # one step: threads of a batch may bring the same image
+        if known is fresh:
+            self._buckets.setdefault(self._name(id)[:_SHORTEST], []).append(id)
             self._order.append(id)
-            self._unnamed.append(id)
-        self._records[id] = record
+        else:
+            self._records[id] = merge_record(known, fresh)
+            self._images.pop(id, None)
+
+    def _id(self, reference: object) -> str:
+        found = self._find(_written(reference))
+        if len(found) == 1:
+            return found[0]
+        known = [self._handle(id) for id in self._order]
+        if found:
+            names = ", ".join(map(self._handle, found))
+            raise UnknownImageError(f"{reference!r} names several images: {names}; use more digits", known=known)
+        raise UnknownImageError(f"no image {reference!r}; {_those(known)}", known=known)
 
     def _image(self, id: str) -> GeneratedImage:
         if id not in self._images:
@@ -202,33 +199,61 @@ class ImageMemory:
             return self._order[-1:]
         if reference in self._records:
             return [reference]
-        if reference.isdecimal():
+        if reference.isdecimal() and len(reference) <= _DIGITS:
             position = int(reference)
             return self._order[position - 1 : position] if position else []
         return self._beginning(reference.removeprefix("img_").lower()) if reference.startswith("img_") else []
 
     def _beginning(self, digits: str) -> list[str]:
         """Ids of the images whose name begins with some hex digits; one look-up from 8 digits on."""
-        for id in self._unnamed:
-            self._buckets.setdefault(self._name(id)[:_SHORTEST], []).append(id)
-        self._unnamed.clear()
         if len(digits) >= _SHORTEST:
             near = self._buckets.get(digits[:_SHORTEST], [])
             return [id for id in near if self._name(id).startswith(digits)]
         return [id for start, ids in self._buckets.items() if digits and start.startswith(digits) for id in ids]
 
+    def _handle(self, id: str) -> str:
+        name, length = self._name(id), _SHORTEST
+        rivals = [self._name(other) for other in self._beginning(name[:length]) if other != id]
+        while any(rival.startswith(name[:length]) for rival in rivals):
+            length += 1
+        return f"img_{name[:length]}"
+
     def _name(self, id: str) -> str:
         return name_of(self._records[id].get("provider") or "", id)
+
+    def _parents(self, id: str) -> list[str]:
+        return [parent for parent in self._records[id].get("parents") or () if parent in self._records]
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         """The family tree, as a notebook shows it."""
         del include, exclude
-        text, html = display.tree([self._node(image) for image in self])
+        text, html = display.tree([self._node(id, depth) for id, depth in self._family()])
         return {"text/plain": text, "text/html": html}
 
-    def _node(self, image: GeneratedImage) -> dict[str, Any]:
-        label = (image.prompt or image.revised_prompt or "sent by the user")[:80]
-        return {"name": self.handle(image), "label": label, "depth": len(self.lineage(image)) - 1}
+    def _family(self) -> Iterator[tuple[str, int]]:
+        """Each image below the first of its parents, and its depth; a circle of parents begins anywhere."""
+        below: dict[str | None, list[str]] = {}
+        for id in self._order:
+            below.setdefault(next(iter(self._parents(id)), None), []).append(id)
+        shown: set[str] = set()
+        for root in (*below.get(None, ()), *self._order):
+            ahead = [(root, 0)]
+            while ahead:
+                id, depth = ahead.pop()
+                if id not in shown:
+                    shown.add(id)
+                    yield id, depth
+                    ahead += [(child, depth + 1) for child in reversed(below.get(id, ()))]
+
+    def _node(self, id: str, depth: int) -> dict[str, Any]:
+        record = self._records[id]
+        label = str(record.get("prompt") or record.get("revised_prompt") or "sent by the user")[:80]
+        others = ", ".join(map(self._handle, self._parents(id)[1:]))
+        return {"name": self._handle(id), "label": f"{label} (with {others})" if others else label, "depth": depth}
+
+
+def _written(reference: object) -> str:
+    return reference.id if isinstance(reference, GeneratedImage) else str(reference).strip()
 
 
 def _of_state(state: object, key: str) -> Any:
