@@ -12,6 +12,7 @@ import pytest
 
 from langchain_imagegen import ImageGenerator, ImageResult, ImageStore, PartialImage
 from langchain_imagegen.simulator import Simulator
+from tests import sdk
 
 
 @pytest.fixture(autouse=True)
@@ -123,3 +124,26 @@ def stream(
 ) -> Callable[..., list[PartialImage | ImageResult]]:
     """All that streaming with default settings yields, in each half."""
     return partial(half.stream, generator())
+
+
+@pytest.fixture(params=["sync", "async"])
+def call(simulator: Simulator, request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """Calls a method of either unmodified SDK client by its name; streams come as lists."""
+
+    def send(name: str, *, key: str = "sk-a", **fields: Any) -> Any:
+        if request.param == "sync":
+            return sdk.send(simulator.base_url, key, name, **fields)
+        return asyncio.run(sdk.asend(simulator.base_url, key, name, **fields))
+
+    return send
+
+
+@pytest.fixture
+def ask(simulator: Simulator) -> Callable[..., Any]:
+    """Sends one response request with the unmodified SDK; the tool is there unless said otherwise."""
+
+    def send(given: Any = "Draw a fox", *, key: str = "sk-a", **fields: Any) -> Any:
+        request = {"model": "gpt-5", "tools": [sdk.TOOL], "input": given, **fields}
+        return sdk.send(simulator.base_url, key, "responses.create", **request)
+
+    return send

@@ -1,92 +1,14 @@
-"""What the simulator answers to the unmodified SDK: responses, ids, edits, streams, background, files."""
+"""What the simulator answers to the unmodified SDK: pictures, edits, ids, function calls."""
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import functools
 import json
-import threading
-import warnings
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from operator import attrgetter
 
-import httpx
 import pytest
-from openai import (
-    AsyncOpenAI,
-    AsyncStream,
-    AuthenticationError,
-    AzureOpenAI,
-    BadRequestError,
-    NotFoundError,
-    OpenAI,
-    Stream,
-)
+from openai import BadRequestError, NotFoundError
 
 from langchain_imagegen.simulator import Simulator
-
-TOOL = {"type": "image_generation", "quality": "low", "size": "1024x1024", "output_format": "jpeg"}
-FORCED = {"type": "image_generation"}
-PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
-
-
-def _sync(base_url, key, name, **fields):
-    with OpenAI(base_url=base_url, api_key=key, max_retries=0) as client:
-        result = attrgetter(name)(client)(**fields)
-        return list(result) if isinstance(result, Stream) else result
-
-
-async def _async(base_url, key, name, **fields):
-    async with AsyncOpenAI(base_url=base_url, api_key=key, max_retries=0) as client:
-        result = await attrgetter(name)(client)(**fields)
-        return [event async for event in result] if isinstance(result, AsyncStream) else result
-
-
-@pytest.fixture(params=["sync", "async"])
-def call(simulator, request):
-    """Calls a method of either SDK client by its name; streams come as lists."""
-
-    def send(name, *, key="sk-a", **fields):
-        if request.param == "sync":
-            return _sync(simulator.base_url, key, name, **fields)
-        return asyncio.run(_async(simulator.base_url, key, name, **fields))
-
-    return send
-
-
-@pytest.fixture
-def ask(simulator):
-    """Sends one response request; the tool is there unless said otherwise."""
-
-    def send(given="Draw a fox", *, key="sk-a", **fields):
-        request = {"model": "gpt-5", "tools": [TOOL], "input": given, **fields}
-        return _sync(simulator.base_url, key, "responses.create", **request)
-
-    return send
-
-
-def kinds(response):
-    return [item.type for item in response.output]
-
-
-def pictures(response):
-    return [item for item in response.output if item.type == "image_generation_call"]
-
-
-def data(response):
-    return base64.b64decode(pictures(response)[0].result, validate=True)
-
-
-def data_url(picture):
-    return "data:image/jpeg;base64," + base64.b64encode(picture).decode()
-
-
-def edit_of(item_id, words="Make it winter"):
-    return [{"type": "image_generation_call", "id": item_id}, {"role": "user", "content": words}]
-
-
-# Answers
+from tests.sdk import FORCED, JPEG, PNG, TOOL, data, data_url, edit_of, kinds, pictures, send, stream
 
 
 def test_draws_a_picture(call, simulator):
@@ -191,7 +113,7 @@ def test_same_seed_same_ids():
     ids = []
     for seed in (1, 1, 2):
         with Simulator(seed=seed) as simulator:
-            ids.append(_sync(simulator.base_url, "sk", "responses.create", model="gpt-5", input="hi").id)
+            ids.append(send(simulator.base_url, "sk", "responses.create", model="gpt-5", input="hi").id)
 
     assert ids[0] == ids[1] != ids[2]
 
@@ -242,7 +164,7 @@ def test_edits_by_response_id(ask, simulator):
 def test_edits_uploads(ask, simulator):
     """Pictures of the last turn are what an edit builds on: data URL, file id and earlier call together."""
     first = ask()
-    upload = _sync(
+    upload = send(
         simulator.base_url, "sk-a", "files.create", file=("x.jpg", data(first), "image/jpeg"), purpose="vision"
     )
     content = [
@@ -323,26 +245,26 @@ def test_deleted_responses_are_gone(call):
 def test_accounts_are_apart(ask, simulator):
     """Ids, responses and files belong to the key that made them."""
     first = ask()
-    file = _sync(simulator.base_url, "sk-a", "files.create", file=b"x", purpose="user_data")
+    file = send(simulator.base_url, "sk-a", "files.create", file=b"x", purpose="user_data")
 
     with pytest.raises(NotFoundError):
         ask(edit_of(pictures(first)[0].id), key="sk-b")
     with pytest.raises(BadRequestError, match="Previous response"):
         ask("More", previous_response_id=first.id, key="sk-b")
     with pytest.raises(NotFoundError):
-        _sync(simulator.base_url, "sk-b", "files.retrieve", file_id=file.id)
+        send(simulator.base_url, "sk-b", "files.retrieve", file_id=file.id)
 
 
 def test_reasoning_companion_is_required():
     """A picture that came with reasoning is refused without that item when the simulator is told so."""
     with Simulator(reasoning_required=True) as simulator:
         request = {"model": "gpt-5", "tools": [TOOL]}
-        first = _sync(simulator.base_url, "sk", "responses.create", input="Draw a fox", **request)
+        first = send(simulator.base_url, "sk", "responses.create", input="Draw a fox", **request)
         reasoning, picture = first.output[0], first.output[1]
         with pytest.raises(BadRequestError, match=f"without its required 'reasoning' item: '{reasoning.id}'"):
-            _sync(simulator.base_url, "sk", "responses.create", input=edit_of(picture.id), **request)
+            send(simulator.base_url, "sk", "responses.create", input=edit_of(picture.id), **request)
         both = [{"type": "item_reference", "id": reasoning.id}, *edit_of(picture.id)]
-        second = _sync(simulator.base_url, "sk", "responses.create", input=both, **request)
+        second = send(simulator.base_url, "sk", "responses.create", input=both, **request)
 
     assert pictures(second)[0].action == "edit"
 
@@ -357,139 +279,6 @@ def test_conversations_collect_items(call):
     assert pictures(second)[0].action == "edit"
     with pytest.raises(NotFoundError):
         call("responses.create", model="gpt-5", input="hi", conversation="conv_unknown")
-
-
-# Streams
-
-
-def stream(call, **fields):
-    request = {"model": "gpt-5", "input": "Draw a fox", "tools": [TOOL], "stream": True, **fields}
-    return call("responses.create", **request)
-
-
-def test_event_order_with_reasoning(call):
-    """A stream nobody asked partials of has the recorded order, with one partial equal to the result."""
-    events = stream(call)
-
-    image = "response.image_generation_call"
-    assert [event.type for event in events] == [
-        "response.created",
-        "response.in_progress",
-        "response.output_item.added",
-        "response.output_item.done",
-        "response.output_item.added",
-        f"{image}.in_progress",
-        f"{image}.generating",
-        f"{image}.partial_image",
-        f"{image}.completed",
-        "response.output_item.done",
-        "response.output_item.added",
-        "response.content_part.added",
-        "response.output_text.done",
-        "response.content_part.done",
-        "response.output_item.done",
-        "response.completed",
-    ]
-    assert [event.sequence_number for event in events] == list(range(16))
-    assert events[7].partial_image_b64 == events[9].item.result == pictures(events[-1].response)[0].result
-    assert events[4].item.to_dict() == {
-        "id": events[9].item.id,
-        "type": "image_generation_call",
-        "status": "in_progress",
-    }
-
-
-def test_one_partial_more_than_asked(call, simulator):
-    """Two partials asked for arrive as three, all different, the last of them the picture; paid once."""
-    events = stream(call, tools=[{**TOOL, "partial_images": 2}], model="gpt-4.1")
-
-    partials = [event for event in events if event.type.endswith(".partial_image")]
-    assert [event.partial_image_index for event in partials] == [0, 1, 2]
-    assert len({event.partial_image_b64 for event in partials}) == 3
-    assert partials[-1].partial_image_b64 == pictures(events[-1].response)[0].result
-    assert "".join(event.delta for event in events if event.type.endswith("text.delta")) == (
-        events[-1].response.output_text
-    )
-    assert events[-1].response.tool_usage.image_gen.output_tokens == 196 + 200
-    assert simulator.pictures == 1
-
-
-def test_streamed_pictures_can_be_edited(call):
-    """A streamed response is stored like any other."""
-    first = stream(call)[-1].response
-    second = stream(call, input=edit_of(pictures(first)[0].id))[-1].response
-
-    assert pictures(second)[0].action == "edit"
-    assert call("responses.retrieve", response_id=first.id).id == first.id
-
-
-def test_first_event_comes_before_the_picture():
-    """The response id is on the wire while the picture is still being made."""
-    with Simulator(latency=30) as simulator, OpenAI(base_url=simulator.base_url, api_key="sk") as client:
-        events = client.responses.create(model="gpt-5", input="Draw a fox", tools=[TOOL], stream=True)
-        first = next(iter(events))
-        events.close()
-
-    assert first.response.id.startswith("resp_")
-    assert first.response.status == "in_progress"
-
-
-# Background
-
-
-def test_background_goes_through_its_states(call, simulator):
-    """A background response is queued, in progress, then completed, and paid when it is."""
-    fields = {"model": "gpt-5", "input": "Draw a fox", "tools": [TOOL], "background": True}
-    first = call("responses.create", **fields)
-    states = [call("responses.retrieve", response_id=first.id) for _ in range(2)]
-
-    assert [first.status, *(state.status for state in states)] == ["queued", "in_progress", "completed"]
-    assert data(states[-1]).startswith(JPEG)
-    assert simulator.pictures == 1
-
-
-def test_background_finishes_unwatched(call, simulator):
-    """Nobody has to look for a background picture to be made and to be there."""
-    first = call("responses.create", model="gpt-5", input="Draw a fox", tools=[TOOL], background=True)
-
-    assert simulator.pictures == 1
-    edit = call("responses.create", model="gpt-5", input="Make it red", tools=[TOOL], previous_response_id=first.id)
-    assert pictures(edit)[0].action == "edit"
-
-
-def test_cancelled_background_is_not_drawn():
-    """Cancelling in time leaves nothing to pay for."""
-    with Simulator(latency=30) as simulator:
-        fields = {"model": "gpt-5", "input": "Draw a fox", "tools": [TOOL], "background": True}
-        first = _sync(simulator.base_url, "sk", "responses.create", **fields)
-        cancelled = _sync(simulator.base_url, "sk", "responses.cancel", response_id=first.id)
-        later = _sync(simulator.base_url, "sk", "responses.retrieve", response_id=first.id)
-
-    assert cancelled.status == later.status == "cancelled"
-    assert simulator.pictures == 0
-
-
-def test_only_background_can_be_cancelled_or_resumed(call):
-    """A foreground response cannot be cancelled, and its stream cannot be had again."""
-    first = call("responses.create", model="gpt-5", input="hi")
-
-    with pytest.raises(BadRequestError):
-        call("responses.cancel", response_id=first.id)
-    with pytest.raises(NotFoundError):
-        call("responses.retrieve", response_id=first.id, stream=True)
-
-
-def test_background_stream_resumes(call):
-    """A background stream starts queued, and can be had again from any number on, unchanged."""
-    events = stream(call, background=True)
-    again = call("responses.retrieve", response_id=events[0].response.id, stream=True, starting_after=4)
-
-    assert [event.type for event in events[:3]] == [
-        "response.created",
-        "response.queued",
-        "response.in_progress",
-    ]
-    assert [event.to_dict() for event in again] == [event.to_dict() for event in events[5:]]
 
 
 # Function tools
@@ -561,144 +350,3 @@ def test_function_calls_stream(call):
 
     done = next(event for event in events if event.type == "response.function_call_arguments.done")
     assert json.loads(done.arguments)["prompt"] == "Draw a fox"
-
-
-# Files, keys, paths, life cycle
-
-
-def test_files_come_back(call):
-    """An uploaded file can be described, read and deleted."""
-    file = call("files.create", file=("fox.png", PNG + b"\r\n--x", "image/png"), purpose="vision")
-
-    assert (file.filename, file.bytes, file.purpose) == ("fox.png", 13, "vision")
-    assert call("files.content", file_id=file.id).content == PNG + b"\r\n--x"
-    assert call("files.delete", file_id=file.id).deleted
-    with pytest.raises(NotFoundError):
-        call("files.retrieve", file_id=file.id)
-
-
-def test_loopback_urls_are_fetched(ask, simulator, tmp_path):
-    """A picture by URL is fetched from this machine."""
-    picture = data(ask())
-    (tmp_path / "fox.jpg").write_bytes(picture)
-    folder = functools.partial(_Quiet, directory=str(tmp_path))
-    with ThreadingHTTPServer(("127.0.0.1", 0), folder) as files:
-        threading.Thread(target=files.serve_forever, args=(0.01,)).start()
-        url = f"http://127.0.0.1:{files.server_port}/fox.jpg"
-        ask([{"role": "user", "content": [{"type": "input_image", "image_url": url}, TEXT]}])
-        files.shutdown()
-
-    assert simulator.orders[-1].sources == (picture,)
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
-
-
-TEXT = {"type": "input_text", "text": "Make it winter"}
-
-
-@pytest.mark.parametrize("url", ["https://example.com/fox.png", "http://127.0.0.1:1/fox.png", "file:///etc/hosts"])
-def test_other_urls_are_not_fetched(ask, url):
-    """A URL of another machine, or a dead one, is refused as a failed download."""
-    with pytest.raises(BadRequestError) as caught:
-        ask([{"role": "user", "content": [{"type": "input_image", "image_url": url}, TEXT]}])
-    assert caught.value.code == "failed_to_download_image"
-
-
-@pytest.mark.parametrize("key", ["sk-invalid", ""])
-def test_needs_a_key(simulator, key):
-    """A missing or wrong key gets the 401 of the service."""
-    headers = {"authorization": f"Bearer {key}"} if key else {}
-    answer = httpx.post(f"{simulator.base_url}/responses", json={}, headers=headers)
-
-    assert answer.status_code == 401
-    assert answer.json()["error"]["type"] == "invalid_request_error"
-
-
-def test_wrong_key_is_an_authentication_error(ask):
-    """The SDK knows the 401 for what it is."""
-    with pytest.raises(AuthenticationError) as caught:
-        ask(key="sk-invalid")
-    assert caught.value.code == "invalid_api_key"
-
-
-def test_azure_paths(simulator):
-    """Azure's paths and key header work, once the deployment of the image model is named."""
-    root = simulator.base_url.removesuffix("/v1")
-    with AzureOpenAI(azure_endpoint=root, api_key="az", api_version="preview", max_retries=0) as client:
-        fields = {"model": "my-gpt", "input": "Draw a fox", "tools": [TOOL]}
-        with pytest.raises(BadRequestError, match="There was an issue with your request"):
-            client.responses.create(**fields)
-        named = {"x-ms-oai-image-generation-deployment": "my-image"}
-        response = client.responses.create(**fields, extra_headers=named)
-        images = client.images.generate(model="gpt-image-2", prompt="a fox", quality="low")
-
-    assert pictures(response)
-    assert images.data[0].b64_json
-
-
-def test_records_requests(ask, simulator):
-    """Requests are recorded with path, headers, body and size."""
-    ask("Draw a fox")
-
-    request = simulator.requests[0]
-    assert (request.method, request.path) == ("POST", "/v1/responses")
-    assert request.headers["authorization"] == "Bearer sk-a"
-    assert request.body["input"] == "Draw a fox"
-    assert request.size == int(request.headers["content-length"])
-
-
-def test_lists_models(call):
-    """The image models are listed beside mainline models."""
-    names = [model.id for model in call("models.list").data]
-
-    assert {"gpt-5.4", "gpt-image-2"} <= set(names)
-
-
-def test_unknown_paths(simulator):
-    """A path that does not exist is a 404 in the service's form."""
-    answer = httpx.get(f"{simulator.base_url}/nothing", headers={"authorization": "Bearer sk"})
-
-    assert answer.status_code == 404
-    assert "Invalid URL" in answer.json()["error"]["message"]
-
-
-def test_stop_leaves_nothing_behind():
-    """Stopping ends every thread, open keep-alive connections and waits included, without a warning."""
-    before = threading.active_count()
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        for _ in range(20):
-            with Simulator(latency=60) as simulator, httpx.Client() as client:
-                client.get(f"{simulator.base_url}/models")
-
-    assert threading.active_count() == before
-
-
-def test_state_survives_a_restart():
-    """Stopped and started again, the simulator has its port, its responses and its pictures still."""
-    with Simulator() as simulator:
-        first = _sync(simulator.base_url, "sk", "responses.create", model="gpt-5", input="Draw", tools=[TOOL])
-        address = simulator.base_url
-        simulator.stop()
-        simulator.start()
-        again = _sync(address, "sk", "responses.retrieve", response_id=first.id)
-
-    assert again.id == first.id
-    assert simulator.pictures == 1
-
-
-def test_many_at_once(simulator):
-    """Concurrent calls are all answered, each with its own ids."""
-
-    async def draw_all():
-        async with AsyncOpenAI(base_url=simulator.base_url, api_key="sk", max_retries=0) as client:
-            request = {"model": "gpt-5", "input": "Draw a fox", "tools": [TOOL]}
-            return await asyncio.gather(*(client.responses.create(**request) for _ in range(64)))
-
-    responses = asyncio.run(draw_all())
-
-    assert len({pictures(response)[0].id for response in responses}) == 64
-    assert simulator.pictures == 64
