@@ -16,17 +16,8 @@ from pydantic_ai.models.openai import OpenAIResponsesModel
 from pydantic_ai.native_tools import ImageGenerationTool
 from pydantic_ai.providers.openai import OpenAIProvider
 
-from langchain_imagegen.simulator import Simulator
-
 TOOL = {"type": "image_generation", "size": "1024x1024", "quality": "low"}
 KEY = "sk-test"
-
-
-@pytest.fixture
-def simulator():
-    """A simulator of its own for each test."""
-    with Simulator() as running:
-        yield running
 
 
 def size_of(data):

@@ -81,9 +81,7 @@ def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
-def panel_of(
-    prompts: tuple[str, ...], size: tuple[int, int], note: str, *, text_size: int | None = None
-) -> Panel:
+def panel_of(prompts: tuple[str, ...], size: tuple[int, int], note: str, *, text_size: int | None = None) -> Panel:
     """The prompts set in rows: two lines each at most, the first and the latest where not all find room."""
     width, height = size
     text_size = text_size or max(9, min(size) // 34)

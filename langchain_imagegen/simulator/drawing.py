@@ -26,7 +26,7 @@ _CLEAR = 255
 _UPLOADED = History(("uploaded picture",))
 
 
-def draw(  # noqa: PLR0913 - the options of a picture, each by its name
+def draw(
     prompt: str,
     *,
     size: tuple[int, int],
@@ -213,9 +213,7 @@ class _Easel:
         width, height = self.size
         across = 0.1 + (0.5 if self.insets else 0.8) * (len(self.colors) * 0.381966 % 1)
         down = 0.12 + 0.2 * dice(f"balloon of {self.prompt}").random()
-        return round(width * across), round(
-            height * down + min(self.size) * 0.012 * (1 - 2 * abs(2 * phase - 1))
-        )
+        return round(width * across), round(height * down + min(self.size) * 0.012 * (1 - 2 * abs(2 * phase - 1)))
 
 
 def _is_svg(data: bytes) -> bool:
@@ -228,9 +226,7 @@ def _pixels(data: bytes, name: str) -> Image.Image:
         picture = Image.open(io.BytesIO(data))
         picture.load()
     except (OSError, SyntaxError, ValueError) as error:
-        raise ValueError(
-            f"{name} is not a picture that Pillow can open ({len(data)} bytes): {error}"
-        ) from error
+        raise ValueError(f"{name} is not a picture that Pillow can open ({len(data)} bytes): {error}") from error
     oriented = ImageOps.exif_transpose(picture)
     return oriented.convert("RGBA" if oriented.has_transparency_data else "RGB")
 
@@ -238,9 +234,7 @@ def _pixels(data: bytes, name: str) -> Image.Image:
 def _redraw(history: History | None, name: str, size: tuple[int, int]) -> Image.Image:
     """The pixels of one of our own SVGs, by drawing its history once more."""
     if history is None:
-        raise ValueError(
-            f"{name} is an SVG of foreign origin: only SVGs of the simulator itself can be edited"
-        )
+        raise ValueError(f"{name} is an SVG of foreign origin: only SVGs of the simulator itself can be edited")
     data = draw(history.prompts[0], size=size)
     for prompt in history.prompts[1:]:
         data = draw(prompt, size=size, sources=[data])
@@ -255,9 +249,7 @@ def _history_of(data: bytes) -> History | None:
         picture = Image.open(io.BytesIO(data))
     except (OSError, SyntaxError, ValueError):
         return None
-    return History.from_text(
-        picture.info.get("comment") or picture.getexif().get(ExifTags.Base.ImageDescription)
-    )
+    return History.from_text(picture.info.get("comment") or picture.getexif().get(ExifTags.Base.ImageDescription))
 
 
 def _hole(mask: bytes, size: tuple[int, int]) -> Image.Image:

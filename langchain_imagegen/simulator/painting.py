@@ -19,9 +19,7 @@ _SUPERSAMPLE = 3
 def landscape(scene: Scene, size: tuple[int, int]) -> Image.Image:
     """The scene in full: sky, light, what floats in the air, land."""
     palette = scene.palette
-    art = _gradient(
-        size, (palette.sky, blend(palette.sky, palette.horizon, 0.7), palette.horizon, palette.horizon)
-    )
+    art = _gradient(size, (palette.sky, blend(palette.sky, palette.horizon, 0.7), palette.horizon, palette.horizon))
     if palette.air == "stars":
         scatter(art, scene.motes, palette)
     _shine(art, scene)
@@ -59,9 +57,7 @@ def coarse(art: Image.Image, progress: float) -> Image.Image:
         return art
     steps = 6 + 90 * max(progress, 0.0) ** 1.5
     scale = min(1.0, steps / min(art.size))
-    small = art.resize(
-        (max(1, round(art.width * scale)), max(1, round(art.height * scale))), Image.Resampling.BOX
-    )
+    small = art.resize((max(1, round(art.width * scale)), max(1, round(art.height * scale))), Image.Resampling.BOX)
     return small.filter(ImageFilter.GaussianBlur(0.6)).resize(art.size, Image.Resampling.BICUBIC)
 
 
@@ -77,9 +73,7 @@ def balloon(art: Image.Image, center: tuple[int, int], radius: int, color: Color
     ]
     pen.line(points, fill=blend(color, INK, 0.5), width=thick, joint="curve")
     body = (2 * radius, round(2.3 * radius))
-    art.paste(
-        color, (x - radius, y - round(1.25 * radius)), shape(body, lambda p, k: _balloon_body(p, body, k))
-    )
+    art.paste(color, (x - radius, y - round(1.25 * radius)), shape(body, lambda p, k: _balloon_body(p, body, k)))
     shine = shape(
         (radius // 2 + 1, radius // 2 + 1),
         lambda p, k: p.ellipse((0, 0, radius * k // 2, radius * k // 2), fill=110),
@@ -109,16 +103,12 @@ def inset(art: Image.Image, picture: Image.Image, label: str, place: int) -> Non
     art.paste(card, (x, y))
 
 
-def write(
-    art: Image.Image, panel: Panel, colors: Sequence[Color], *, first: int = 1, card: bool = False
-) -> None:
+def write(art: Image.Image, panel: Panel, colors: Sequence[Color], *, first: int = 1, card: bool = False) -> None:
     """The captions along the lower edge; `colors` are those of the steps from `first` on."""
     top = art.height - panel.height
     if card:
         corner = round(panel.text_size * 0.8)
-        paper = shape(
-            (art.width, panel.height), lambda pen, k: _card(pen, art.width, panel.height, corner, k)
-        )
+        paper = shape((art.width, panel.height), lambda pen, k: _card(pen, art.width, panel.height, corner, k))
         art.paste(PAPER, (0, top), paper)
     else:
         art.paste(PAPER, (0, top, art.width, art.height))
@@ -183,9 +173,7 @@ def _raise_land(art: Image.Image, ridge: Ridge) -> None:
     """One layer of land; only its edge is drawn with care, below it the colour is even."""
     width, height = art.size
     heights = [y for _, y in ridge.outline] + [y for shape_ in ridge.silhouettes for _, y in shape_]
-    top, low = (
-        min(max(round(at * height), 0), height) for at in (min(heights) - 0.004, max(heights) + 0.004)
-    )
+    top, low = (min(max(round(at * height), 0), height) for at in (min(heights) - 0.004, max(heights) + 0.004))
     fill = _gradient((width, height - top), (ridge.color, blend(ridge.color, ridge.mist, 0.6), ridge.mist))
 
     def edge(pen: ImageDraw.ImageDraw, k: int) -> None:
@@ -208,9 +196,7 @@ def _step(art: Image.Image, panel: Panel, y: int, step: int, color: Color) -> No
     _text(art, center, str(step), round(panel.text_size * 0.74), readable_on(color), anchor="mm")
 
 
-def _text(  # noqa: PLR0913 - what Pillow asks for
-    art: Image.Image, at: tuple[float, float], text: str, size: int, color: Color, *, anchor: str
-) -> None:
+def _text(art: Image.Image, at: tuple[float, float], text: str, size: int, color: Color, *, anchor: str) -> None:
     ImageDraw.Draw(art).text(at, text, fill=color, font=font(size), anchor=anchor)
 
 
@@ -232,6 +218,4 @@ def _card(pen: ImageDraw.ImageDraw, width: int, height: int, corner: int, k: int
 
 @functools.lru_cache(maxsize=64)
 def _dot(diameter: int) -> Image.Image:
-    return shape(
-        (diameter, diameter), lambda pen, k: pen.ellipse((0, 0, diameter * k - 1, diameter * k - 1), fill=255)
-    )
+    return shape((diameter, diameter), lambda pen, k: pen.ellipse((0, 0, diameter * k - 1, diameter * k - 1), fill=255))

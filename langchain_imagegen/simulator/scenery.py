@@ -168,13 +168,9 @@ def motes_of(prompt: str, palette: Palette, phase: float = 0.0) -> tuple[tuple[f
     """Stars, flakes or leaves of the air; flakes and leaves fall through the frame once a `phase`."""
     roll = dice(f"air of {prompt}")
     if palette.air == "stars":
-        return tuple(
-            (roll.random(), 0.5 * roll.random() ** 1.3, 0.0012 + 0.0022 * roll.random()) for _ in range(110)
-        )
+        return tuple((roll.random(), 0.5 * roll.random() ** 1.3, 0.0012 + 0.0022 * roll.random()) for _ in range(110))
     count, size = {"snow": (120, 0.0035), "leaves": (36, 0.0055)}.get(palette.air, (0, 0.0))
-    return tuple(
-        (roll.random(), (roll.random() + phase) % 1, size * (0.5 + roll.random())) for _ in range(count)
-    )
+    return tuple((roll.random(), (roll.random() + phase) % 1, size * (0.5 + roll.random())) for _ in range(count))
 
 
 def _words(prompt: str) -> set[str]:
@@ -187,27 +183,19 @@ def _around(base: Color, accent: Color) -> Palette:
 
     def shade(level: float, vivid: float = 0.8, turn: float = 0.0) -> Color:
         level = level + 0.12 * (lightness - 0.5)
-        red, green, blue = colorsys.hls_to_rgb(
-            (hue + turn) % 1, min(max(level, 0.03), 0.98), saturation * vivid
-        )
+        red, green, blue = colorsys.hls_to_rgb((hue + turn) % 1, min(max(level, 0.03), 0.98), saturation * vivid)
         return round(255 * red), round(255 * green), round(255 * blue)
 
     accent = accent if accent != base else shade(0.55, 1.0, turn=0.45)
-    return Palette(
-        shade(0.62), shade(0.91, 0.9, 0.04), shade(0.95), shade(0.66, 0.6, -0.03), shade(0.17, 0.8), accent
-    )
+    return Palette(shade(0.62), shade(0.91, 0.9, 0.04), shade(0.95), shade(0.66, 0.6, -0.03), shade(0.17, 0.8), accent)
 
 
 def _ridge(palette: Palette, land: Land, roll: random.Random, *, depth: float, aspect: float) -> Ridge:
     color = blend(palette.far, palette.near, depth**1.15)
     swell = land.swell * (1.15 - 0.5 * depth)
-    waves = [
-        (swell / n, 2 * math.pi * land.waves * n * aspect**0.5, 6.3 * roll.random()) for n in (1, 2.3, 5.1)
-    ]
+    waves = [(swell / n, 2 * math.pi * land.waves * n * aspect**0.5, 6.3 * roll.random()) for n in (1, 2.3, 5.1)]
     base = 0.5 + 0.3 * depth + 0.02 * roll.random()
-    outline = tuple(
-        (x / _STEPS, base - _rise(x / _STEPS, waves, jagged=land.jagged)) for x in range(_STEPS + 1)
-    )
+    outline = tuple((x / _STEPS, base - _rise(x / _STEPS, waves, jagged=land.jagged)) for x in range(_STEPS + 1))
     near = depth > 0.45
     count = round(land.density * (0.6 + 0.8 * roll.random())) if near and land.growth else 0
     stands = tuple(_silhouette(land.growth, outline, roll, depth=depth, aspect=aspect) for _ in range(count))

@@ -15,7 +15,7 @@ Size = tuple[int, int]
 _GLOW = ((3.4, 0.12), (2.2, 0.16), (1.0, 1.0))
 
 
-def composed(  # noqa: PLR0913 - the parts of a picture, each by its name
+def composed(
     scene: Scene,
     size: Size,
     panel: Panel,
@@ -61,8 +61,7 @@ def _landscape(scene: Scene, size: Size) -> list[str]:
     width, height = size
     x, y, r = scene.light
     light = [
-        _glow((x * width, y * height), r * min(size) * reach, scene.palette.light, opacity)
-        for reach, opacity in _GLOW
+        _glow((x * width, y * height), r * min(size) * reach, scene.palette.light, opacity) for reach, opacity in _GLOW
     ]
     sky = f'<rect width="{width}" height="{height}" fill="url(#sky)"/>'
     return [sky, *light, *(_ridge(ridge, size) for ridge in scene.ridges), *_motes(scene, size)]
@@ -117,17 +116,14 @@ def _ridge(ridge: Ridge, size: Size) -> str:
         return "L".join(f"{x * width:.0f} {y * height:.0f}" for x, y in points)
 
     land = f"M0 {height}L{path(ridge.outline)}L{width} {height}Z"
-    return (
-        f'<path fill="{_hex(ridge.color)}" d="{land}{"".join(f"M{path(s)}Z" for s in ridge.silhouettes)}"/>'
-    )
+    return f'<path fill="{_hex(ridge.color)}" d="{land}{"".join(f"M{path(s)}Z" for s in ridge.silhouettes)}"/>'
 
 
 def _motes(scene: Scene, size: Size) -> list[str]:
     width, height = size
     color = scene.palette.accent if scene.palette.air == "leaves" else scene.palette.light
     dots = "".join(
-        f'<circle cx="{x * width:.0f}" cy="{y * height:.0f}" r="{r * min(size):.1f}"/>'
-        for x, y, r in scene.motes
+        f'<circle cx="{x * width:.0f}" cy="{y * height:.0f}" r="{r * min(size):.1f}"/>' for x, y, r in scene.motes
     )
     return [f'<g fill="{_hex(color)}">{dots}</g>'] if dots else []
 
@@ -155,9 +151,7 @@ def _insets(insets: Sequence[tuple[bytes, str]], size: Size) -> list[str]:
 def _captions(size: Size, panel: Panel, colors: Sequence[Color], *, card: bool) -> list[str]:
     top = size[1] - panel.height
     corner = panel.text_size * 0.8 if card else 0
-    parts = [
-        f'<rect y="{top}" width="{size[0]}" height="{panel.height}" rx="{corner:.0f}" fill="{_hex(PAPER)}"/>'
-    ]
+    parts = [f'<rect y="{top}" width="{size[0]}" height="{panel.height}" rx="{corner:.0f}" fill="{_hex(PAPER)}"/>']
     y = top + panel.pad
     for row in panel.rows:
         if row.step:
@@ -189,9 +183,7 @@ def _text(at: Point, text: str, size: float, color: Color, *, anchor: str = "sta
 
 
 def _image(picture: bytes, at: Size, size: Size) -> str:
-    place = (
-        f'x="{at[0]}" y="{at[1]}" width="{size[0]}" height="{size[1]}" preserveAspectRatio="xMidYMax slice"'
-    )
+    place = f'x="{at[0]}" y="{at[1]}" width="{size[0]}" height="{size[1]}" preserveAspectRatio="xMidYMax slice"'
     return f'<image {place} href="data:{_mime(picture)};base64,{base64.b64encode(picture).decode()}"/>'
 
 
