@@ -11,7 +11,7 @@ import base64
 import hashlib
 import io
 import os
-import tempfile
+import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -121,6 +121,13 @@ class GeneratedImage(BaseModel):
     def handle(self) -> str:
         """The short name for models and people, `img_` and 8 hex digits."""
         return handle_of(self.provider, self.id)
+
+    def __eq__(self, other: object) -> bool:
+        # The store that it is bound to is no part of an image.
+        return isinstance(other, GeneratedImage) and self.__dict__ == other.__dict__
+
+    def __hash__(self) -> int:
+        return hash((self.provider, self.id, self.sha256))
 
     @classmethod
     def of(cls, blob: Blob, **facts: Any) -> Self:
@@ -319,18 +326,11 @@ def _counts(details: Mapping[str, Any] | None) -> dict[str, int]:
 
 
 def _write_whole(target: Path, data: bytes) -> None:
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    unfinished = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with unfinished.open("xb") as file:
             file.write(data)
-        os.chmod(name, 0o666 & ~_umask())  # noqa: PTH101 - mkstemp makes it private; a saved picture is not
-        os.replace(name, target)  # noqa: PTH105
+        unfinished.replace(target)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
         raise
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
