@@ -60,9 +60,13 @@ class Scene:
     motes: tuple[tuple[float, float, float], ...]
 
 
-def _mood(*colors: str, air: str = "") -> Palette:
-    rgb = [(int(c[:2], 16), int(c[2:4], 16), int(c[4:], 16)) for c in colors]
-    return Palette(*rgb, air=air)
+def _mood(sky: str, horizon: str, light: str, far: str, near: str, accent: str, *, air: str = "") -> Palette:
+    return Palette(_rgb(sky), _rgb(horizon), _rgb(light), _rgb(far), _rgb(near), _rgb(accent), air)
+
+
+def _rgb(digits: str) -> Color:
+    red, green, blue = bytes.fromhex(digits)
+    return red, green, blue
 
 
 _DAY = _mood("4a94d8", "d8ecf5", "fff4cf", "93b9b4", "2c5a55", "e4572e")
