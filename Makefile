@@ -1,0 +1,61 @@
+# Everything happens in .venv (and .venv-standard); no root, no system package manager.
+
+PYTHON ?= python3
+PROMPT ?=
+PYTEST ?=
+export PROMPT
+
+BIN := .venv/bin
+STANDARD := .venv-standard/bin
+
+.PHONY: help demo test check bench record notebooks clean
+
+help:
+	@echo 'make demo [PROMPT="draw …"]  draw a picture and edit it; offline unless OPENAI_API_KEY is set'
+	@echo 'make test                    run all tests, offline'
+	@echo 'make check                   lint, format and types'
+	@echo 'make bench                   time and memory, side by side with the ways around us'
+	@echo 'make record                  record the cassettes again'
+	@echo 'make notebooks               run the notebooks again, in place'
+	@echo 'make clean                   remove what the other verbs made'
+	@echo
+	@echo 'The first of them sets up .venv with $(PYTHON); PYTHON=… names another one, 3.10 or later.'
+
+demo: .venv/ready
+	@$(BIN)/python examples/demo.py $${PROMPT:+"$$PROMPT"}
+
+test: .venv/ready .venv-standard/ready
+	$(BIN)/python -m pytest $(PYTEST)
+	$(STANDARD)/python -m pytest tests/standard $(PYTEST)
+
+check: .venv/ready
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+bench: .venv/ready
+	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+record: .venv/ready
+	$(BIN)/python cassettes/record.py
+
+notebooks: .venv/ready
+	$(BIN)/python notebooks/run.py
+
+clean:
+	rm -rf .venv .venv-standard demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+
+# langchain-tests wants vcrpy before 9, our own tests want 9: two environments.
+.venv/ready: WANTED = -e ".[all]" --group test --group lint
+.venv-standard/ready: WANTED = -e ".[simulator]" --group standard
+
+.venv/ready .venv-standard/ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo '$(PYTHON) is no Python 3.10 or later: give another one, as in "make PYTHON=python3.12 …"' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo '$(PYTHON) cannot make environments: install its venv module (on Debian and Ubuntu: apt-get install python3-venv)' >&2; exit 1; }
+	@test -x $(@D)/bin/pip || $(PYTHON) -m venv $(@D)
+	@echo 'installing into $(@D), a minute the first time …'
+	@$(@D)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	@$(@D)/bin/python -m pip install --quiet $(WANTED)
+	@touch $@
