@@ -60,8 +60,9 @@ class Scene:
     motes: tuple[tuple[float, float, float], ...]
 
 
-def _mood(sky: str, horizon: str, light: str, far: str, near: str, accent: str, *, air: str = "") -> Palette:
-    return Palette(_rgb(sky), _rgb(horizon), _rgb(light), _rgb(far), _rgb(near), _rgb(accent), air)
+def _mood(colors: str, *, air: str = "") -> Palette:
+    sky, horizon, light, far, near, accent = map(_rgb, colors.split())
+    return Palette(sky, horizon, light, far, near, accent, air)
 
 
 def _rgb(digits: str) -> Color:
@@ -69,18 +70,18 @@ def _rgb(digits: str) -> Color:
     return red, green, blue
 
 
-_DAY = _mood("4a94d8", "d8ecf5", "fff4cf", "93b9b4", "2c5a55", "e4572e")
-_NIGHT = _mood("0a1032", "33447c", "f6f1d8", "2b3766", "090d22", "f2c14e", air="stars")
-_DUSK = _mood("43306b", "f7a072", "ffe0a8", "a2587a", "281736", "f9c74f")
-_DAWN = _mood("7f9fd1", "fbd3c4", "fff0d9", "a58bb0", "3d3357", "f2746b")
-_WINTER = _mood("8db4d6", "f1f7fb", "ffffff", "bdd2e3", "53728f", "c8434f", air="snow")
-_AUTUMN = _mood("d79e5c", "f9e8c6", "fff3d4", "c9803d", "57291a", "9c2a1b", air="leaves")
-_SPRING = _mood("97cfdb", "fdeaf0", "fff8dd", "a9d197", "457d58", "e07a9f", air="leaves")
-_SUMMER = _mood("2b9fd6", "fdf1cd", "ffe173", "e9c184", "177e83", "ee6352")
-_SEA = _mood("57a6c9", "e2f2ef", "fffbe0", "5fa8b8", "0f4761", "f4a259")
-_RAIN = _mood("5c6b7d", "b9c4cc", "dfe6ea", "84929e", "2a343d", "e0a83a")
-_FOREST = _mood("86b8a6", "eef3d8", "fffbe0", "7fa58a", "163b2d", "e07b39")
-_DESERT = _mood("e3a26b", "fbe7c9", "fff6dc", "d98f5a", "6e2f22", "2f7f86")
+_DAY = _mood("4a94d8 d8ecf5 fff4cf 93b9b4 2c5a55 e4572e")
+_NIGHT = _mood("0a1032 33447c f6f1d8 2b3766 090d22 f2c14e", air="stars")
+_DUSK = _mood("43306b f7a072 ffe0a8 a2587a 281736 f9c74f")
+_DAWN = _mood("7f9fd1 fbd3c4 fff0d9 a58bb0 3d3357 f2746b")
+_WINTER = _mood("8db4d6 f1f7fb ffffff bdd2e3 53728f c8434f", air="snow")
+_AUTUMN = _mood("d79e5c f9e8c6 fff3d4 c9803d 57291a 9c2a1b", air="leaves")
+_SPRING = _mood("97cfdb fdeaf0 fff8dd a9d197 457d58 e07a9f", air="leaves")
+_SUMMER = _mood("2b9fd6 fdf1cd ffe173 e9c184 177e83 ee6352")
+_SEA = _mood("57a6c9 e2f2ef fffbe0 5fa8b8 0f4761 f4a259")
+_RAIN = _mood("5c6b7d b9c4cc dfe6ea 84929e 2a343d e0a83a")
+_FOREST = _mood("86b8a6 eef3d8 fffbe0 7fa58a 163b2d e07b39")
+_DESERT = _mood("e3a26b fbe7c9 fff6dc d98f5a 6e2f22 2f7f86")
 
 _MOODS: tuple[tuple[str, Palette], ...] = (
     ("night midnight dark moon moonlight moonlit stars starry space galaxy nebula", _NIGHT),
