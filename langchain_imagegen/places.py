@@ -269,6 +269,7 @@ class Bucket:
 
         with self._opening:
             if self._opened is None or self._opened[0] != os.getpid():
+                # others write here too, and some drivers answer a second look from memory
                 fresh = {"use_listings_cache": False} if self._scheme in _LISTS_BY_PREFIX else {}
                 files, root = url_to_fs(self.url, **{**fresh, **self._options})
                 self._opened = os.getpid(), files, root.rstrip("/")
