@@ -63,14 +63,14 @@ def as_messages(messages: Iterable[object]) -> list[BaseMessage]:
 def uploads_in(message: HumanMessage, store: ImageStore) -> Iterator[GeneratedImage]:
     """The pictures of a user's message whose bytes are at hand; what is no picture is passed over."""
     for block in message.content if isinstance(message.content, list) else ():
-        pointer = read_block(block)
-        if pointer and pointer.record:
-            yield GeneratedImage.model_validate(pointer.record)
-        elif pointer and pointer.base64:
-            try:
+        try:
+            pointer = read_block(block)
+            if pointer and pointer.record:
+                yield GeneratedImage.model_validate(pointer.record)
+            elif pointer and pointer.base64:
                 yield upload(pointer.decode(), store)
-            except CorruptImageError:  # it is the chat model's to refuse it, not the memory's
-                continue
+        except CorruptImageError:  # it is the chat model's to refuse it, not the memory's
+            continue
 
 
 def drawn_by_tool(message: ToolMessage) -> Iterator[GeneratedImage]:
@@ -88,7 +88,9 @@ def hosted_in(message: AIMessage, store: ImageStore, origin: Origin) -> list[Gen
     return read_items(hosted_items(message), store, origin, response_facts(message))
 
 
-def read_items(items: Iterable[Item], store: ImageStore, origin: Origin, facts: Mapping[str, Any]) -> list[GeneratedImage]:
+def read_items(
+    items: Iterable[Item], store: ImageStore, origin: Origin, facts: Mapping[str, Any]
+) -> list[GeneratedImage]:
     """The pictures of a response's output items; those without base64 are known by the record they carry."""
     items = list(items)
     known = {item["id"]: item[RECORD] for item in items if is_record(item.get(RECORD))}

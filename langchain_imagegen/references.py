@@ -123,7 +123,10 @@ def _bytes_of(path: Path) -> bytes:
 
 def _png(picture: Any) -> bytes:
     data = io.BytesIO()
-    picture.save(data, format="PNG")
+    try:
+        picture.save(data, format="PNG")
+    except OSError:  # a mode that PNG does not have, such as CMYK
+        picture.convert("RGB").save(data, format="PNG")
     return data.getvalue()
 
 
