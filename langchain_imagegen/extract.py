@@ -71,9 +71,7 @@ class Extractor:
         keys: The keys under which pictures are looked for.
     """
 
-    def __init__(
-        self, open_sink: Callable[[bytes], Sink | None], *, keys: Collection[str] = PICTURE_KEYS
-    ) -> None:
+    def __init__(self, open_sink: Callable[[bytes], Sink | None], *, keys: Collection[str] = PICTURE_KEYS) -> None:
         self._open_sink = open_sink
         self._opening, self._unfinished = _key_patterns(keys)
         self._held = b""  # the end of the last chunk, where it cannot be told yet what it is

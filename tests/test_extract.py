@@ -280,6 +280,7 @@ def test_escaped_base64(escape, size):
         ("iVBORw0KGg==Ggo", "the base64 is invalid: '=' at position 10 is out of place"),
         ("iVBORw0KGg.", "the base64 is invalid: '.' at position 10 is out of place"),
         ("iVBORw0K\\\\", "the base64 is invalid: '\\\\' at position 8 is out of place"),
+        (encoded(PNG) + "\\\\", "the base64 is invalid: '\\\\' at position 352 is out of place"),
         ("iVBORw0KGg=", "the base64 is cut or lacks padding: 11 characters are no multiple of 4"),
         ("iVBORw0KGg", "the base64 is cut or lacks padding: 10 characters are no multiple of 4"),
     ],
