@@ -36,11 +36,15 @@ ReadPartial = Callable[[object], bytes]
 
 @dataclass(frozen=True)
 class Origin:
-    """What the caller of the service knows of a call, and its answer does not say."""
+    """What the caller of the service knows of a call, and its answer does not say.
+
+    `named` tells that the user named the `parents`; else they are a guess, good only where the answer says `edit`.
+    """
 
     provider: str = ""
     prompt: str | None = None
     parents: tuple[str, ...] = ()
+    named: bool = False
     image_model: str | None = None
     stored: bool | None = None
     partial_images: int = 0

@@ -100,7 +100,7 @@ class ImageMemory:
         """
         memory = cls((_of_state(state, CHANNEL) or {}).values(), image_store=image_store)
         if trust != "channel":
-            memory.add(*images_in(_messages_of(state, messages_key), image_store or default_store()))
+            memory.add(*images_in(messages_of(state, messages_key), image_store or default_store()))
         return memory
 
     def add(self, *items: GeneratedImage | ImageResult | Mapping[str, Any]) -> None:
@@ -260,7 +260,8 @@ def _of_state(state: object, key: str) -> Any:
     return state.get(key) if isinstance(state, Mapping) else getattr(state, key, None)
 
 
-def _messages_of(state: object, key: str | None) -> Sequence[object]:
+def messages_of(state: object, key: str | None) -> Sequence[object]:
+    """The messages of a graph state: under `key`, else under `messages`, else the first list of messages."""
     named = _of_state(state, key or "messages")
     if named is not None or key:
         return named or ()

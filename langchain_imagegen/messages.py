@@ -95,7 +95,7 @@ def read_items(
     items = list(items)
     known = {item["id"]: item[RECORD] for item in items if is_record(item.get(RECORD))}
     fresh, _ = read_calls({**facts, "output": items}, origin, into(store))
-    drawn = {image.id: _without_guess(image) for image in fresh}
+    drawn = {image.id: _without_guess(image, origin) for image in fresh}
     return [
         drawn.get(item["id"]) or GeneratedImage.model_validate(known[item["id"]])
         for item in items
@@ -163,9 +163,10 @@ def images_of_result(result: ImageResult) -> tuple[GeneratedImage, ...]:
     return (*result.sources, *result.images)
 
 
-def _without_guess(image: GeneratedImage) -> GeneratedImage:
-    """A hosted call that drew afresh has no parents; one that edited most likely edited the picture before it."""
-    return image if image.action == "edit" else image.model_copy(update={"parents": ()})
+def _without_guess(image: GeneratedImage, origin: Origin) -> GeneratedImage:
+    """A hosted call that drew afresh has no parents; `v1` messages do not say which it was."""
+    made_from = image.action == "edit" or (image.action is None and origin.named)
+    return image if made_from else image.model_copy(update={"parents": ()})
 
 
 __all__ = [

@@ -10,45 +10,56 @@ import base64
 import io
 import json
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Annotated, Any, Literal
 
+from langchain_core.callbacks import AsyncCallbackManagerForToolRun, CallbackManagerForToolRun
 from langchain_core.messages import ToolMessage
 from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import patch_config
 from langchain_core.tools import BaseTool, InjectedToolArg, ToolException
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, create_model
 
 from langchain_imagegen.artifacts import GeneratedImage, ImageResult
 from langchain_imagegen.errors import (
     AuthenticationError,
+    ConnectionLostError,
     ImageGenerationError,
+    ImageStoreError,
     ImageTimeoutError,
     OptionError,
     OrganizationNotVerifiedError,
     QuotaError,
     RateLimitError,
-    UnknownImageError,
 )
 from langchain_imagegen.generator import ImageGenerator
 from langchain_imagegen.memory import CHANNEL, ImageMemory, as_update
 from langchain_imagegen.messages import images_of_result
 from langchain_imagegen.options import argument_fields
+from langchain_imagegen.wording import complaints, listed
 
 DESCRIPTION = """\
 Draw a picture from a prompt, or edit and combine pictures of this conversation. Say "draw" or "edit" in the prompt \
-and describe the whole picture that is wanted. To edit, name the pictures in `images` by their handles (img_…) or "last". \
-To combine, write for example "edit the first image by adding the hat of the second"; do not write "merge" or \
+and describe the whole picture that is wanted. To edit, name the pictures in `images` by their handles (img_…) or \
+"last". To combine, write for example "edit the first image by adding the hat of the second"; do not write "merge" or \
 "combine". The picture is shown to the user by itself: do not write a link to it."""
 
 EXPOSED = ("size", "quality", "background", "output_format")
 LONGEST_PROMPT = 400  # characters of a revised prompt that a chat model is told
+LONGEST_REFERENCE = 200  # characters; every handle and id is shorter, a data URL is not
 SHOWN_EDGE = 512  # pixels of the longer edge of a picture shown to the chat model
 
+_IN_VAIN = "Do not try again: tell the user that no pictures can be drawn at the moment."
+_PERHAPS_PAID = "Ask the user before trying again: the picture may already have been paid for."
 _ADVICE: tuple[tuple[type[ImageGenerationError], str], ...] = (
-    (QuotaError, "Do not try again: tell the user that no pictures can be drawn at the moment."),
-    (OrganizationNotVerifiedError, "Do not try again: tell the user that no pictures can be drawn at the moment."),
-    (AuthenticationError, "Do not try again: tell the user that no pictures can be drawn at the moment."),
+    (QuotaError, _IN_VAIN),
+    (OrganizationNotVerifiedError, _IN_VAIN),
+    (AuthenticationError, _IN_VAIN),
+    (ImageStoreError, _IN_VAIN),
     (RateLimitError, "Wait before trying again, and ask for one picture at a time."),
-    (ImageTimeoutError, "Ask the user before trying again: the picture may already have been paid for."),
+    (ImageTimeoutError, _PERHAPS_PAID),
+    (ConnectionLostError, _PERHAPS_PAID),
+    (OptionError, "Correct the arguments and call again."),
 )
 
 
@@ -71,7 +82,7 @@ class ImageGenerationTool(BaseTool):
         note: What the model is told beside the handles.
         allow_urls: Whether the model may name pictures by web address, which the service then fetches.
         show_to_model: Whether the message also shows the picture, downscaled, to a model that can see; needs Pillow.
-        url_for: Gives a link for a picture, which goes into content and artifact.
+        url_for: Gives a link for a picture, which goes into content and artifact; if it fails, the result says so.
         trust: `"channel"` believes the state's channel alone, not the messages; for servers whose clients write those.
     """
 
@@ -92,22 +103,25 @@ class ImageGenerationTool(BaseTool):
 
     _made: ImageGenerator | None = PrivateAttr(default=None)
 
-    def __init__(self, *, exposed: Iterable[str] = EXPOSED, **fields: Any) -> None:
+    def __init__(self, *, exposed: Iterable[str] = EXPOSED, allow_urls: bool = False, **fields: Any) -> None:
         exposed = tuple(exposed)
-        fields.setdefault("args_schema", arguments(exposed))
-        super().__init__(exposed=exposed, **fields)
+        schema = fields.setdefault("args_schema", arguments(exposed, urls=allow_urls))
+        fields.setdefault("handle_validation_error", partial(refusal, schema=schema))
+        super().__init__(exposed=exposed, allow_urls=allow_urls, **fields)
 
     def _run(
         self,
         prompt: str,
         images: list[str] | None = None,
+        *,
         runtime: Annotated[Any, InjectedToolArg] = None,
-        config: RunnableConfig | None = None,
+        config: RunnableConfig,
+        run_manager: CallbackManagerForToolRun | None = None,
         **options: Any,
     ) -> tuple[Any, dict[str, Any] | None]:
         try:
             request = self._request(prompt, images, options, runtime)
-            result = self._generator().invoke(request, config)
+            result = self._generator().invoke(request, child(config, run_manager))
             return self._answer(result, runtime)
         except ImageGenerationError as error:
             raise ToolException(advice(error)) from error
@@ -116,13 +130,15 @@ class ImageGenerationTool(BaseTool):
         self,
         prompt: str,
         images: list[str] | None = None,
+        *,
         runtime: Annotated[Any, InjectedToolArg] = None,
-        config: RunnableConfig | None = None,
+        config: RunnableConfig,
+        run_manager: AsyncCallbackManagerForToolRun | None = None,
         **options: Any,
     ) -> tuple[Any, dict[str, Any] | None]:
         try:
             request = await asyncio.to_thread(self._request, prompt, images, options, runtime)
-            result = await self._generator().ainvoke(request, config)
+            result = await self._generator().ainvoke(request, child(config, run_manager))
             return await asyncio.to_thread(self._answer, result, runtime)
         except ImageGenerationError as error:
             raise ToolException(advice(error)) from error
@@ -137,13 +153,9 @@ class ImageGenerationTool(BaseTool):
         return {"prompt": prompt, "images": named, "options": chosen}
 
     def _named(self, reference: str, memory: ImageMemory) -> GeneratedImage | str:
-        if reference.startswith(("http://", "https://")) and reference not in memory:
-            if self.allow_urls:
-                return reference
-            raise UnknownImageError(
-                f"{reference!r} is no image of this conversation; web addresses are not allowed here"
-            )
-        return memory.get(reference)
+        if self.allow_urls and reference.startswith(("http://", "https://")) and reference not in memory:
+            return reference
+        return memory.get(reference[:LONGEST_REFERENCE])
 
     def _memory(self, runtime: Any) -> ImageMemory:
         state, generator = state_of(runtime), self._generator()
@@ -153,17 +165,19 @@ class ImageGenerationTool(BaseTool):
 
     def _answer(self, result: ImageResult, runtime: Any) -> tuple[Any, dict[str, Any] | None]:
         """Content and artifact; in a graph that has the channel, the message and its update."""
-        links = [self.url_for(image) for image in result.images] if self.url_for else []
-        artifact = result.record()
+        links, result = beside(result, self.url_for, "link")
+        views, result = beside(result, view if self.show_to_model else None, "view")
+        content, artifact = self._content(result, links, views), result.record()
         for record, link in zip(artifact["images"], links, strict=False):
             record["url"] = link
-        text = content_of(result, self.note, links)
-        content: Any = [{"type": "text", "text": text}, *shown(result)] if self.show_to_model else text
-        state = state_of(runtime)
-        if state is None or CHANNEL not in state or not getattr(runtime, "tool_call_id", None):
+        if not keeps_images(state_of(runtime)) or not getattr(runtime, "tool_call_id", None):
             return content, artifact
         message = ToolMessage(content, artifact=artifact, tool_call_id=runtime.tool_call_id, name=self.name)
         return [message, _command(result)], None
+
+    def _content(self, result: ImageResult, links: list[Any], views: list[Any]) -> Any:
+        text = content_of(result, self.note, links)
+        return [{"type": "text", "text": text}, *filter(None, views)] if self.show_to_model else text
 
     def _generator(self) -> ImageGenerator:
         if self.generator is not None:
@@ -173,14 +187,15 @@ class ImageGenerationTool(BaseTool):
         return self._made
 
 
-def arguments(exposed: Iterable[str]) -> type[BaseModel]:
+def arguments(exposed: Iterable[str], *, urls: bool = False) -> type[BaseModel]:
     """The tool's argument schema: the prompt, the images, and the options that the model may choose."""
+    names = "Handles or web addresses" if urls else "Handles"
     schema: type[BaseModel] = create_model(
         "GenerateImage",
         __config__=ConfigDict(extra="forbid"),
         __doc__="A picture to draw or edit.",
         prompt=(str, Field(description="What to draw, or what to change about the images; say 'draw' or 'edit'.")),
-        images=(Handles, Field(default_factory=list, description="Handles of images to edit or combine, or 'last'.")),
+        images=(Handles, Field(default_factory=list, description=f"{names} of images to edit or combine, or 'last'.")),
         **argument_fields(tuple(exposed)),  # type: ignore[call-overload]
         # LangGraph fills a field of this name; `exclude` keeps it from being dumped, the whole state with it.
         runtime=(Annotated[Any, InjectedToolArg], Field(default=None, exclude=True)),
@@ -188,12 +203,14 @@ def arguments(exposed: Iterable[str]) -> type[BaseModel]:
     return schema
 
 
-def content_of(result: ImageResult, note: str, links: list[str]) -> str:
+def content_of(result: ImageResult, note: str, links: Iterable[str]) -> str:
     """What the chat model reads of a result: short JSON."""
     told = [_told(image) for image in result.images]
     for entry, link in zip(told, links, strict=False):
         entry["url"] = link
-    content: dict[str, Any] = {"images": told, "note": note}
+    content: dict[str, Any] = {"images": told}
+    if note:
+        content["note"] = note
     if result.failures:
         content["failed"] = [failure.message[:LONGEST_PROMPT] for failure in result.failures]
     if result.warnings:
@@ -201,33 +218,60 @@ def content_of(result: ImageResult, note: str, links: list[str]) -> str:
     return json.dumps(content, ensure_ascii=False)
 
 
-def shown(result: ImageResult) -> list[dict[str, Any]]:
-    """Image blocks of a result's pictures, downscaled; formats that Pillow cannot read are left out."""
-    blocks = []
-    for image in result.images:
-        if image.mime_type == "image/svg+xml":
-            continue
-        picture = image.to_pil().convert("RGB")
-        picture.thumbnail((SHOWN_EDGE, SHOWN_EDGE))
-        data = io.BytesIO()
-        picture.save(data, format="JPEG", quality=80)
-        encoded = base64.b64encode(data.getvalue()).decode()
-        blocks.append({"type": "image", "base64": encoded, "mime_type": "image/jpeg"})
-    return blocks
+def beside(
+    result: ImageResult, make: Callable[[GeneratedImage], Any] | None, what: str
+) -> tuple[list[Any], ImageResult]:
+    """What `make` gives for each picture, and the result.
+
+    If `make` fails, the result says so and keeps its pictures: they are paid for.
+    """
+    if make is None:
+        return [], result
+    try:
+        return [make(image) for image in result.images], result
+    except Exception as error:  # noqa: BLE001 - it is the caller's function, and may raise anything
+        warning = f"there is no {what}, it could not be made: {error!r}"
+        return [], result.model_copy(update={"warnings": (*result.warnings, warning)})
+
+
+def view(image: GeneratedImage) -> dict[str, Any] | None:
+    """A picture as a downscaled image block; `None` for SVG, which Pillow cannot read."""
+    if image.mime_type == "image/svg+xml":
+        return None
+    picture = image.to_pil().convert("RGB")
+    picture.thumbnail((SHOWN_EDGE, SHOWN_EDGE))
+    data = io.BytesIO()
+    picture.save(data, format="JPEG", quality=80)
+    return {"type": "image", "base64": base64.b64encode(data.getvalue()).decode(), "mime_type": "image/jpeg"}
 
 
 def advice(error: ImageGenerationError) -> str:
     """An error as a chat model can act on it."""
     told = next((words for kind, words in _ADVICE if isinstance(error, kind)), "")
-    if isinstance(error, OptionError):
-        told = "Correct the arguments and call again."
-    return f"No picture was made: {error} {told}".strip()
+    return f"No picture was made: {str(error).rstrip('. ')}. {told}".strip()
 
 
-def state_of(runtime: Any) -> Mapping[str, Any] | None:
-    """The graph's state, if there is a graph and its state is a mapping."""
+def refusal(error: ValidationError, schema: type[BaseModel]) -> str:
+    """Arguments of a wrong name or type, as a chat model can correct them."""
+    names = [name for name in schema.model_fields if name != "runtime"]
+    problems = "; ".join(complaints(error, schema, names))
+    return f"No picture was made: {problems}. The arguments are {listed(names, 'and')}: correct them and call again."
+
+
+def child(config: RunnableConfig, run_manager: Any) -> RunnableConfig:
+    """The configuration of a run within the tool's own."""
+    return patch_config(config, callbacks=run_manager.get_child() if run_manager else None)
+
+
+def state_of(runtime: Any) -> Any:
+    """The graph's state; `None` without a graph, and for a `runtime` that a model made up."""
     state = getattr(runtime, "state", None)
-    return state if isinstance(state, Mapping) else None
+    return {"messages": state} if isinstance(state, list) else state
+
+
+def keeps_images(state: Any) -> bool:
+    """Whether a graph's state has the channel for images."""
+    return CHANNEL in state if isinstance(state, Mapping) else hasattr(state, CHANNEL)
 
 
 def _told(image: GeneratedImage) -> dict[str, Any]:
