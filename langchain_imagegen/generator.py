@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.prompt_values import PromptValue, StringPromptValue
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, field_validator
+from typing_extensions import Self
 
 from langchain_imagegen.artifacts import GeneratedImage, ImageResult, PartialImage, is_record
 from langchain_imagegen.capabilities import image_model
@@ -26,6 +27,7 @@ from langchain_imagegen.references import Source, resolve
 from langchain_imagegen.rules import check_mainline
 from langchain_imagegen.store import ImageStore, default_store
 from langchain_imagegen.transport import Transport
+from langchain_imagegen.wording import complaints, listed
 
 FORCED = {"type": "image_generation"}
 AZURE_HEADER = "x-ms-oai-image-generation-deployment"
@@ -43,7 +45,9 @@ class ImageGenerator(RunnableSerializable[Any, ImageResult]):
         >>> draw.invoke("make it winter", images=["last"]).image.save("winter.png")
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(
+        arbitrary_types_allowed=True, extra="forbid", protected_namespaces=(), hide_input_in_errors=True
+    )
 
     model: str = Field(default="gpt-5.4", description="the mainline model; never a GPT Image model")
     options: ImageOptions = Field(default_factory=ImageOptions, description="what every picture is drawn with")
@@ -76,15 +80,28 @@ class ImageGenerator(RunnableSerializable[Any, ImageResult]):
 
     _transport: Transport = PrivateAttr()
 
+    if not TYPE_CHECKING:  # checkers read the fields
+
+        def __init__(self, **settings: Any) -> None:
+            try:
+                super().__init__(**settings)
+            except ValidationError as error:
+                raise OptionError(*complaints(error, type(self))) from None
+
+    @field_validator("model")
+    @classmethod
+    def _mainline(cls, value: str) -> str:
+        check_mainline(value)
+        return value
+
     @field_validator("options", mode="before")
     @classmethod
     def _parsed(cls, value: Any) -> ImageOptions:
         return ImageOptions.parse(value)
 
     def model_post_init(self, context: Any, /) -> None:
-        """Check what stands fast, and make ready to connect; nothing is opened yet."""
+        """Make ready to connect; nothing is opened yet."""
         super().model_post_init(context)
-        check_mainline(self.model)
         key = self.api_key.get_secret_value() if self.api_key else None
         self._transport = Transport(
             {"api_key": key, "base_url": self.base_url, "organization": self.organization},
@@ -152,6 +169,11 @@ class ImageGenerator(RunnableSerializable[Any, ImageResult]):
         del config
         return ImageRequest
 
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        """A copy with a memory of its own; clients that were given are shared, since they hold connections."""
+        clients = {id(client): client for client in (self.client, self.async_client)}
+        return super().__deepcopy__({**(memo or {}), **clients})
+
     def _run(self, drawing: Drawing) -> Iterator[PartialImage | ImageResult]:
         for piece in self._transport.run(draw(drawing), self._home()):
             yield self._remembered(piece)
@@ -186,7 +208,7 @@ class ImageGenerator(RunnableSerializable[Any, ImageResult]):
         options = self.options.merge(request.options)
         sources = tuple(resolve(request.images, self.memory, self._home()))
         mask = _one_of(resolve([request.mask], self.memory, self._home())) if request.mask is not None else None
-        self._check(options, sources, mask, request, stream=stream)
+        self._check(options, sources, mask, request, turns=conversation.turns, stream=stream)
         edits = bool(sources) and options.action in (None, "edit")
         return Drawing(
             model=self.model,
@@ -217,6 +239,7 @@ class ImageGenerator(RunnableSerializable[Any, ImageResult]):
         mask: Source | None,
         request: ImageRequest,
         *,
+        turns: object,
         stream: bool,
     ) -> None:
         if self.check_options:
@@ -229,11 +252,13 @@ class ImageGenerator(RunnableSerializable[Any, ImageResult]):
                     ("mask", mask),
                     ("previous_response_id", request.previous_response_id),
                     ("conversation", request.conversation),
+                    ("instructions", request.instructions or self.instructions),
+                    ("earlier messages", turns),
                 )
                 if value
             ]
             if refused:
-                raise OptionError(f'api="images" only draws new pictures: {", ".join(refused)} need api="responses"')
+                raise OptionError(f'api="images" only draws a prompt: for {listed(refused, "and")} use api="responses"')
 
     def _with_action(self, options: ImageOptions, sources: tuple[Source, ...]) -> ImageOptions:
         """With sources and no action, `edit`; left out for image models whose rules are not known."""

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 from annotated_types import Ge, Le
 from pydantic import BaseModel
 
+from langchain_imagegen.errors import OptionError
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
@@ -104,6 +106,10 @@ def _complaint(details: ErrorDetails, model: type[BaseModel], known: Collection[
     if details["type"] == "extra_forbidden":
         names = known if known and owner is model else owner.model_fields
         return f"{place} has no {details['loc'][-1]!r}{_suggest(details['loc'][-1], names)}"
+    if details["type"] == "missing":
+        return f"{place} is missing"
+    if isinstance(cause := details.get("ctx", {}).get("error"), OptionError):
+        return str(cause)
     accepted = _accepted(field, details["input"]) if field else ""
     return f"{place}={_shown(details['input'])}: {accepted or details['msg']}"
 
