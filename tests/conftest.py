@@ -71,6 +71,10 @@ class Sync:
         """All that `stream` yields."""
         return list(runnable.stream(input, **fields))
 
+    def batch(self, runnable: Any, inputs: list[Any], **fields: Any) -> list[Any]:
+        """What `batch` gives."""
+        return runnable.batch(inputs, **fields)
+
 
 class Async:
     """The half of a runnable that is awaited, in one event loop for each test."""
@@ -91,6 +95,10 @@ class Async:
             return [piece async for piece in runnable.astream(input, **fields)]
 
         return self._run(collect())
+
+    def batch(self, runnable: Any, inputs: list[Any], **fields: Any) -> list[Any]:
+        """What `abatch` gives."""
+        return self._run(runnable.abatch(inputs, **fields))
 
 
 @pytest.fixture(params=["sync", "async"])
