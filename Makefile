@@ -24,38 +24,40 @@ help:
 demo: .venv/ready
 	@$(BIN)/python examples/demo.py $${PROMPT:+"$$PROMPT"}
 
-test: .venv/ready .venv-standard/ready
+test: .venv/tested .venv-standard/ready
 	$(BIN)/python -m pytest $(PYTEST)
 	$(STANDARD)/python -m pytest tests/standard $(PYTEST)
 
-check: .venv/ready
+check: .venv/tested
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-bench: .venv/ready
+bench: .venv/tested
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
 
-record: .venv/ready
+record: .venv/tested
 	$(BIN)/python cassettes/record.py
 
-notebooks: .venv/ready
+notebooks: .venv/tested
 	$(BIN)/python notebooks/run.py
 
 clean:
 	rm -rf .venv .venv-standard demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 
 # langchain-tests wants vcrpy before 9, our own tests want 9: two environments.
-.venv/ready: WANTED = -e ".[all]" --group test --group lint
+.venv/ready: WANTED = -e ".[all]"
+.venv/tested: WANTED = -e ".[all]" --group test --group lint
 .venv-standard/ready: WANTED = -e ".[simulator]" --group standard
 
-.venv/ready .venv-standard/ready: pyproject.toml
+.venv/tested: .venv/ready
+.venv/ready .venv/tested .venv-standard/ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 	  { echo '$(PYTHON) is no Python 3.10 or later: give another one, as in "make PYTHON=python3.12 …"' >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 	  { echo '$(PYTHON) cannot make environments: install its venv module (on Debian and Ubuntu: apt-get install python3-venv)' >&2; exit 1; }
 	@test -x $(@D)/bin/pip || $(PYTHON) -m venv $(@D)
-	@echo 'installing into $(@D), a minute the first time …'
+	@echo 'installing into $(@D) …'
 	@$(@D)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
 	@$(@D)/bin/python -m pip install --quiet $(WANTED)
 	@touch $@
