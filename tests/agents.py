@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from typing import Any
+from uuid import UUID
 
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, BaseMessage, ToolCall, ToolMessage
 from pydantic import Field
@@ -26,6 +28,35 @@ class ScriptedModel(GenericFakeChatModel):
     def _generate(self, messages: list[BaseMessage], *args: Any, **fields: Any) -> Any:
         self.read.append(list(messages))
         return super()._generate(messages, *args, **fields)
+
+
+class Spy(BaseCallbackHandler):
+    """Notes everything that a tracer is told, and which run is within which."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.runs: dict[str, UUID] = {}
+        self.parents: dict[str, UUID | None] = {}
+
+    def on_tool_start(self, serialized: Any, input_str: str, **facts: Any) -> None:
+        """A tool's input."""
+        self._start(serialized["name"], input_str, facts)
+
+    def on_tool_end(self, output: Any, **facts: Any) -> None:
+        """A tool's output."""
+        self.told.append(repr((output, facts)))
+
+    def on_chain_start(self, serialized: Any, inputs: Any, **facts: Any) -> None:
+        """A runnable's input."""
+        self._start(str(facts.get("name")), (serialized, inputs), facts)
+
+    def on_chain_end(self, outputs: Any, **facts: Any) -> None:
+        """A runnable's output."""
+        self.told.append(repr((outputs, facts)))
+
+    def _start(self, name: str, given: Any, facts: dict[str, Any]) -> None:
+        self.runs[name], self.parents[name] = facts["run_id"], facts.get("parent_run_id")
+        self.told.append(repr((given, facts)))
 
 
 def scripted(*turns: AIMessage | ToolCall | Iterable[ToolCall]) -> ScriptedModel:

@@ -8,7 +8,6 @@ import json
 from base64 import b64decode
 
 import pytest
-from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import ToolMessage
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from PIL import Image
@@ -26,7 +25,7 @@ from langchain_imagegen.simulator import (
     quota_exceeded,
     rate_limited,
 )
-from tests.agents import asks
+from tests.agents import Spy, asks
 
 JPEG = {"output_format": "jpeg"}  # the quickest to draw
 ACCEPTED = ["prompt", "images", "size", "quality", "background", "output_format"]
@@ -239,7 +238,7 @@ def test_edits_what_its_generator_remembers(remembering, half, simulator):
     half.invoke(remembering, {"prompt": "edit it: make it winter", "images": [handle]})
 
     half.invoke(remembering, {"prompt": "edit it: make it night", "images": "last"})
-    fox, winter, night = simulator.orders
+    _, winter, night = simulator.orders
     assert [order.action for order in simulator.orders] == ["generate", "edit", "edit"]
     assert len(winter.sources) == len(night.sources) == 1
 
@@ -397,28 +396,6 @@ def test_forged_runtime_is_harmless(tool, half, forged):
 # Traces
 
 
-class Spy(BaseCallbackHandler):
-    """Notes everything that a tracer would be told."""
-
-    def __init__(self):
-        self.told = []
-        self.parents = {}
-
-    def on_tool_start(self, serialized, input_str, *, run_id, parent_run_id=None, inputs=None, **kwargs):
-        self.parents["tool"] = (run_id, parent_run_id)
-        self.told.append(repr((serialized, input_str, inputs, kwargs)))
-
-    def on_tool_end(self, output, **kwargs):
-        self.told.append(repr((output, kwargs)))
-
-    def on_chain_start(self, serialized, inputs, *, run_id, parent_run_id=None, **kwargs):
-        self.parents["generator"] = (run_id, parent_run_id)
-        self.told.append(repr((serialized, inputs, kwargs)))
-
-    def on_chain_end(self, outputs, **kwargs):
-        self.told.append(repr((outputs, kwargs)))
-
-
 def test_traces_hold_no_picture(remembering, half, simulator):
     """Callbacks are told of records alone, of a drawing as of its edit."""
     spy = Spy()
@@ -435,5 +412,5 @@ def test_drawing_is_traced_within_the_tool(tool, half):
     spy = Spy()
 
     half.invoke(tool, asks("a"), config={"callbacks": [spy], "tags": ["gallery"]})
-    assert spy.parents["generator"][1] == spy.parents["tool"][0]
+    assert spy.parents["ImageGenerator"] == spy.runs["generate_image"]
     assert "gallery" in spy.told[1]
