@@ -11,10 +11,10 @@ import base64
 import hashlib
 import io
 import os
-import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, computed_field
 
 from langchain_imagegen import display
 from langchain_imagegen.errors import ImageStoreError
+from langchain_imagegen.files import write_whole
 from langchain_imagegen.media import EXTENSIONS, Blob
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ class GeneratedImage(BaseModel):
         """
         target = self._target(Path(path))
         target.parent.mkdir(parents=True, exist_ok=True)
-        _write_whole(target, self.read())
+        write_whole(target, self.read())
         return target
 
     def to_pil(self) -> Image:
@@ -212,6 +213,12 @@ class GeneratedImage(BaseModel):
         if path.is_dir():
             path = path / self.handle
         return path if path.suffix else path.with_name(f"{path.name}.{EXTENSIONS[self.mime_type]}")
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """What tells it from others; `record()` has all of it."""
+        size = f"{self.width}x{self.height}" if self.width else None
+        told = {"handle": self.handle, "id": self.id, "size": size, "mime_type": self.mime_type, "prompt": self.prompt}
+        return ((name, value) for name, value in told.items() if value)
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         """What a notebook shows; SVG only through `<img>`, so that no script in it runs."""
@@ -314,6 +321,12 @@ class ImageResult(BaseModel):
         images, sources = (tuple(image.bind(store) for image in group) for group in (self.images, self.sources))
         return self.model_copy(update={"images": images, "sources": sources})
 
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """The images, and what is out of the ordinary; `record()` has all of it."""
+        names = ("text", "rung", "failures", "warnings")
+        told = ((name, getattr(self, name)) for name in names if getattr(self, name))
+        return chain([("images", list(self.images))], told)
+
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         del include, exclude
         shown = [(image.read(), image.mime_type, image.handle) for image in self.images]
@@ -327,14 +340,3 @@ def is_record(value: object) -> bool:
 
 def _counts(details: Mapping[str, Any] | None) -> dict[str, int]:
     return {key.removesuffix("_tokens"): count for key, count in (details or {}).items() if isinstance(count, int)}
-
-
-def _write_whole(target: Path, data: bytes) -> None:
-    unfinished = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-    try:
-        with unfinished.open("xb") as file:
-            file.write(data)
-        unfinished.replace(target)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise

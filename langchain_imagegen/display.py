@@ -6,6 +6,7 @@ It knows nothing of the package's types, so that each type may call it for its o
 from __future__ import annotations
 
 import base64
+import io
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
@@ -42,6 +43,20 @@ def img(data: bytes, mime_type: str, *, alt: str, width: int = 512) -> str:
     return f'<img alt="{escape(alt, quote=True)}" src="{source}" style="max-width:{width}px"/>'
 
 
+def thumbnail(data: bytes, *, alt: str, edge: int = 72) -> str:
+    """A small `<img>` of a picture; empty where Pillow is missing or cannot read it."""
+    try:
+        from PIL import Image
+
+        small = Image.open(io.BytesIO(data)).convert("RGB")
+    except (ImportError, OSError):
+        return ""
+    small.thumbnail((edge, edge))
+    shrunk = io.BytesIO()
+    small.save(shrunk, format="JPEG", quality=80)
+    return img(shrunk.getvalue(), "image/jpeg", alt=alt, width=edge)
+
+
 def tree(nodes: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
     """The family tree of images as text and as HTML.
 
@@ -53,8 +68,8 @@ def tree(nodes: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
         f"{'   ' * depth}{node['name']}  {node['label']}" for node, depth in zip(nodes, depths, strict=True)
     )
     rows = "".join(
-        f'<div style="margin-left:{depth * 2}em;padding:2px 0">{node.get("picture", "")} '
-        f"<code>{escape(node['name'])}</code> {escape(node['label'])}</div>"
+        f'<div style="margin-left:{depth * 3}em;padding:3px 0;display:flex;gap:8px;align-items:center">'
+        f"{node.get('picture', '')}<code>{escape(node['name'])}</code> {escape(node['label'])}</div>"
         for node, depth in zip(nodes, depths, strict=True)
     )
     return text, f"<div>{rows}</div>"

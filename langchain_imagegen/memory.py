@@ -12,7 +12,7 @@ from langchain_core.messages import BaseMessage
 
 from langchain_imagegen import display
 from langchain_imagegen.artifacts import GeneratedImage, ImageResult, is_record, name_of
-from langchain_imagegen.errors import UnknownImageError
+from langchain_imagegen.errors import ImageStoreError, UnknownImageError
 from langchain_imagegen.messages import images_in, images_of_result
 from langchain_imagegen.store import ImageStore, default_store
 
@@ -249,7 +249,14 @@ class ImageMemory:
         record = self._records[id]
         label = str(record.get("prompt") or record.get("revised_prompt") or "sent by the user")[:80]
         others = ", ".join(map(self._handle, self._parents(id)[1:]))
-        return {"name": self._handle(id), "label": f"{label} (with {others})" if others else label, "depth": depth}
+        named = f"{label} (with {others})" if others else label
+        return {"name": self._handle(id), "label": named, "depth": depth, "picture": self._thumbnail(id)}
+
+    def _thumbnail(self, id: str) -> str:
+        try:
+            return display.thumbnail(self._image(id).read(), alt=self._handle(id))
+        except ImageStoreError:  # the tree is worth seeing without it
+            return ""
 
 
 def _written(reference: object) -> str:
