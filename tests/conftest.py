@@ -58,6 +58,12 @@ def generator(
     return make
 
 
+@pytest.fixture
+def low(generator: Callable[..., ImageGenerator]) -> Callable[..., ImageGenerator]:
+    """Makes generators like `generator`, of small and fast pictures."""
+    return partial(generator, options={"size": "816x816", "quality": "low"})
+
+
 class Sync:
     """The half of a runnable that blocks."""
 
