@@ -1,0 +1,260 @@
+"""The habits of the house: layers, sizes, names, thin twins, public names, and nothing committed that must not be."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+import langchain_imagegen
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "langchain_imagegen"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
+
+# A module imports only from lines above its own; the simulator imports nothing of ours at all.
+LAYERS = """
+errors  capabilities  files  formats  extract  display  simulator
+media  places  failures  geometry  wording
+artifacts  rules
+options  store  blocks  wire  wire_images
+messages  body
+memory
+references  state  output_parser  history
+ladder  turn
+flows
+transport
+generator
+tool
+middleware
+__init__  cli
+__main__
+"""
+LAYER = {name: number for number, line in enumerate(LAYERS.split("\n")) for name in line.split()}
+
+MACHINE = re.compile(
+    rf"{re.escape(str(ROOT))}/|{re.escape(str(Path.home()))}/\w|/(home|Users)/[a-z]\w*/|/opt/\w"
+    r"|\bsk-(proj-)?[A-Za-z0-9_-]{24,}|\bAKIA[A-Z0-9]{16}|\bgh[pousr]_\w{30,}"
+    r"|\b(10\.\d+\.\d+\.\d+|192\.168\.\d+\.\d+)\b|--(extra-)?index-url|\.(internal|corp|local)(/|:\d)"
+)
+
+
+def tracked() -> list[Path]:
+    """The committed files."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True).stdout
+    return [path for name in listed.split("\0") if name and (path := ROOT / name).is_file()]
+
+
+def name_of(path: Path) -> str:
+    """A module's name in the table of layers; the simulator is one."""
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def imports_of(tree: ast.AST) -> set[str]:
+    """Our modules that a module imports anywhere in it, also inside functions and for the type checker only."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute here"
+            module = node.module or ""
+            found |= {f"{module}.{alias.name}" for alias in node.names} if module == PACKAGE.name else {module}
+    return {name.split(".")[1] for name in found if name.startswith(f"{PACKAGE.name}.")}
+
+
+def functions(tree: ast.AST) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """All functions and methods, nested ones too."""
+    return [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+
+
+def parsed(path: Path) -> ast.Module:
+    """The syntax tree of a file."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_layers(path):
+    """A module imports only from lower layers, and each module has its place in the table."""
+    name = name_of(path)
+    imported = imports_of(parsed(path)) - ({"simulator"} if name == "simulator" else set())
+
+    assert name in LAYER, f"give {name} its line in LAYERS"
+    assert not {other for other in imported if other in LAYER and LAYER[other] >= LAYER[name]}
+    assert name != "simulator" or not imported, "the simulator must not share our reading of the service"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_sizes(path):
+    """No module is longer than 350 lines and no function longer than 50."""
+    long = [f.name for f in functions(parsed(path)) if f.end_lineno - f.lineno >= 50]
+
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 350, "cut it along a seam of its subject"
+    assert not long
+
+
+def test_names():
+    """No module is a drawer for what belongs nowhere."""
+    drawers = {"utils", "util", "helpers", "helper", "common", "misc"}
+
+    assert not [path for path in (*MODULES, *TESTS) if drawers & {path.stem, *path.stem.split("_"), path.parent.name}]
+
+
+class _Sync(ast.NodeTransformer):
+    """An async function as its sync twin would be written."""
+
+    def __init__(self, twins: dict[str, str]) -> None:
+        self.twins = twins
+
+    def visit_Await(self, node):
+        return self.visit(node.value)
+
+    def visit_AsyncFor(self, node):
+        return self.visit(ast.For(node.target, node.iter, node.body, node.orelse, None))
+
+    def visit_For(self, node):
+        self.generic_visit(node)
+        match node.body:
+            case [ast.Expr(ast.Yield(ast.Name(id=name)))] if (
+                isinstance(node.target, ast.Name) and name == node.target.id
+            ):
+                return ast.Expr(ast.YieldFrom(node.iter))
+        return node
+
+    def visit_AsyncWith(self, node):
+        return self.visit(ast.With(node.items, node.body, None))
+
+    def visit_comprehension(self, node):
+        node.is_async = 0
+        return self.generic_visit(node)
+
+    def visit_Call(self, node):
+        self.generic_visit(node)
+        if ast.unparse(node.func).endswith(".to_thread"):
+            node = ast.Call(node.args[0], node.args[1:], node.keywords)
+        return node
+
+    def visit_Attribute(self, node):
+        self.generic_visit(node)
+        node.attr = self._named(node.attr)
+        return node
+
+    def visit_Name(self, node):
+        node.id = {"asyncio": "time"}.get(node.id) or self._named(node.id)
+        return node
+
+    def _named(self, name: str) -> str:
+        return self.twins.get(name, name.removeprefix("async_"))
+
+
+def _twin(name: str) -> str | None:
+    match = re.fullmatch(r"(_{0,2})a(\w+)", name)
+    return match and match[1] + match[2]
+
+
+def _body(function: ast.AST, twins: dict[str, str]) -> str:
+    """What a function does, without its docstring, as if it were sync."""
+    copy = ast.parse(ast.unparse(function)).body[0]
+    copy.body = copy.body[1:] if ast.get_docstring(copy) else copy.body
+    return "\n".join(ast.unparse(ast.fix_missing_locations(_Sync(twins).visit(said))) for said in copy.body)
+
+
+def pairs() -> list[tuple[str, ast.FunctionDef, ast.AsyncFunctionDef, dict[str, str]]]:
+    """Every async method with its sync twin."""
+    owners = [(p, node) for p in MODULES for node in ast.walk(parsed(p)) if isinstance(node, ast.ClassDef)]
+    names = {f.name for _, owner in owners for f in functions(owner)}
+    twins = {name: twin for name in names if (twin := _twin(name)) in names}
+    return [
+        (f"{path.stem}.{owner.name}.{half.name}", methods[twins[half.name]], half, twins)
+        for path, owner in owners
+        for methods in [{f.name: f for f in owner.body if isinstance(f, (ast.FunctionDef, ast.AsyncFunctionDef))}]
+        for half in methods.values()
+        if isinstance(half, ast.AsyncFunctionDef) and twins.get(half.name) in methods
+    ]
+
+
+PAIRS = pairs()
+
+
+@pytest.mark.parametrize(("sync", "half", "twins"), [pair[1:] for pair in PAIRS], ids=[pair[0] for pair in PAIRS])
+def test_thin_twins(sync, half, twins):
+    """An async half says what its sync twin says but for `await`, or is too short to hold logic."""
+    statements = [node for node in ast.walk(half) if isinstance(node, ast.stmt)]
+
+    assert _body(half, twins) == _body(sync, twins) or len(statements) <= 8
+
+
+def test_twins_are_compared():
+    """The comparison above sees the twins that do the work, and would see them drift apart."""
+    found = {name: (sync, half, twins) for name, sync, half, twins in PAIRS}
+    sync, half, twins = found["transport.Transport.arun"]
+    drifted = ast.parse(ast.unparse(half).replace("step.seconds", "2 * step.seconds")).body[0]
+
+    assert "store.ImageStore.aput" in found
+    assert _body(half, twins) == _body(sync, twins)
+    assert _body(drifted, twins) != _body(sync, twins)
+
+
+def test_public_names():
+    """The package exports exactly these names, in order, and has each of them."""
+    names = """GeneratedImage ImageGenerationError ImageGenerationMiddleware ImageGenerationTool ImageGenerator
+    ImageMemory ImageOptions ImageOutputParser ImageRequest ImageResult ImageState ImageStore ImageUsage PartialImage
+    __version__ images_from merge_images"""
+
+    assert langchain_imagegen.__all__ == names.split()
+    assert all(hasattr(langchain_imagegen, name) for name in names.split())
+
+
+def test_import_is_light():
+    """Importing the package loads no SDK, no graph engine, no agents, no Pillow and no file systems."""
+    heavy = ("openai", "langgraph", "langchain", "PIL", "fsspec", "s3fs", "IPython")
+    program = f"import sys, langchain_imagegen; print([name for name in {heavy} if name in sys.modules])"
+
+    assert subprocess.check_output([sys.executable, "-c", program], text=True, cwd=ROOT).strip() == "[]"
+
+
+def test_nothing_of_a_machine_is_committed():
+    """No committed text names a path or host of a machine or holds a key."""
+    texts = [path for path in tracked() if path.suffix not in {".png", ".jpg", ".webp", ".gif"}]
+    found = {
+        f"{path.relative_to(ROOT)}:{number}": match[0]
+        for path in texts
+        for number, line in enumerate(path.read_bytes().decode(errors="replace").splitlines(), 1)
+        if (match := MACHINE.search(line))
+    }
+
+    assert not found
+
+
+def test_no_large_file_is_committed():
+    """No committed file is larger than 300 KB."""
+    assert not [path for path in tracked() if path.stat().st_size > 300_000]
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: str(path.relative_to(ROOT / "tests")))
+def test_every_test_states_its_promise(path):
+    """Each test has a docstring, and none is defined twice in its file, which would hide the first."""
+    tests = [function for function in functions(parsed(path)) if function.name.startswith("test")]
+    owned = sorted(function.name for function in parsed(path).body if isinstance(function, ast.FunctionDef))
+
+    assert not [function.name for function in tests if not ast.get_docstring(function)]
+    assert not [first for first, second in pairwise(owned) if first == second]
+
+
+def test_no_mocks():
+    """Tests talk to the simulator or to a real server; nothing is mocked."""
+    used = {path.name for path in TESTS for node in ast.walk(parsed(path)) if _imports_mock(node)}
+
+    assert not used
+
+
+def _imports_mock(node: ast.AST) -> bool:
+    names = [alias.name for alias in node.names] if isinstance(node, (ast.Import, ast.ImportFrom)) else []
+    module = node.module or "" if isinstance(node, ast.ImportFrom) else ""
+    return "mock" in (module, *names) or any(name.startswith(("unittest.mock", "respx")) for name in (module, *names))
