@@ -1,0 +1,20 @@
+"""LangChain's standard tests run where `langchain-tests` is installed: it wants an older vcrpy than our own tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+
+import pytest
+
+from langchain_imagegen.simulator import Simulator
+
+collect_ignore_glob = [] if find_spec("langchain_tests") else ["test_*.py"]
+
+
+@pytest.fixture(scope="class")
+def service(request: pytest.FixtureRequest) -> Iterator[Simulator]:
+    """One simulator for each class of tests, which finds it as `self.service`."""
+    with Simulator() as started:
+        request.cls.service = started
+        yield started
