@@ -435,6 +435,20 @@ def test_delayed_headers(simulator):
         client.responses.create(**DRAW)
 
 
+def test_latency_of_streams():
+    """Streams spend the latency too, whether partials were asked for or not, and on both APIs."""
+    with faults.Simulator(latency=0.2) as simulator:
+        images = {"model": "gpt-image-2", "prompt": "a fox", "quality": "low", "stream": True}
+        for name, fields in (
+            ("responses.create", {**DRAW, "stream": True}),
+            ("images.generate", images),
+            ("images.generate", {**images, "partial_images": 1}),
+        ):
+            start = time.perf_counter()
+            send(simulator.base_url, "sk", name, **fields)
+            assert time.perf_counter() - start >= 0.2
+
+
 def test_latency_is_spent_before_pictures_only():
     """Latency slows pictures, not text, and concurrent calls share it."""
     with faults.Simulator(latency=0.3) as simulator:

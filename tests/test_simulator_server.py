@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import re
+import signal
+import subprocess
+import sys
 import threading
 import warnings
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -125,6 +129,21 @@ def test_stop_leaves_nothing_behind():
                 client.get(f"{simulator.base_url}/models")
 
     assert threading.active_count() == before
+
+
+def test_command_line():
+    """The command says where to point a client and that all is simulated, and serves until interrupted."""
+    command = [sys.executable, "-m", "langchain_imagegen.simulator", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        lines = [process.stdout.readline() for _ in range(4)]
+        url = re.search(r"OPENAI_BASE_URL=(\S+)", "".join(lines))[1]
+        names = send(url, "sk", "models.list").data
+        process.send_signal(signal.SIGINT)
+        process.wait(10)
+
+    assert "simulation" in lines[0]
+    assert names
+    assert process.returncode == 0
 
 
 def test_state_survives_a_restart():

@@ -174,10 +174,9 @@ def moderated(
         return Fault("moderated(request)", instead=Canned(json.dumps({"error": detail}).encode(), 400))
     if at == "item":
         return Fault("moderated(item)", plan=lambda plan: _fail_pictures(plan, detail, keep=0))
-    failing = failed(str(detail["code"]), str(detail["message"]))
-    failing = replace(failing, plan=lambda plan: _fail(plan, detail))
+    failing = Fault("moderated(response)", plan=lambda plan: _fail(plan, detail))
     if at == "response":
-        return replace(failing, name="moderated(response)")
+        return failing
     # That the event is nested is a guess; a flat one has no room for the categories.
     return replace(failing, name="moderated(stream)", events=_error_before_end({"error": detail}))
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 
-from langchain_imagegen.simulator.faults import Fault
+from langchain_imagegen.simulator.faults import Delivery, Fault
 from langchain_imagegen.simulator.service import Answer, Call
 
 HOST = "127.0.0.1"
@@ -136,20 +136,24 @@ class _Handler(BaseHTTPRequestHandler):
         return b"".join(chunks)
 
     def _write(self, answer: Answer, fault: Fault) -> None:
-        wait = self.server.application.wait
-        if fault.delivery.before_headers:
-            wait(fault.delivery.before_headers)
+        """A broken delivery acts on the whole body, so that whatever is not sent was made all the same."""
+        delivery, wait = fault.delivery, self.server.application.wait
+        body = answer.body if delivery == Delivery() else [b"".join(answer.body)]
+        if delivery.before_headers:
+            wait(delivery.before_headers)
         self.send_response(answer.status)
         self._write_headers(answer)
         self.end_headers()
-        if fault.delivery.before_body:
-            wait(fault.delivery.before_body)
-        if fault.delivery.cut is None:
-            self._write_chunks(answer.body)
+        if delivery.before_body:
+            wait(delivery.before_body)
+        self._write_body(body, delivery)
+
+    def _write_body(self, body: Iterable[bytes], delivery: Delivery) -> None:
+        if delivery.cut is None:
+            self._write_chunks(body)
             self.wfile.write(b"0\r\n\r\n")
         else:
-            whole = b"".join(answer.body)
-            self._write_chunks([whole[: fault.delivery.cut(len(whole))]])
+            self._write_chunks([piece[: delivery.cut(len(piece))] for piece in body])
             self.close_connection = True
 
     def _write_headers(self, answer: Answer) -> None:

@@ -28,7 +28,8 @@ from langchain_imagegen.simulator.validation import check_request, hosted_tool
 BAD_KEY = "sk-invalid"
 _MAINLINE = ("gpt-4.1", "gpt-4o", "gpt-5", "gpt-5-mini", "gpt-5.4", "gpt-5.4-mini")
 _PREFIX = re.compile(r"(/v1|/openai(/v1)?(/deployments/[^/]+)?)(?=/)")
-_PAUSES = (".partial_image", "image_generation_call.completed")
+_SHOWN = ".partial_image"
+_MADE = ("image_generation_call.completed", "image_generation.completed", "image_edit.completed")
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ class Service:
 
     def _paced(self, events: list[Event]) -> Iterator[bytes]:
         """Latency is spent before pictures, evenly if there are several."""
-        pauses = [n for n, event in enumerate(events) if _shows_picture(event)]
+        pauses = _positions(events, _SHOWN) or _positions(events, *_MADE)
         for n, event in enumerate(events):
             if n in pauses:
                 self.wait(self.latency / len(pauses))
@@ -289,8 +290,8 @@ def _stored_file(account: Account, file_id: str) -> StoredFile:
     return found
 
 
-def _shows_picture(event: Event) -> bool:
-    return str(event.get("type", "")).endswith(_PAUSES[0])
+def _positions(events: list[Event], *endings: str) -> list[int]:
+    return [n for n, event in enumerate(events) if str(event.get("type", "")).endswith(endings)]
 
 
 def _number(event: Event) -> int:

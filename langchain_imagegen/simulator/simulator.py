@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 from collections import deque
 from collections.abc import Iterable
@@ -114,7 +115,8 @@ class Simulator:
         self._service.storage.expire(thing_id)
 
     def start(self) -> Self:
-        """Listen, until `stop`."""
+        """Listen, until `stop`. Without Pillow it fails here, not at the first picture."""
+        importlib.import_module("langchain_imagegen.simulator.drawing")
         self._stopping.clear()
         self._server = LoopbackServer((HOST, self._port), self._script)
         self._port = self._server.server_port
