@@ -133,7 +133,8 @@ def without(drawing: Drawing, lost: Sequence[Source], rungs: Rungs, error: Servi
 def concluded(drawing: Drawing, result: ImageResult, rungs: Rungs) -> ImageResult:
     """The result with how its sources were named, and a warning where an edit was not one."""
     known = tuple(source for source in drawing.sources if isinstance(source, GeneratedImage))
-    rung = _weakest([rungs.get(key_of(source)) for source in drawing.sources])
+    named = drawing.sources or context_of(drawing)
+    rung = _weakest([rungs.get(key_of(source)) for source in named])
     if drawing.previous_response_id and rung is None:
         rung = "response_id"
     warnings = [
