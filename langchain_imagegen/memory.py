@@ -19,6 +19,11 @@ from langchain_imagegen.store import ImageStore, default_store
 CHANNEL = "generated_images"
 """Name of the state channel; it does not collide with a user's own `images`."""
 
+MISDECLARED = (
+    f"the state declares {CHANNEL!r} as something else than the channel of images: rename that key, or declare it by "
+    "inheriting ImageState; with ImageGenerationMiddleware leave it out of state_schema, the middleware brings it"
+)
+
 Records = dict[str, dict[str, Any]]
 
 _UNION = ("parents", "companion_ids", "dead_rungs")
@@ -30,6 +35,8 @@ _DIGITS = 9  # of an ordinal; `int` refuses some thousands of them
 def merge_record(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     """One record out of two of the same image: what is known wins over `None`, lists of ids grow."""
     told = {key: value for key, value in new.items() if value is not None and key not in _UNION}
+    if old.get("provider") and not new.get("provider"):  # who does not know the provider has another handle
+        told = {key: value for key, value in told.items() if key not in ("provider", "handle")}
     grown = {key: list(dict.fromkeys([*(old.get(key) or ()), *(new.get(key) or ())])) for key in _UNION}
     return {**old, **told, **{key: ids for key, ids in grown.items() if ids}}
 
@@ -93,14 +100,22 @@ class ImageMemory:
         """The images of a graph state or an agent's result: its channel and its messages, merged.
 
         Args:
-            state: A mapping, or an object with the state's keys as attributes.
+            state: A mapping, an object with the state's keys as attributes, or a snapshot that `get_state` gave.
             image_store: Where bytes are read, and put where a message still holds some.
             messages_key: Name of the state's messages; `None`: `messages`, else the first list of messages.
             trust: `"channel"` believes the channel alone; for servers whose clients may write messages.
+
+        Raises:
+            TypeError: the state uses the channel's name for something else.
         """
-        memory = cls((_of_state(state, CHANNEL) or {}).values(), image_store=image_store)
-        if trust != "channel":
-            memory.add(*images_in(messages_of(state, messages_key), image_store or default_store()))
+        state = values_of(state)
+        records = channel_of(state)
+        if trust == "channel":
+            return cls(records.values(), image_store=image_store)
+        found = images_in(messages_of(state, messages_key), image_store or default_store())
+        told = as_update(found)
+        memory = cls(({**told, **records}[id] for id in joined(list(records), told)), image_store=image_store)
+        memory.add(*found)
         return memory
 
     def add(self, *items: GeneratedImage | ImageResult | Mapping[str, Any]) -> None:
@@ -265,6 +280,37 @@ def _written(reference: object) -> str:
 
 def _of_state(state: object, key: str) -> Any:
     return state.get(key) if isinstance(state, Mapping) else getattr(state, key, None)
+
+
+def values_of(state: object) -> object:
+    """A graph's state: that of a snapshot, and anything else as it is."""
+    values = getattr(state, "values", None)
+    return values if hasattr(state, "config") and isinstance(values, Mapping) else state
+
+
+def channel_of(state: object) -> Mapping[str, Any]:
+    """The records in a graph state's channel; none where it has no such channel.
+
+    Raises:
+        TypeError: what stands there is something else.
+    """
+    records = _of_state(state, CHANNEL)
+    if records is None or (isinstance(records, Mapping) and all(map(is_record, records.values()))):
+        return records or {}
+    raise TypeError(MISDECLARED)
+
+
+def joined(remembered: Sequence[str], seen: Iterable[str]) -> list[str]:
+    """One order out of two: an id that only the messages tell stands before what follows it there, else at the end."""
+    places = set(remembered)
+    before: dict[str, list[str]] = {}
+    ahead: list[str] = []
+    for id in seen:
+        if id in places:
+            before[id], ahead = ahead, []
+        else:
+            ahead.append(id)
+    return [*(each for id in remembered for each in (*before.get(id, ()), id)), *ahead]
 
 
 def messages_of(state: object, key: str | None) -> Sequence[object]:

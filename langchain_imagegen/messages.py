@@ -6,10 +6,12 @@ Bytes that a message still holds are put into the image store; what comes out ar
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage, convert_to_messages
+from pydantic import ValidationError
 
 from langchain_imagegen.artifacts import GeneratedImage, ImageResult, Origin, ReadPicture, is_record
 from langchain_imagegen.blocks import Pointer, decode, read_block
@@ -39,8 +41,14 @@ def upload(data: bytes, store: ImageStore) -> GeneratedImage:
     return GeneratedImage.of(blob, id=f"sha256:{blob.sha256}", origin="user", stored=False).bind(store)
 
 
-def images_in(messages: Iterable[object], store: ImageStore) -> list[GeneratedImage]:
-    """Every picture of some messages in order, drawn and uploaded; the same picture may come several times."""
+def images_in(messages: Iterable[object], store: ImageStore, *, sources: bool = True) -> list[GeneratedImage]:
+    """Every picture of some messages in order, drawn and uploaded; the same picture may come several times.
+
+    Args:
+        messages: In any form that LangChain takes.
+        store: Where bytes are read, and put where a message still holds some.
+        sources: Whether a tool's message also tells of the pictures that an edit was made from.
+    """
     found: list[GeneratedImage] = []
     prompt = None
     for message in as_messages(messages):
@@ -48,7 +56,7 @@ def images_in(messages: Iterable[object], store: ImageStore) -> list[GeneratedIm
             prompt = message.text or prompt
             found += uploads_in(message, store)
         elif isinstance(message, ToolMessage):
-            found += drawn_by_tool(message)
+            found += drawn_by_tool(message, ("sources", "images") if sources else ("images",))
         elif isinstance(message, AIMessage):
             parents = tuple(image.id for image in found[-1:])
             found += hosted_in(message, store, Origin(prompt=prompt, parents=parents))
@@ -66,20 +74,27 @@ def uploads_in(message: HumanMessage, store: ImageStore) -> Iterator[GeneratedIm
         try:
             pointer = read_block(block)
             if pointer and pointer.record:
-                yield GeneratedImage.model_validate(pointer.record)
+                yield from readable([pointer.record])
             elif pointer and pointer.base64:
                 yield upload(pointer.decode(), store)
         except CorruptImageError:  # it is the chat model's to refuse it, not the memory's
             continue
 
 
-def drawn_by_tool(message: ToolMessage) -> Iterator[GeneratedImage]:
+def drawn_by_tool(message: ToolMessage, groups: Sequence[str] = ("sources", "images")) -> Iterator[GeneratedImage]:
     """The pictures in a tool's artifact: what it drew, and from what."""
     artifact = message.artifact if isinstance(message.artifact, Mapping) else {}
-    for group in ("sources", "images"):
+    for group in groups:
         records = artifact.get(group)
-        for record in records if isinstance(records, Sequence) and not isinstance(records, str) else ():
-            if is_record(record):
+        if isinstance(records, Sequence) and not isinstance(records, str):
+            yield from readable(records)
+
+
+def readable(records: Iterable[object]) -> Iterator[GeneratedImage]:
+    """The images that some records tell of; what is no record is passed over, since anybody may write messages."""
+    for record in records:
+        if is_record(record):
+            with suppress(ValidationError):
                 yield GeneratedImage.model_validate(record)
 
 
@@ -93,14 +108,10 @@ def read_items(
 ) -> list[GeneratedImage]:
     """The pictures of a response's output items; those without base64 are known by the record they carry."""
     items = list(items)
-    known = {item["id"]: item[RECORD] for item in items if is_record(item.get(RECORD))}
     fresh, _ = read_calls({**facts, "output": items}, origin, into(store))
     drawn = {image.id: _without_guess(image, origin) for image in fresh}
-    return [
-        drawn.get(item["id"]) or GeneratedImage.model_validate(known[item["id"]])
-        for item in items
-        if item.get("id") in drawn or item.get("id") in known
-    ]
+    known = {image.id: image for image in readable(item.get(RECORD) for item in items)}
+    return [{**known, **drawn}[id] for item in items if (id := item.get("id")) in drawn or id in known]
 
 
 def into(store: ImageStore) -> ReadPicture:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from langchain_core.messages import BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from pydantic import ConfigDict, Field
 
 from langchain_imagegen.artifacts import GeneratedImage, ImageResult, Origin
 from langchain_imagegen.errors import NoImageError
-from langchain_imagegen.memory import ImageMemory, messages_of
-from langchain_imagegen.messages import as_messages, read_items
+from langchain_imagegen.memory import ImageMemory, messages_of, values_of
+from langchain_imagegen.messages import as_messages, images_in, read_items
 from langchain_imagegen.store import ImageStore, default_store
 
 Since = Literal["start", "last_human"]
+
+KNOWN_SOURCES = (
+    "a message, a list of messages, a graph's state or an agent's result, an ImageResult, a GeneratedImage or an "
+    "OpenAI Response"
+)
 
 
 def images_from(
@@ -25,22 +30,30 @@ def images_from(
     """The images of a message, messages, a graph state, an agent's result, an `ImageResult` or an OpenAI `Response`.
 
     In order, each once, without calls that failed. Base64 that is still in there is put into the store first.
+    What an edit was made from comes along only where it stands there itself; `ImageMemory` knows both.
 
     Args:
-        source: Where to look.
+        source: Where to look; a list holds messages, or results and images as `batch` gives them.
         image_store: Where bytes are read and put; `None` is the default store.
         since: `"last_human"` leaves out all that came before the answer to the user's last message.
+
+    Raises:
+        TypeError: `source` is none of these.
     """
     store = image_store or default_store()
-    if isinstance(source, ImageResult):
-        return [image.bind(image_store) if image_store else image for image in source.images]
+    if isinstance(source, (ImageResult, GeneratedImage)):
+        drawn = source.images if isinstance(source, ImageResult) else (source,)
+        return [image.bind(image_store) if image_store else image for image in drawn]
     if hasattr(source, "output") and hasattr(source, "model_dump"):
         return _of_response(source, store)
     if isinstance(source, BaseMessage):
-        source = [source]
-    if isinstance(source, Sequence) and not isinstance(source, str):
-        return list(ImageMemory.from_messages(_since(source, since), image_store=store))
-    return _of_state(source, store, since)
+        return _of_messages([source], [source], store)
+    source = values_of(source)
+    if isinstance(source, Mapping) or hasattr(source, "messages"):
+        return _of_state(source, store, since)
+    if isinstance(source, Sequence) and not isinstance(source, (str, bytes)):
+        return _of_list(source, image_store, since)
+    raise TypeError(f"there are no images in a {type(source).__name__}: give {KNOWN_SOURCES}")
 
 
 class ImageOutputParser(RunnableSerializable[Any, list[GeneratedImage]]):
@@ -73,7 +86,7 @@ class ImageOutputParser(RunnableSerializable[Any, list[GeneratedImage]]):
     def _read(self, source: object) -> list[GeneratedImage]:
         images = images_from(source, image_store=self.image_store, since=self.since)
         if not images and not self.allow_empty:
-            text = source.text if isinstance(source, BaseMessage) else ""
+            text = _said(source)
             told = (
                 f"the model answered with text and drew nothing: {text!r}" if text else "there is no image in the input"
             )
@@ -82,18 +95,33 @@ class ImageOutputParser(RunnableSerializable[Any, list[GeneratedImage]]):
 
 
 def _of_response(response: Any, store: ImageStore) -> list[GeneratedImage]:
-    payload = response.model_dump()
+    payload = response.model_dump(warnings=False)
     facts = {key: payload.get(key) for key in ("id", "created_at", "store", "tools")}
     items = [item for item in payload.get("output") or () if item]
     return [image.bind(store) for image in read_items(items, store, Origin(), facts)]
 
 
+def _of_list(source: Sequence[object], image_store: ImageStore | None, since: Since) -> list[GeneratedImage]:
+    if any(isinstance(each, (ImageResult, GeneratedImage)) for each in source):
+        found = [image for each in source for image in images_from(each, image_store=image_store)]
+        return list({image.id: image for image in found}.values())
+    return _of_messages(source, _since(source, since), image_store or default_store())
+
+
+def _of_messages(messages: Sequence[object], shown: Sequence[object], store: ImageStore) -> list[GeneratedImage]:
+    return _known(ImageMemory.from_messages(messages, image_store=store), shown, store)
+
+
 def _of_state(state: object, store: ImageStore, since: Since) -> list[GeneratedImage]:
+    memory = ImageMemory.from_state(state, image_store=store)
     if since == "start":
-        return list(ImageMemory.from_state(state, image_store=store))
-    known = ImageMemory.from_state(state, image_store=store)
-    recent = ImageMemory.from_messages(_since(messages_of(state, None), since), image_store=store)
-    return [known.get(image) for image in recent]
+        return list(memory)
+    return _known(memory, _since(messages_of(state, None), since), store)
+
+
+def _known(memory: ImageMemory, shown: Iterable[object], store: ImageStore) -> list[GeneratedImage]:
+    """The images that stand in some messages, with all that is known of them."""
+    return [memory.get(id) for id in dict.fromkeys(image.id for image in images_in(shown, store, sources=False))]
 
 
 def _since(messages: Sequence[object], since: Since) -> list[BaseMessage]:
@@ -102,6 +130,17 @@ def _since(messages: Sequence[object], since: Since) -> list[BaseMessage]:
         return given
     last = max((n for n, message in enumerate(given) if isinstance(message, HumanMessage)), default=-1)
     return given[last + 1 :]
+
+
+def _said(source: object) -> str:
+    """What the model said last."""
+    if isinstance(source, BaseMessage):
+        return str(source.text)
+    if isinstance(text := getattr(source, "output_text", None), str):
+        return text
+    messages = source if isinstance(source, Sequence) else messages_of(values_of(source), None)
+    last = next((message for message in reversed(messages) if isinstance(message, AIMessage)), None)
+    return str(last.text) if last else ""
 
 
 def _light(source: object) -> dict[str, Any]:
