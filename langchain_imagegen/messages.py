@@ -111,7 +111,8 @@ def read_items(
     fresh, _ = read_calls({**facts, "output": items}, origin, into(store))
     drawn = {image.id: _without_guess(image, origin) for image in fresh}
     known = {image.id: image for image in readable(item.get(RECORD) for item in items)}
-    return [{**known, **drawn}[id] for item in items if (id := item.get("id")) in drawn or id in known]
+    ids = dict.fromkeys([*(item.get("id") for item in items), *drawn])  # a service may give no id
+    return [{**known, **drawn}[id] for id in ids if id in known or id in drawn]
 
 
 def into(store: ImageStore) -> ReadPicture:
