@@ -125,7 +125,8 @@ def read_calls(
 
 def text_of(payload: Item) -> str:
     """What the model wrote in a response, refusals included."""
-    parts = (part for item in payload.get("output") or () if item.get("type") == "message" for part in item["content"])
+    messages = (item for item in payload.get("output") or () if item.get("type") == "message")
+    parts = (part for message in messages for part in message.get("content") or ())
     return "".join(part.get("text") or part.get("refusal") or "" for part in parts)
 
 
@@ -167,8 +168,8 @@ def _calls(output: Iterable[Item]) -> Iterable[tuple[Item, tuple[str, ...]]]:
     reasoning: tuple[str, ...] = ()
     previous = None
     for item in output:
-        kind = item.get("type")
-        if kind == "reasoning":
+        kind = item.get("type") or (CALL if item.get("result") else None)  # an answer may break off before the type
+        if kind == "reasoning" and item.get("id"):
             reasoning = (*(reasoning if previous == "reasoning" else ()), item["id"])
         elif kind == CALL:
             yield item, reasoning
