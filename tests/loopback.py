@@ -1,0 +1,80 @@
+"""One answer served byte by byte on a loopback port, for what the simulator has no fault for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+JSON, SSE = "application/json", "text/event-stream; charset=utf-8"
+
+
+class Answering(ThreadingHTTPServer):
+    """Gives every request the same answer; `posts` counts them.
+
+    Args:
+        pieces: Bytes go out as one chunk each; a number is a pause of so many seconds.
+        content_type: Of the answer.
+        whole: Whether the body ends in good order, or the connection just closes.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, pieces: Sequence[bytes | float], content_type: str, *, whole: bool = True) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.pieces, self.content_type, self.whole = pieces, content_type, whole
+        self.posts = 0
+        self.over = threading.Event()
+
+    @property
+    def base_url(self) -> str:
+        """Where a client has to point."""
+        return f"http://127.0.0.1:{self.server_port}/v1"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: Answering
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.server.posts += 1
+        self.send_response(200)
+        self.send_header("content-type", self.server.content_type)
+        self.send_header("transfer-encoding", "chunked")
+        self.end_headers()
+        for piece in self.server.pieces:
+            if isinstance(piece, bytes):
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+            else:
+                self.server.over.wait(piece)
+        if self.server.whole:
+            self.wfile.write(b"0\r\n\r\n")
+        self.close_connection = True
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Write no log."""
+
+
+@contextmanager
+def serving(pieces: Sequence[bytes | float], content_type: str, *, whole: bool = True) -> Iterator[Answering]:
+    """A started server, gone after the block."""
+    with Answering(pieces, content_type, whole=whole) as server:
+        server.handle_error = lambda *_: None  # clients that hang up are what some tests are about
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.over.set()
+        server.shutdown()
+        thread.join()
+
+
+def split(body: bytes, *sizes: int) -> list[bytes]:
+    """A body in chunks of these sizes, used in turn."""
+    pieces, at, turn = [], 0, 0
+    while at < len(body):
+        pieces.append(body[at : at + sizes[turn % len(sizes)]])
+        at, turn = at + len(pieces[-1]), turn + 1
+    return pieces
