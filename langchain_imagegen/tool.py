@@ -31,6 +31,7 @@ from langchain_imagegen.errors import (
     OrganizationNotVerifiedError,
     QuotaError,
     RateLimitError,
+    UnknownImageError,
 )
 from langchain_imagegen.generator import ImageGenerator
 from langchain_imagegen.memory import CHANNEL, ImageMemory, as_update
@@ -82,6 +83,9 @@ class ImageGenerationTool(BaseTool):
         note: What the model is told beside the handles.
         allow_urls: Whether the model may name pictures by web address, which the service then fetches.
         show_to_model: Whether the message also shows the picture, downscaled, to a model that can see; needs Pillow.
+        mask: Confines edits to a part of the first image: any reference to a picture that is transparent where to edit,
+            or a function that gives one, or `None`, of LangGraph's runtime (`runtime.state`, `runtime.context`; outside
+            a graph the runtime is `None`). Drawing afresh has no mask.
         url_for: Gives a link for a picture, which goes into content and artifact; if it fails, the result says so.
         trust: `"channel"` believes the state's channel alone, not the messages; for servers whose clients write those.
     """
@@ -98,6 +102,7 @@ class ImageGenerationTool(BaseTool):
     note: str = "The image is attached for the user."
     allow_urls: bool = False
     show_to_model: bool = False
+    mask: Any = Field(default=None, repr=False)
     url_for: Callable[[GeneratedImage], str] | None = None
     trust: Literal["all", "channel"] = "all"
 
@@ -150,12 +155,20 @@ class ImageGenerationTool(BaseTool):
         memory = self._memory(runtime)
         named = [self._named(reference, memory) for reference in images or ()]
         chosen = {name: value for name, value in options.items() if value is not None}
-        return {"prompt": prompt, "images": named, "options": chosen}
+        mask = self._mask(runtime, memory) if named else None
+        return {"prompt": prompt, "images": named, "mask": mask, "options": chosen}
 
     def _named(self, reference: str, memory: ImageMemory) -> GeneratedImage | str:
         if self.allow_urls and reference.startswith(("http://", "https://")) and reference not in memory:
             return reference
         return memory.get(reference[:LONGEST_REFERENCE])
+
+    def _mask(self, runtime: Any, memory: ImageMemory) -> Any:
+        try:
+            mask = self.mask(runtime) if callable(self.mask) else self.mask
+        except Exception as error:  # it is the caller's function, and siblings must not be cancelled by it
+            raise UnknownImageError(f"the mask could not be made: {error!r}") from error
+        return memory.get(mask) if isinstance(mask, str) and mask in memory else mask
 
     def _memory(self, runtime: Any) -> ImageMemory:
         state, generator = state_of(runtime), self._generator()
