@@ -1,0 +1,77 @@
+"""Records the cassettes again: against the service when OPENAI_API_KEY is set, else against the simulator.
+
+Eight small pictures at low quality; against the service that costs a few cents.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+from contextlib import ExitStack
+from datetime import datetime, timezone
+from typing import Any
+
+import openai
+from scenes import SCENES, Scene
+from tape import HERE, recorder
+
+from langchain_imagegen import ImageResult, ImageStore, PartialImage
+from langchain_imagegen.errors import ImageGenerationError
+from langchain_imagegen.simulator import Simulator
+
+LIVE = "https://api.openai.com/v1"
+
+
+def main() -> None:
+    """Record every scene; the cassettes and pictures that were there go first."""
+    shutil.rmtree(HERE / "blobs", ignore_errors=True)
+    for old in HERE.glob("*.yaml"):
+        old.unlink()
+    for scene in SCENES:
+        outcome = record(scene)
+        print(f"{scene.name:24} {outcome}")
+
+
+def record(scene: Scene) -> str:
+    """Record one scene, each in a world of its own; gives what came out."""
+    with ExitStack() as stack:
+        service = _service(stack)
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        cassette = stack.enter_context(recorder(recording=True).use_cassette(scene.name))
+        cassette.get_metadata("recorded", _label(service))
+        draw = scene.generator(ImageStore(folder), **service)
+        try:
+            pieces = list(scene.play(draw)) if scene.half == "sync" else asyncio.run(_collected(scene, draw))
+        except ImageGenerationError as error:
+            return f"{type(error).__name__}: {error}"
+    return ", ".join(_told(piece) for piece in pieces)
+
+
+async def _collected(scene: Scene, draw: Any) -> list[Any]:
+    return [piece async for piece in scene.aplay(draw)]
+
+
+def _told(piece: PartialImage | ImageResult) -> str:
+    return f"partial {piece.index}" if isinstance(piece, PartialImage) else f"{piece.image.handle} by {piece.rung}"
+
+
+def _service(stack: ExitStack) -> dict[str, Any]:
+    if os.environ.get("OPENAI_API_KEY"):
+        return {"base_url": os.environ.get("OPENAI_BASE_URL") or LIVE}
+    return {"base_url": stack.enter_context(Simulator()).base_url, "api_key": "simulated"}
+
+
+def _label(service: dict[str, Any]) -> dict[str, str]:
+    """Where and with what a cassette was recorded; it stands at its head."""
+    live = "api_key" not in service
+    return {
+        "from": service["base_url"] if live else "the simulator of this package, not the live service",
+        "date": datetime.now(timezone.utc).date().isoformat(),
+        "with": f"openai {openai.__version__}",
+    }
+
+
+if __name__ == "__main__":
+    main()
