@@ -39,9 +39,13 @@ def image_store(tmp_path: Path) -> ImageStore:
 
 
 @pytest.fixture
-def made() -> list[ImageGenerator]:
-    """The generators that the test made."""
-    return []
+def made() -> Iterator[list[ImageGenerator]]:
+    """The generators that the test made; their connections are closed after it."""
+    generators: list[ImageGenerator] = []
+    yield generators
+    for drawing in generators:
+        if drawing._transport._client is not None:
+            drawing._transport._client.close()
 
 
 @pytest.fixture
@@ -123,7 +127,8 @@ def half(request: pytest.FixtureRequest, made: list[ImageGenerator]) -> Iterator
 async def _closed(made: list[ImageGenerator]) -> None:
     """Close the connections of this event loop, which nothing else can do once it is gone."""
     for drawing in made:
-        await drawing._transport.async_client.close()
+        for client in drawing._transport._async_clients.values():
+            await client.close()
 
 
 @pytest.fixture

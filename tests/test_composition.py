@@ -106,7 +106,10 @@ def test_names_tags_and_metadata_reach_callbacks(half: Any, low: Make):
 
 def test_options_and_model_can_be_configured(low: Make, simulator: Simulator):
     """`configurable_fields` changes model and options at run time, for that run alone."""
-    drawing = low().configurable_fields(model=ConfigurableField(id="writer"), options=ConfigurableField(id="picture"))
+    client = openai.OpenAI(base_url=simulator.base_url, api_key="simulated")
+    drawing = low(client=client).configurable_fields(
+        model=ConfigurableField(id="writer"), options=ConfigurableField(id="picture")
+    )
 
     drawing.invoke("draw a fox", config={"configurable": {"writer": "gpt-5", "picture": {"quality": "medium"}}})
     drawing.invoke("draw a fox")
@@ -160,12 +163,13 @@ def test_a_batch_fills_one_memory(half: Any, low: Make, image_store: ImageStore)
     assert all(result.image.handle in drawing.memory for result in results)
 
 
-def test_a_generator_can_be_pickled(low: Make, image_store: ImageStore):
+def test_a_generator_can_be_pickled(low: Make, image_store: ImageStore, made: list[ImageGenerator]):
     """Another process draws with the same settings, into the same store."""
     drawing = low(memory=ImageMemory(image_store=image_store))
     drawing.invoke("draw a fox")
 
     other = pickle.loads(pickle.dumps(drawing))
+    made.append(other)
     result = other.invoke("make it winter", images=["last"])
 
     assert other.options == LOW

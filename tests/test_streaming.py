@@ -1,0 +1,281 @@
+"""Streaming: partial pictures as they arrive, the result last, alone and in chains."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+from langchain_core.prompts import PromptTemplate
+from langchain_core.runnables import RunnableGenerator, RunnableLambda
+from PIL import Image
+
+from langchain_imagegen import ImageGenerator, ImageMemory, ImageResult, ImageStore, PartialImage
+from langchain_imagegen.errors import ModerationError, OptionError
+from langchain_imagegen.simulator import Simulator, moderated
+
+Make = Callable[..., ImageGenerator]
+Pieces = list[PartialImage | ImageResult]
+
+
+@pytest.fixture
+def stream(half: Any, low: Make) -> Callable[..., Pieces]:
+    """All that streaming a small picture yields, in each half."""
+    return partial(half.stream, low())
+
+
+def partials(pieces: Pieces) -> list[PartialImage]:
+    """All but the result, which comes last and once."""
+    assert [isinstance(piece, ImageResult) for piece in pieces] == [False] * (len(pieces) - 1) + [True]
+    return [piece for piece in pieces if isinstance(piece, PartialImage)]
+
+
+# --- what comes, in which order
+
+
+@pytest.mark.parametrize("wanted", [1, 2, 3])
+def test_partials_come_in_order_before_the_result(wanted: int, stream: Callable[..., Pieces], simulator: Simulator):
+    """Each partial once, counted from 0; the last of them is the finished picture; then the result."""
+    *seen, result = stream("draw a fox", partial_images=wanted)
+
+    unfinished = [piece for piece in seen if not piece.final]
+    assert [piece.index for piece in seen] == list(range(wanted + 1))
+    assert len(unfinished) == wanted
+    assert len({piece.data for piece in seen}) == wanted + 1
+    assert seen[-1].data == result.image.read()
+    assert {(piece.id, piece.handle, piece.mime_type) for piece in seen} == {
+        (result.image.id, result.image.handle, "image/png")
+    }
+    assert {Image.open(io.BytesIO(piece.data)).size for piece in seen} == {(816, 816)}
+    assert simulator.requests[-1].body["stream"] is True
+    assert simulator.requests[-1].body["tools"][0]["partial_images"] == wanted
+
+
+@pytest.mark.parametrize("options", [{}, {"partial_images": 0}])
+def test_without_partials_asked_for_the_only_one_is_final(options: Any, stream: Callable[..., Pieces]):
+    """The service sends one partial unasked: it is the finished picture, and is told as such."""
+    pieces = stream("draw a fox", **options)
+
+    assert [piece.final for piece in partials(pieces)] == [True]
+
+
+def test_a_streamed_result_is_that_of_an_invocation(half: Any, low: Make, simulator: Simulator):
+    """Fields, tokens and bytes do not depend on how the answer came."""
+    plain = low().invoke("draw a fox")
+
+    *_, streamed = half.stream(low(), "draw a fox")
+
+    ours = {"id", "response_id", "created_at"}
+    assert streamed.image.model_dump(exclude={*ours, "handle"}) == plain.image.model_dump(exclude={*ours, "handle"})
+    assert (streamed.usage, streamed.model, streamed.text) == (plain.usage, plain.model, plain.text)
+    assert streamed.image.read() == plain.image.read()
+
+
+@pytest.mark.parametrize("format", ["jpeg", "webp"])
+def test_partials_tell_their_format(format: str, stream: Callable[..., Pieces]):
+    """Partials come in the format that was asked for."""
+    pieces = stream("draw a fox", partial_images=1, output_format=format)
+
+    assert {piece.mime_type for piece in partials(pieces)} == {f"image/{format}"}
+    assert Image.open(io.BytesIO(partials(pieces)[0].data)).format == format.upper()
+
+
+def test_an_invocation_may_stream_inside(half: Any, low: Make, simulator: Simulator):
+    """With `delivery="stream"` the answer comes as events, and the caller sees the result alone."""
+    result = half.invoke(low(delivery="stream"), "draw a fox")
+
+    assert simulator.requests[-1].body["stream"] is True
+    assert isinstance(result, ImageResult)
+    assert result.image.width == 816
+
+
+def test_an_edit_streams_too(half: Any, low: Make, simulator: Simulator, image_store: ImageStore):
+    """The ladder works in a stream: an expired id gives way to the bytes, and nothing comes twice."""
+    drawing = low(memory=ImageMemory(image_store=image_store))
+    fox = drawing.invoke("draw a fox")
+    simulator.expire(fox.image.id)
+
+    pieces = half.stream(drawing, "make it winter", images=["last"], partial_images=1)
+
+    assert [piece.index for piece in partials(pieces)] == [0, 1]
+    assert pieces[-1].rung == "bytes"
+    assert [image.id for image in drawing.memory] == [fox.image.id, pieces[-1].image.id]
+
+
+def test_four_partials_are_refused(stream: Callable[..., Pieces], simulator: Simulator):
+    """The service knows 0 to 3, and the error says so before anything is sent."""
+    with pytest.raises(OptionError, match="partial_images=4: it takes a whole number from 0 to 3"):
+        stream("draw a fox", partial_images=4)
+    assert simulator.requests == []
+
+
+@pytest.mark.parametrize("at", ["request", "stream", "response"])
+def test_a_refusal_ends_a_stream_with_its_error(at: Any, stream: Callable[..., Pieces], simulator: Simulator):
+    """A moderated prompt is the same error wherever in the stream it is told."""
+    simulator.script(moderated("input", ["violence"], at=at))
+
+    with pytest.raises(ModerationError) as caught:
+        stream("draw a fox", partial_images=1)
+    assert caught.value.categories == ["violence"]
+
+
+# --- when it comes
+
+
+@pytest.mark.parametrize("api", ["responses", "images"])
+@pytest.mark.parametrize("wanted", [1, 2, 3])
+def test_a_partial_is_handed_out_while_the_service_still_draws(wanted: int, api: str, low: Make):
+    """The simulator pauses before each picture: the first partial must be here before the later pauses begin."""
+    with Simulator(latency=0.4) as slow:
+        drawing = low(base_url=slow.base_url, api=api)
+
+        pieces = drawing.stream("draw a fox", partial_images=wanted)
+        arrivals = [(type(piece), time.monotonic()) for piece in pieces]
+
+    pauses = wanted + 1 if api == "responses" else wanted
+    kinds, times = zip(*arrivals, strict=True)
+    assert kinds[-1] is ImageResult
+    if pauses > 1:
+        assert times[-1] - times[0] >= 0.4 * (pauses - 1) / pauses - 0.02
+
+
+async def test_a_partial_is_handed_out_early_in_the_async_half(low: Make):
+    """The event loop has the first partial while later ones are still to be drawn."""
+    with Simulator(latency=0.4) as slow:
+        drawing = low(base_url=slow.base_url)
+
+        times = [time.monotonic() async for _ in drawing.astream("draw a fox", partial_images=3)]
+
+        await drawing._transport.async_client.close()
+    assert times[-1] - times[0] >= 0.4 * 3 / 4 - 0.02
+
+
+def test_a_stream_that_is_left_early_leaves_nothing_behind(low: Make, image_store: ImageStore, tmp_path: Any):
+    """A caller who stops after the first partial gets no error, and no half-written file stays in the store."""
+    pieces = low().stream("draw a fox", partial_images=3)
+
+    first = next(pieces)
+    pieces.close()
+
+    assert isinstance(first, PartialImage)
+    assert [path for path in (tmp_path / "images").rglob("*") if path.is_file()] == []
+
+
+async def test_an_async_stream_that_is_left_early_leaves_nothing_behind(low: Make, tmp_path: Any):
+    """The same in the async half."""
+    drawing = low()
+    pieces = drawing.astream("draw a fox", partial_images=3)
+
+    first = await anext(pieces)
+    await pieces.aclose()
+
+    await drawing._transport.async_client.close()
+    assert isinstance(first, PartialImage)
+    assert [path for path in (tmp_path / "images").rglob("*") if path.is_file()] == []
+
+
+# --- in chains
+
+
+def test_a_function_behind_a_stream_gets_the_final_alone(half: Any, low: Make, tmp_path: Any):
+    """`prompt | draw | save` streams what `save` gives, made of the result."""
+    save = RunnableLambda(lambda result: result.image.save(tmp_path))
+    chain = PromptTemplate.from_template("draw a {animal}") | low().bind(partial_images=2) | save
+
+    (path,) = half.stream(chain, {"animal": "fox"})
+
+    assert Image.open(io.BytesIO(path.read_bytes())).size == (816, 816)
+
+
+def test_a_generator_function_behind_a_stream_gets_every_partial(half: Any, low: Make):
+    """A generator function sees partials and result, each as it comes."""
+
+    def tell(pieces: Iterator[Any]) -> Iterator[str]:
+        for piece in pieces:
+            yield type(piece).__name__
+
+    async def atell(pieces: AsyncIterator[Any]) -> AsyncIterator[str]:
+        async for piece in pieces:
+            yield type(piece).__name__
+
+    chain = PromptTemplate.from_template("draw a {animal}") | low() | RunnableGenerator(tell, atell)
+
+    told = half.stream(chain.bind(), {"animal": "fox"})
+    told_more = half.stream(low().bind(partial_images=2) | RunnableGenerator(tell, atell), "draw a fox")
+
+    assert told == ["PartialImage", "ImageResult"]
+    assert told_more == ["PartialImage"] * 3 + ["ImageResult"]
+
+
+def test_a_chain_that_ends_in_a_drawing_streams_its_partials(half: Any, low: Make):
+    """`prompt | draw` yields what `draw` yields."""
+    chain = PromptTemplate.from_template("draw a {animal}") | low().bind(partial_images=1)
+
+    pieces = half.stream(chain, {"animal": "fox"})
+
+    assert [type(piece).__name__ for piece in pieces] == ["PartialImage", "PartialImage", "ImageResult"]
+
+
+def test_an_edit_behind_a_drawing_takes_its_final(half: Any, low: Make, simulator: Simulator):
+    """In `draw | draw.bind(prompt=…)` partials of the first are passed over and those of the second are yielded."""
+    drawing = low()
+    chain = drawing.bind(partial_images=1) | drawing.bind(prompt="the same at night", partial_images=2)
+
+    pieces = half.stream(chain, "draw a fox")
+
+    assert [piece.index for piece in partials(pieces)] == [0, 1, 2]
+    assert pieces[-1].image.parents == (pieces[-1].sources[0].id,)
+    assert len(simulator.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        lambda drawing: drawing.with_retry(),
+        lambda drawing: drawing.with_fallbacks([drawing]),
+        lambda drawing: drawing.with_config(tags=["picture"]),
+        lambda drawing: drawing.with_types(input_type=str),
+    ],
+    ids=["retry", "fallbacks", "config", "types"],
+)
+def test_wrapped_generators_stream(wrapped: Any, half: Any, low: Make):
+    """What LangChain wraps around a generator passes its partials on."""
+    pieces = half.stream(wrapped(low()), "draw a fox", partial_images=1)
+
+    assert [piece.index for piece in partials(pieces)] == [0, 1]
+
+
+# --- the Images API
+
+
+@pytest.mark.parametrize("wanted", [1, 2, 3])
+def test_the_guides_streaming_sample(wanted: int, half: Any, low: Make, simulator: Simulator):
+    """The Images API streams partials, and the finished picture too, which the guide's sample forgets to save."""
+    prompt = "Draw a river made of white owl feathers, snaking its way through a serene winter landscape"
+
+    *seen, result = half.stream(low(api="images"), prompt, partial_images=wanted)
+
+    assert simulator.requests[-1].path == "/v1/images/generations"
+    assert simulator.requests[-1].body["partial_images"] == wanted
+    assert [(piece.index, piece.final) for piece in seen] == [(n, False) for n in range(wanted)]
+    assert len({piece.data for piece in seen} | {result.image.read()}) == wanted + 1
+    assert (result.image.width, result.image.id) == (816, f"sha256:{result.image.sha256}")
+    assert result.image_usage.total_tokens > 0
+
+
+def test_the_images_api_streams_without_partials(half: Any, low: Make):
+    """With none asked for the finished picture is all that comes."""
+    pieces = half.stream(low(api="images"), "draw a fox")
+
+    assert partials(pieces) == []
+    assert pieces[-1].image.width == 816
+
+
+def test_a_vector_picture_cannot_be_streamed_by_the_images_api(half: Any, low: Make, simulator: Simulator):
+    """It is refused before anything is sent."""
+    with pytest.raises(OptionError, match="svg"):
+        half.stream(low(api="images"), "draw a fox", model="gpt-image-2.6-sunburst", output_format="svg")
+    assert simulator.requests == []
