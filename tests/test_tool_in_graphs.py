@@ -254,6 +254,24 @@ def test_trusting_the_channel_alone(generator, half, simulator):
     assert simulator.pictures == 1
 
 
+MALFORMED = [
+    ToolMessage("x", tool_call_id="q", artifact={"images": [{"id": ["a"], "sha256": "../x"}]}),
+    ToolMessage(
+        "x", tool_call_id="q", artifact={"images": [{"id": 1, "sha256": "zz", "mime_type": 5, "size_bytes": "no"}]}
+    ),
+    HumanMessage([{"type": "image_url", "image_url": {"url": "data:text/plain,hi"}}]),
+    HumanMessage([{"type": "image", "base64": "!!!", "mime_type": "image/png"}]),
+]
+
+
+@pytest.mark.parametrize("message", MALFORMED, ids=["no record", "wrong types", "data URL", "base64"])
+def test_malformed_messages_stop_nothing(tool, half, message):
+    """A message whose picture cannot be read is passed over, and the tool draws."""
+    result = half.invoke(node_graph(tool, MessagesState), {"messages": [message, wants(asks("a"))]})
+
+    assert answers(result)[-1].status == "success"
+
+
 def test_state_may_be_a_model(tool, half, simulator):
     """A pydantic state is read like any other: its channel is filled, and its pictures can be edited."""
     graph = node_graph(tool, Typed)
