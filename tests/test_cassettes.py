@@ -176,7 +176,7 @@ def test_pictures_are_set_aside_once():
 
 def test_tape_records_and_plays(simulator, image_store, tmp_path):
     """What is recorded anew plays without the service, byte for byte, and keeps the key to itself."""
-    settings = {"image_store": image_store, "api_key": "sk-very-secret-key-0123456789", "organization": "org-secret"}
+    settings = {"image_store": image_store, "api_key": "very-secret-key", "organization": "org-secret"}
     scene = SCENE["edit_by_bytes"]
     with recorder(tmp_path, recording=True).use_cassette("new"):
         recorded = list(scene.play(scene.generator(base_url=simulator.base_url, **settings)))
