@@ -1,0 +1,52 @@
+"""README: every Python block runs, section by section, and prints what stands under it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCK = re.compile(r"^```python\n(?P<code>.*?)^```\n(?:\n```text\n(?P<output>.*?)^```\n)?", re.MULTILINE | re.DOTALL)
+
+
+def sections() -> dict[str, list[tuple[str, str]]]:
+    """The blocks under each heading of the second level, with what they say they print."""
+    _, *parts = re.split(r"^## ", README, flags=re.MULTILINE)
+    blocks = {
+        part.partition("\n")[0]: [found.group("code", "output") for found in BLOCK.finditer(part)] for part in parts
+    }
+    return {title: [(code, output or "") for code, output in found] for title, found in blocks.items() if found}
+
+
+@pytest.mark.parametrize(("title", "blocks"), sections().items(), ids=list(sections()))
+def test_section_runs(title, blocks, simulator, tmp_path, monkeypatch):
+    """The blocks of a section run in order, as a reader would type them, and print what the page says."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENAI_BASE_URL", simulator.base_url)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-simulated")
+    monkeypatch.setenv("LANGCHAIN_IMAGEGEN_STORE", str(tmp_path / "store"))
+    names: dict[str, object] = {"__name__": "readme"}
+
+    for code, expected in blocks:
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            exec(compile(code, f"README.md: {title}", "exec", dont_inherit=True), names)
+
+        assert printed.getvalue() == expected
+
+
+def test_no_block_is_missed():
+    """Every Python block stands in a section, and so is run."""
+    assert README.count("```python\n") == sum(map(len, sections().values()))
+
+
+def test_links_lead_somewhere():
+    """Every relative link and picture of the page and of its neighbours exists."""
+    pages = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+    links = {link for page in pages for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8"))}
+
+    assert not [link for link in links if not (ROOT / link).exists()]
