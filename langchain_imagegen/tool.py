@@ -43,7 +43,7 @@ DESCRIPTION = """\
 Draw a picture from a prompt, or edit and combine pictures of this conversation. Say "draw" or "edit" in the prompt \
 and describe the whole picture that is wanted. To edit, name the pictures in `images` by their handles (img_…) or \
 "last". To combine, write for example "edit the first image by adding the hat of the second"; do not write "merge" or \
-"combine". The picture is shown to the user by itself: do not write a link to it."""
+"combine". The picture is shown to the user by itself: do not make up a link to it."""
 
 EXPOSED = ("size", "quality", "background", "output_format")
 LONGEST_PROMPT = 400  # characters of a revised prompt that a chat model is told
