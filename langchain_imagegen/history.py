@@ -12,7 +12,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
 from langchain_imagegen.artifacts import GeneratedImage, Origin
-from langchain_imagegen.blocks import read_block, reference_block
+from langchain_imagegen.blocks import Pointer, read_block, reference_block
 from langchain_imagegen.errors import CorruptImageError, ImageStoreError
 from langchain_imagegen.memory import ImageMemory
 from langchain_imagegen.messages import RECORD, hosted_in, hosted_item, upload
@@ -23,6 +23,7 @@ Block = Mapping[str, Any]
 
 _HANDLE = re.compile(r"\b(?:img_[0-9a-f]{4,64}|ig_\w{8,})\b")
 _TOLD = 80  # characters of a prompt by which a picture is told apart
+_NEEDED = ("id", "provider", "sha256", "size_bytes", "mime_type", "width", "height", "origin", "parents")
 
 
 # --- light, for the state
@@ -33,14 +34,14 @@ def light_upload(message: HumanMessage, store: ImageStore) -> tuple[HumanMessage
     taken: list[GeneratedImage] = []
 
     def taken_out(block: Any) -> Any:
-        pointer = read_block(block)
-        if pointer is None or pointer.base64 is None:
-            return block
         try:
+            pointer = read_block(block)
+            if pointer is None or pointer.base64 is None:
+                return block
             taken.append(upload(pointer.decode(), store))
         except CorruptImageError:  # the chat model's to refuse
             return block
-        return reference_block(taken[-1].record())
+        return reference_block(reference(taken[-1]))
 
     content = [taken_out(block) for block in _blocks(message)]
     return (_with(message, content), taken) if taken else (message, [])
@@ -49,22 +50,28 @@ def light_upload(message: HumanMessage, store: ImageStore) -> tuple[HumanMessage
 def light_answer(message: AIMessage, store: ImageStore, origin: Origin) -> tuple[AIMessage, list[GeneratedImage]]:
     """The model's message with image calls that name their picture in place of base64, and those pictures."""
     images = hosted_in(message, store, origin)
-    if not images:
-        return message, []
-    records = {image.id: image.record() for image in images}
-    light = _with(message, [_named_by_record(block, records) for block in _blocks(message)] or message.content)
-    outputs = message.additional_kwargs.get("tool_outputs")
-    if outputs:
-        named = [_named_by_record(block, records) for block in outputs]
-        light = light.model_copy(update={"additional_kwargs": {**message.additional_kwargs, "tool_outputs": named}})
-    return light, images
+    references = {image.id: reference(image) for image in images}
+
+    def named(blocks: Iterable[Any]) -> list[Any]:
+        return [_named_by_reference(block, references) for block in blocks]
+
+    return _rewritten(message, named(_blocks(message)), named(_outputs(message))), images
 
 
-def _named_by_record(block: Any, records: Mapping[str, Mapping[str, Any]]) -> Any:
-    item = hosted_item(block) if isinstance(block, Mapping) else None
-    if item is None or item["type"] != CALL or item.get("id") not in records:
+def reference(image: GeneratedImage) -> dict[str, Any]:
+    """What a message tells of a picture: enough to find, name and place it; the state's channel has the rest.
+
+    Every checkpoint repeats all messages, and a channel of deltas does not.
+    """
+    record = image.record()
+    return {key: record[key] for key in _NEEDED if key in record}
+
+
+def _named_by_reference(block: Any, references: Mapping[str, dict[str, Any]]) -> Any:
+    item = _item(block)
+    if item is None or item["type"] != CALL or not item.get("result") or item.get("id") not in references:
         return block
-    call = {"type": CALL, "id": item["id"], "status": "completed", RECORD: dict(records[item["id"]])}
+    call = {"type": CALL, "id": item["id"], "status": "completed", RECORD: references[item["id"]]}
     # A v1 image block without base64 would silently vanish from the next request; this form is sent as an id.
     return {"type": "non_standard", "value": call} if block["type"] in {"image", "non_standard"} else call
 
@@ -84,36 +91,39 @@ def whole_answer(message: AIMessage, memory: ImageMemory, kept: Collection[str],
     Args:
         message: As the state has it.
         memory: Names the pictures.
-        kept: Ids that may be sent.
-        gone: Ids of reasoning items that the service no longer knows; they are left out.
+        kept: Ids of image calls that may be sent.
+        gone: Ids of reasoning that is left out.
     """
-    blocks = [part for block in _blocks(message) for part in _sendable(block, memory, kept, gone)]
-    extra = dict(message.additional_kwargs)
-    outputs = [part for block in extra.get("tool_outputs") or () for part in _sendable(block, memory, kept, gone)]
-    if "tool_outputs" in extra:
-        extra["tool_outputs"] = [part for part in outputs if part.get("type") != "text"]
-    words = [part for part in outputs if part.get("type") == "text"]
-    if (extra.get("reasoning") or {}).get("id") in gone:
-        del extra["reasoning"]
-    if words and isinstance(message.content, str):
-        blocks = [text_block(message.content), *words]
-    content = blocks or ([] if isinstance(message.content, list) else message.content)
-    if content == message.content and extra == message.additional_kwargs:
-        return message
-    return message.model_copy(update={"content": content or "", "additional_kwargs": extra})
+
+    def sendable(blocks: Iterable[Any]) -> list[Any]:
+        return [part for block in blocks if (part := _sendable(block, memory, kept, gone)) is not None]
+
+    own, outputs = sendable(_blocks(message)), sendable(_outputs(message))
+    words = [part for part in outputs if part["type"] == "text"]
+    calls = [part for part in outputs if part["type"] != "text"]
+    whole = _rewritten(message, [*own, *words] if own or isinstance(message.content, list) else words, calls)
+    return _alone(whole, gone) if _reasoning_ids(message) & set(gone) else whole
 
 
-def with_images(
-    messages: Sequence[BaseMessage], by_id: Sequence[GeneratedImage], added: Sequence[Block]
-) -> list[BaseMessage]:
-    """The messages with earlier pictures at the user's last one: by call id before it, as blocks at its end."""
+def with_images(messages: Sequence[BaseMessage], calls: Sequence[Block], added: Sequence[Block]) -> list[BaseMessage]:
+    """The messages with earlier pictures at the user's last one: image calls before it, blocks at its end."""
     last = max((n for n, message in enumerate(messages) if isinstance(message, HumanMessage)), default=None)
-    if last is None or not (by_id or added):
+    if last is None or not (calls or added):
         return list(messages)
-    calls = [AIMessage([{"type": CALL, "id": image.id} for image in by_id])] if by_id else []
+    answer = [AIMessage(list(map(dict, calls)))] if calls else []
     message = messages[last]
     own = _blocks(message) or [text_block(message.text)]
-    return [*messages[:last], *calls, _with(message, [*own, *added]), *messages[last + 1 :]]
+    asked = _with(message, [*own, *added]) if added else message
+    return [*messages[:last], *answer, asked, *messages[last + 1 :]]
+
+
+def calls_of(images: Iterable[GeneratedImage], sent: Collection[str]) -> list[dict[str, Any]]:
+    """Images by call id, each behind the reasoning that it needs beside it unless that is `sent` already."""
+    blocks: dict[str, dict[str, Any]] = {}
+    for image in images:
+        beside = {id: {"type": "reasoning", "id": id, "summary": []} for id in image.companion_ids if id not in sent}
+        blocks |= beside | {image.id: {"type": CALL, "id": image.id}}
+    return list(blocks.values())
 
 
 def picture_blocks(image: GeneratedImage, handle: str) -> list[dict[str, Any]]:
@@ -130,10 +140,39 @@ def text_block(text: str) -> dict[str, Any]:
     return {"type": "text", "text": text}
 
 
+# --- what the messages tell
+
+
 def named_in(text: str, memory: ImageMemory) -> list[GeneratedImage]:
     """The images that a text names by handle or call id, in order."""
     found = dict.fromkeys(match[0] for match in _HANDLE.finditer(text))
     return [memory.get(name) for name in found if name in memory]
+
+
+def named_ids(messages: Iterable[BaseMessage], memory: ImageMemory) -> set[str]:
+    """Ids of the images that the text of some messages names."""
+    return {image.id for message in messages for image in named_in(message.text, memory)}
+
+
+def seen_ids(messages: Iterable[BaseMessage], memory: ImageMemory, kept: Collection[str]) -> list[str]:
+    """Ids of the images that a request shows for some messages, in order: the user's own, and image calls `kept`."""
+    seen: list[str] = []
+    for message in messages:
+        seen += [image.id for image in own_images(message, memory)]
+        seen += [item["id"] for item in _items(message) if item["type"] == CALL and item.get("id") in kept]
+    return seen
+
+
+def item_ids(messages: Iterable[BaseMessage]) -> set[str]:
+    """Ids of the image calls and of the reasoning in some messages."""
+    return {item["id"] for message in messages for item in _items(message) if item.get("id")}
+
+
+def own_images(message: BaseMessage, memory: ImageMemory) -> list[GeneratedImage]:
+    """The images that a user's light message brought."""
+    pointers = map(_pointer, _blocks(message) if isinstance(message, HumanMessage) else ())
+    ids = [pointer.record["id"] for pointer in pointers if pointer and pointer.record]
+    return [memory.get(id) for id in ids if id in memory]
 
 
 def inventory(memory: ImageMemory, told: Collection[str], limit: int = 20) -> str:
@@ -149,28 +188,6 @@ def inventory(memory: ImageMemory, told: Collection[str], limit: int = 20) -> st
     return "\n".join(["Earlier images of this conversation, which can be edited by their handles:", *lines, *more])
 
 
-def named_ids(messages: Iterable[BaseMessage], memory: ImageMemory) -> set[str]:
-    """Ids of the images that the text of some messages names."""
-    return {image.id for message in messages for image in named_in(message.text, memory)}
-
-
-def shown_ids(messages: Iterable[BaseMessage]) -> list[str]:
-    """Ids of the images that some light messages show, in order: image calls and the user's own."""
-    return [id for message in messages for id in (*call_ids(message), *_reference_ids(message))]
-
-
-def call_ids(message: BaseMessage) -> list[str]:
-    """Ids of the image calls in a model's message."""
-    blocks = [*_blocks(message), *(message.additional_kwargs.get("tool_outputs") or ())]
-    items = (hosted_item(block) for block in blocks if isinstance(block, Mapping))
-    return [item["id"] for item in items if item and item["type"] == CALL and item.get("id")]
-
-
-def own_images(message: BaseMessage, memory: ImageMemory) -> list[GeneratedImage]:
-    """The images that a user's light message brought."""
-    return [memory.get(id) for id in _reference_ids(message) if id in memory]
-
-
 def edited(
     messages: Sequence[BaseMessage], rewrite: Mapping[type[BaseMessage], Callable[[Any], BaseMessage]]
 ) -> list[BaseMessage]:
@@ -178,25 +195,39 @@ def edited(
     return [next((change(m) for kind, change in rewrite.items() if isinstance(m, kind)), m) for m in messages]
 
 
-def _reference_ids(message: BaseMessage) -> list[str]:
-    pointers = [read_block(block) for block in _blocks(message) if isinstance(message, HumanMessage)]
-    return [pointer.record["id"] for pointer in pointers if pointer and pointer.record]
+# --- parts of messages
 
 
-def _sendable(block: Any, memory: ImageMemory, kept: Collection[str], gone: Collection[str]) -> list[Any]:
-    item = hosted_item(block) if isinstance(block, Mapping) else None
-    if item is None or (item["type"] == CALL and item.get("id") in kept):
-        return [block]
+def _sendable(block: Any, memory: ImageMemory, kept: Collection[str], gone: Collection[str]) -> Any:
+    """A block as it is sent: itself, words in its place, or `None` for reasoning that is gone."""
+    item = _item(block)
+    if item is None or item.get("id") in kept:
+        return block
     if item["type"] != CALL:
-        return [] if item.get("id") in gone else [block]
-    if item.get("id") not in memory:
-        return []
+        return None if item.get("id") in gone else block
+    if item.get("id") not in memory:  # a call that failed, or one that is not of this conversation
+        return text_block("(A picture was asked for here, and none came.)")
     image = memory.get(item["id"])
-    return [text_block(f"(Drew {memory.handle(image)}: {_prompt(image)})")]
+    return text_block(f"(Drew {memory.handle(image)}: {_prompt(image)})")
+
+
+def _alone(message: AIMessage, gone: Collection[str]) -> AIMessage:
+    """A message whose parts do not tell the service their ids, by which it would ask for the reasoning left out."""
+    content = [_nameless(block) for block in _blocks(message)] or message.content
+    extra = dict(message.additional_kwargs)
+    if (extra.get("reasoning") or {}).get("id") in gone:
+        del extra["reasoning"]
+    return message.model_copy(update={"id": None, "content": content, "additional_kwargs": extra})
+
+
+def _nameless(block: Any) -> Any:
+    kind = block.get("type") if isinstance(block, Mapping) else None
+    dropped = {"text": "id", "function_call": "id", "tool_call": "extras"}.get(str(kind))
+    return {key: value for key, value in block.items() if key != dropped} if dropped else block
 
 
 def _shown(block: Any, memory: ImageMemory) -> list[Any]:
-    pointer = read_block(block)
+    pointer = _pointer(block)
     if pointer is None or pointer.record is None:
         return [block]
     image = memory.get(pointer.record["id"]) if pointer.record["id"] in memory else None
@@ -213,8 +244,51 @@ def _prompt(image: GeneratedImage) -> str:
     return (image.prompt or image.revised_prompt or "sent by the user")[:_TOLD]
 
 
+def _pointer(block: Any) -> Pointer | None:
+    try:
+        return read_block(block)
+    except CorruptImageError:
+        return None
+
+
+def _items(message: BaseMessage) -> list[Block]:
+    """The image calls and reasoning of a model's message."""
+    if not isinstance(message, AIMessage):
+        return []
+    blocks = [*_blocks(message), *_outputs(message), {"type": "reasoning", **_reasoning(message)}]
+    return [item for item in map(_item, blocks) if item]
+
+
+def _item(block: Any) -> Block | None:
+    return hosted_item(block) if isinstance(block, Mapping) else None
+
+
+def _reasoning_ids(message: AIMessage) -> set[str]:
+    return {item["id"] for item in _items(message) if item["type"] == "reasoning"}
+
+
+def _reasoning(message: BaseMessage) -> Mapping[str, Any]:
+    return message.additional_kwargs.get("reasoning") or {}
+
+
+def _outputs(message: BaseMessage) -> list[Any]:
+    """The hosted calls that `v0` keeps beside the content."""
+    return list(message.additional_kwargs.get("tool_outputs") or ())
+
+
 def _blocks(message: BaseMessage) -> list[Any]:
     return list(message.content) if isinstance(message.content, list) else []
+
+
+def _rewritten(message: AIMessage, blocks: Sequence[Any], outputs: Sequence[Any]) -> AIMessage:
+    """A message with other blocks and hosted calls; text that is no list stays, before the blocks."""
+    content: Any = list(blocks)
+    if isinstance(message.content, str):
+        content = [text_block(message.content), *blocks] if blocks else message.content
+    extra = message.additional_kwargs
+    if "tool_outputs" in extra:
+        extra = {**extra, "tool_outputs": list(outputs)}
+    return message.model_copy(update={"content": content, "additional_kwargs": extra})
 
 
 def _with(message: Any, content: Any) -> Any:

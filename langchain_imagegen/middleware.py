@@ -7,9 +7,8 @@ of its own, and one more checkpoint a turn.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, cast
-from urllib.parse import urlsplit
 
 from langchain.agents.middleware.types import (
     AgentMiddleware,
@@ -32,7 +31,7 @@ from langchain_imagegen.state import channel
 from langchain_imagegen.store import ImageStore, default_store
 from langchain_imagegen.tool import ImageGenerationTool
 from langchain_imagegen.transport import translate
-from langchain_imagegen.turn import Turn
+from langchain_imagegen.turn import Service, Turn
 
 HOSTED = "image_generation"
 OPENAI_HOSTS = ("api.openai.com", ".openai.azure.com")
@@ -77,12 +76,14 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
     ) -> None:
         super().__init__()
         self.options = ImageOptions.parse(options)
-        self.image_store = image_store
+        self.image_store = (
+            tool.generator.image_store if image_store is None and tool and tool.generator else image_store
+        )
         self.hosted = hosted
         self.offload_uploads = offload_uploads
         self.carry = carry
         self.trust = trust
-        self.tool = tool or self._function_tool()
+        self.tool = self._function_tool(tool)
         self.tools = [] if hosted is True else [self.tool]
 
     def wrap_model_call(
@@ -93,10 +94,12 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         while True:
             whole = self._whole(request, turn)
             try:
-                return self._kept(turn, handler(whole))
+                response = handler(whole)
             except Exception as error:
-                if not turn.forget(translate(error)):
+                if not repaired(turn, error):
                     raise
+            else:
+                return self._kept(turn, response)
 
     async def awrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
@@ -106,10 +109,12 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         while True:
             whole = await asyncio.to_thread(self._whole, request, turn)
             try:
-                return await asyncio.to_thread(self._kept, turn, await handler(whole))
+                response = await handler(whole)
             except Exception as error:
-                if not turn.forget(translate(error)):
+                if not repaired(turn, error):
                     raise
+            else:
+                return await asyncio.to_thread(self._kept, turn, response)
 
     def wrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], ToolMessage | Command[Any]]
@@ -123,62 +128,61 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         """Async twin of `wrap_tool_call`."""
         return recorded(await handler(request))
 
-    def offload(self, messages: Iterable[object]) -> list[BaseMessage]:
-        """Messages with references in place of the user's base64.
+    def offload(self, messages: str | BaseMessage | Mapping[str, Any] | Iterable[object]) -> list[BaseMessage]:
+        """Messages with references in place of the user's base64: `agent.invoke({"messages": middleware.offload(m)})`.
 
-        An agent's very first checkpoint holds its input as it came, before any middleware runs; what is given to the
+        LangGraph writes an agent's input three times as it came, before any middleware runs; what is given to the
         agent through this holds no base64 even there.
+
+        Raises:
+            ValueError: `trust="channel"`, which believes no reference in a message; pass the messages as they are.
         """
-        given = as_messages(messages)
-        turn = self._turn_of(given, {}, None, hosted=False)
-        return list(turn.messages)
+        if self.trust == "channel":
+            raise ValueError(
+                "offload() puts references into messages, and trust='channel' believes none of those: pass the "
+                "messages as they are, with durability='exit' if their base64 should not be in any checkpoint"
+            )
+        given = [messages] if isinstance(messages, (str, BaseMessage, Mapping)) else messages
+        return list(self._turn_of(as_messages(given), {}, Service()).messages)
 
     def _turn(self, request: ModelRequest[Any]) -> Turn:
-        return self._turn_of(request.messages, request.state, request, hosted=self._draws(request))
+        service = Service(hosted=self._draws(request), stored=_is_stored(request), provider=_host_of(request.model))
+        return self._turn_of(request.messages, request.state, service)
 
-    def _turn_of(self, messages: Any, state: Any, request: ModelRequest[Any] | None, *, hosted: bool) -> Turn:
-        store = self.image_store or default_store()
-        return Turn(
-            messages=messages,
-            state=state,
-            memory=ImageMemory.from_state(state, image_store=store, trust=self.trust),
-            store=store,
-            hosted=hosted,
-            stored=request is None or _is_stored(request),
-            provider=_host_of(request.model) if request else "",
-            carry=self.carry,
-            offload=self.offload_uploads,
-        )
+    def _turn_of(self, messages: Sequence[BaseMessage], state: Mapping[str, Any], service: Service) -> Turn:
+        store = default_store() if self.image_store is None else self.image_store
+        memory = ImageMemory.from_state(state, image_store=store, trust=self.trust)
+        return Turn(messages, state, memory, store, service, carry=self.carry, offload=self.offload_uploads)
 
     def _whole(self, request: ModelRequest[Any], turn: Turn) -> ModelRequest[Any]:
         messages, system = turn.request(request.system_message)
-        return request.override(
-            messages=cast("list[Any]", messages), system_message=system, tools=self._tools(request, turn)
-        )
+        tools = self._tools(request.tools, hosted=turn.service.hosted)
+        return request.override(messages=cast("list[Any]", messages), system_message=system, tools=tools)
 
     def _kept(self, turn: Turn, response: ModelResponse[Any]) -> ExtendedModelResponse[Any]:
         light, update = turn.keep(response.result)
         kept = ModelResponse(result=light, structured_response=response.structured_response)
         return ExtendedModelResponse(kept, command=Command(update=update) if update else None)
 
-    def _tools(self, request: ModelRequest[Any], turn: Turn) -> list[Any]:
-        if not turn.hosted:
-            return request.tools
-        others = [tool for tool in request.tools if tool is not self.tool]
-        has = any(isinstance(tool, dict) and tool.get("type") == HOSTED for tool in others)
+    def _tools(self, tools: Sequence[Any], *, hosted: bool) -> list[Any]:
+        """The tools with either the hosted one or ours; what `hosted=False` leaves beside ours is the developer's."""
+        if not hosted:
+            return [tool for tool in tools if self.hosted is False or not is_hosted(tool)]
+        others = [tool for tool in tools if tool is not self.tool]
         # `ChatOpenAI` refuses partial pictures and asks for its own when it streams.
-        return others if has else [*others, self.options.merge({"partial_images": None}).tool()]
+        own = [] if any(map(is_hosted, others)) else [self.options.merge({"partial_images": None}).tool()]
+        return [*others, *own]
 
     def _draws(self, request: ModelRequest[Any]) -> bool:
         if self.hosted != "auto":
             return self.hosted
-        if any(isinstance(tool, dict) and tool.get("type") == HOSTED for tool in request.tools):
-            return True
-        return has_hosted_tool(request.model)
+        return has_hosted_tool(request.model, given=any(map(is_hosted, request.tools)))
 
-    def _function_tool(self) -> ImageGenerationTool:
-        generator = ImageGenerator(options=self.options, image_store=self.image_store)
-        return ImageGenerationTool(generator=generator, trust=self.trust)
+    def _function_tool(self, tool: ImageGenerationTool | None) -> ImageGenerationTool:
+        if tool is None:
+            generator = ImageGenerator(options=self.options, image_store=self.image_store)
+            return ImageGenerationTool(generator=generator, trust=self.trust)
+        return tool.model_copy(update={"trust": "channel"}) if self.trust == "channel" else tool
 
 
 def recorded(answer: ToolMessage | Command[Any]) -> ToolMessage | Command[Any]:
@@ -188,25 +192,35 @@ def recorded(answer: ToolMessage | Command[Any]) -> ToolMessage | Command[Any]:
     return Command(update={"messages": [answer], CHANNEL: as_update(images)})
 
 
-def has_hosted_tool(model: Any) -> bool:
+def repaired(turn: Turn, error: Exception) -> bool:
+    """Whether the error is about earlier pictures, and the request can be sent again without them."""
+    return turn.service.hosted and turn.forget(translate(error))
+
+
+def is_hosted(tool: Any) -> bool:
+    """Whether a tool of an agent is the hosted one."""
+    return isinstance(tool, Mapping) and tool.get("type") == HOSTED
+
+
+def has_hosted_tool(model: Any, *, given: bool = False) -> bool:
     """Whether a chat model speaks OpenAI's Responses API with a service that draws by itself.
 
     Told by class and settings: those of OpenAI's and Azure's own hosts unless set to chat completions, and any other
-    host if the model is set to the Responses API.
+    host if the model is set to the Responses API or was `given` the hosted tool by the agent's developer.
     """
     if not any(base.__name__ == "BaseChatOpenAI" for base in type(model).__mro__):
         return False
     wanted = getattr(model, "use_responses_api", None)
     if wanted is not None:
         return bool(wanted)
-    return _host_of(model).endswith(OPENAI_HOSTS)
+    return given or _host_of(model).endswith(OPENAI_HOSTS)
 
 
 def _host_of(model: Any) -> str:
-    client = getattr(model, "root_client", None)
-    if client is not None:
-        return str(client.base_url.host)
-    return urlsplit(str(getattr(model, "openai_api_base", None) or "")).hostname or ""
+    for name in ("root_client", "root_async_client"):
+        if (client := getattr(model, name, None)) is not None:
+            return str(client.base_url.host)
+    return ""
 
 
 def _is_stored(request: ModelRequest[Any]) -> bool:
