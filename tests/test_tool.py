@@ -11,6 +11,7 @@ import pytest
 from langchain_core.messages import ToolMessage
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from PIL import Image
+from scripted import Spy, asks
 
 from langchain_imagegen import ImageGenerationTool, ImageMemory
 from langchain_imagegen.errors import OptionError
@@ -25,7 +26,6 @@ from langchain_imagegen.simulator import (
     quota_exceeded,
     rate_limited,
 )
-from tests.agents import Spy, asks
 
 JPEG = {"output_format": "jpeg"}  # the quickest to draw
 ACCEPTED = ["prompt", "images", "size", "quality", "background", "output_format"]

@@ -22,10 +22,10 @@ from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph import START, MessagesState, StateGraph, add_messages
 from langgraph.prebuilt import ToolNode
 from pydantic import BaseModel, Field
+from scripted import DONE, Spy, answers, asks, scripted
 
 from langchain_imagegen import ImageGenerationTool, ImageMemory, merge_images
 from langchain_imagegen.simulator import moderated, quota_exceeded
-from tests.agents import DONE, Spy, answers, asks, scripted
 
 JPEG = {"output_format": "jpeg"}
 BASE64 = re.compile(rb"[A-Za-z0-9+/]{400,}")
@@ -379,8 +379,8 @@ STRICT = """
     from langchain.agents import create_agent
     from langgraph.checkpoint.sqlite import SqliteSaver
     from langchain_imagegen import ImageGenerationTool, ImageGenerator
-    from tests.agents import DONE, answers, asks, scripted
-    from tests.test_tool_in_graphs import Gallery, node_graph, wants
+    from scripted import DONE, answers, asks, scripted
+    from test_tool_in_graphs import Gallery, node_graph, wants
 
     logging.basicConfig(level=logging.DEBUG, stream=sys.stderr, format="LOG %(name)s %(levelname)s %(message)s")
     for noisy in ("openai", "httpx2", "httpcore2", "httpx", "httpcore", "asyncio"):
