@@ -1,0 +1,116 @@
+"""The public API as typed code uses it; only mypy runs this file (`make check`)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+from langchain_core.messages import BaseMessage
+from langchain_core.prompts import PromptTemplate
+from langchain_core.runnables import Runnable
+from langchain_core.tools import BaseTool
+from langgraph.graph import MessagesState
+from typing_extensions import assert_type
+
+from langchain_imagegen import (
+    GeneratedImage,
+    ImageGenerationMiddleware,
+    ImageGenerationTool,
+    ImageGenerator,
+    ImageMemory,
+    ImageOptions,
+    ImageOutputParser,
+    ImageRequest,
+    ImageResult,
+    ImageState,
+    ImageStore,
+    ImageUsage,
+    PartialImage,
+    images_from,
+    merge_images,
+)
+from langchain_imagegen.errors import ModerationError, NoImageError, OptionError, ServiceError
+from langchain_imagegen.simulator import Simulator, moderated
+
+
+class State(MessagesState, ImageState):
+    """A state of one's own with the channel of images."""
+
+
+def options() -> None:
+    """Options by keyword, as a dict, merged, and as a tool for `bind_tools`."""
+    chosen = ImageOptions(size="1024x1536", quality="high", output_format="webp", output_compression=80)
+    assert_type(chosen.merge({"quality": "low"}), ImageOptions)
+    assert_type(chosen.tool(), dict[str, Any])
+    assert_type(chosen.size, str | None)
+
+
+def draw(path: Path) -> None:
+    """Drawing and editing, with what comes out."""
+    generator = ImageGenerator(options={"size": "auto"}, memory=ImageMemory(), image_store=ImageStore("memory://x"))
+    result = generator.invoke("Draw a fox", quality="low")
+    assert_type(result, ImageResult)
+    assert_type(result.image, GeneratedImage)
+    assert_type(result.images, tuple[GeneratedImage, ...])
+    assert_type(result.image_usage, ImageUsage | None)
+    assert_type(result.image.read(), bytes)
+    assert_type(result.image.save(path), Path)
+    assert_type(result.image.parents, tuple[str, ...])
+    assert_type(generator.invoke(ImageRequest(prompt="Make it winter", images=[result])), ImageResult)
+    assert_type(generator.batch(["Draw a fox", {"prompt": "Draw an owl"}]), list[ImageResult])
+    assert_type(generator.stream("Draw a fox"), Iterator[PartialImage | ImageResult])
+
+
+async def adraw() -> None:
+    """The async half gives the same types."""
+    generator = ImageGenerator(api="images", reference="bytes", delivery="stream")
+    assert_type(await generator.ainvoke("Draw a fox"), ImageResult)
+    assert_type(generator.astream("Draw a fox"), AsyncIterator[PartialImage | ImageResult])
+    async for piece in generator.astream("Draw a fox"):
+        if isinstance(piece, PartialImage):
+            assert_type(piece.data, bytes)
+        else:
+            assert_type(await piece.image.aread(), bytes)
+
+
+def chains(messages: list[BaseMessage]) -> None:
+    """A generator composes with prompts, functions and parsers."""
+    chain: Runnable[Any, Path] = (
+        PromptTemplate.from_template("Draw {what}")
+        | ImageGenerator().bind(quality="low")
+        | (lambda result: result.image.save("x.png"))
+    )
+    assert_type(chain.invoke({"what": "a fox"}), Path)
+    assert_type(ImageOutputParser(allow_empty=True).invoke(messages), list[GeneratedImage])
+    assert_type(images_from(messages, since="last_human"), list[GeneratedImage])
+
+
+def agents(state: State) -> None:
+    """Tool, middleware and memory."""
+    tool: BaseTool = ImageGenerationTool(
+        generator=ImageGenerator(), exposed=["size"], url_for=lambda image: image.url()
+    )
+    middleware = ImageGenerationMiddleware(options=ImageOptions(quality="low"), hosted=True)
+    memory = ImageMemory.from_state(state)
+    assert_type(memory.get("last"), GeneratedImage)
+    assert_type(memory.latest, GeneratedImage | None)
+    assert_type(memory.lineage("1"), list[GeneratedImage])
+    merge_images(state["generated_images"], {image.id: image.record() for image in memory})
+    del tool, middleware
+
+
+def failures() -> None:
+    """Errors carry typed facts."""
+    with Simulator() as simulator:
+        simulator.script(moderated("input", ["violence"]))
+        try:
+            ImageGenerator(base_url=simulator.base_url).invoke("Draw a fox")
+        except ModerationError as error:
+            assert_type(error.categories, list[str])
+        except OptionError as error:
+            assert_type(error.problems, tuple[str, ...])
+        except NoImageError as error:
+            assert_type(error.text, str)
+        except ServiceError as error:
+            assert_type(error.retry_after, float | None)
