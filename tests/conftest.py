@@ -85,6 +85,10 @@ class Sync:
         """What `batch` gives."""
         return runnable.batch(inputs, **fields)
 
+    def wait(self, function: Callable[..., Any], *args: Any) -> Any:
+        """What an async function gives."""
+        return asyncio.run(function(*args))
+
 
 class Async:
     """The half of a runnable that is awaited, in one event loop for each test."""
@@ -110,6 +114,10 @@ class Async:
         """What `abatch` gives."""
         return self._run(runnable.abatch(inputs, **fields))
 
+    def wait(self, function: Callable[..., Any], *args: Any) -> Any:
+        """What an async function gives, in the test's own event loop."""
+        return self._run(function(*args))
+
 
 @pytest.fixture(params=["sync", "async"])
 def half(request: pytest.FixtureRequest, made: list[ImageGenerator]) -> Iterator[Sync | Async]:
@@ -129,6 +137,16 @@ async def _closed(made: list[ImageGenerator]) -> None:
     for drawing in made:
         for client in drawing._transport._async_clients.values():
             await client.close()
+
+
+@pytest.fixture
+def talks(half: Sync | Async, simulator: Simulator, tmp_path: Path) -> Iterator[Any]:
+    """Makes conversations with agents that draw with the hosted tool: `talks.start(middleware)`."""
+    from conversations import Talks
+
+    started = Talks(half, simulator, tmp_path)
+    yield started
+    started.close()
 
 
 @pytest.fixture
