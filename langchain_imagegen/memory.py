@@ -133,6 +133,11 @@ class ImageMemory:
                 )
 
     @property
+    def image_store(self) -> ImageStore:
+        """Where bytes are put that come without a store."""
+        return default_store() if self._store is None else self._store
+
+    @property
     def latest(self) -> GeneratedImage | None:
         """The image that came last; `None` while there is none."""
         return self._image(self._order[-1]) if self._order else None

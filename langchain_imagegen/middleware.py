@@ -24,7 +24,7 @@ from langgraph.types import Command
 from typing_extensions import NotRequired
 
 from langchain_imagegen.generator import ImageGenerator
-from langchain_imagegen.memory import CHANNEL, ImageMemory, Records, as_update
+from langchain_imagegen.memory import CHANNEL, MISDECLARED, ImageMemory, Records, as_update
 from langchain_imagegen.messages import as_messages, drawn_by_tool
 from langchain_imagegen.options import ImageOptions
 from langchain_imagegen.state import channel
@@ -82,7 +82,7 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         self.hosted = hosted
         self.offload_uploads = offload_uploads
         self.carry = carry
-        self.trust = trust
+        self.trust = "channel" if tool and tool.trust == "channel" else trust
         self.tool = self._function_tool(tool)
         self.tools = [] if hosted is True else [self.tool]
 
@@ -146,6 +146,8 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         return list(self._turn_of(as_messages(given), {}, Service()).messages)
 
     def _turn(self, request: ModelRequest[Any]) -> Turn:
+        if CHANNEL not in request.state:
+            raise TypeError(MISDECLARED)
         service = Service(hosted=self._draws(request), stored=_is_stored(request), provider=_host_of(request.model))
         return self._turn_of(request.messages, request.state, service)
 

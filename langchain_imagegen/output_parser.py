@@ -45,12 +45,12 @@ def images_from(
         drawn = source.images if isinstance(source, ImageResult) else (source,)
         return [image.bind(image_store) if image_store else image for image in drawn]
     if hasattr(source, "output") and hasattr(source, "model_dump"):
-        return _of_response(source, store)
+        return [image.bind(image_store) for image in _of_response(source, store)]
     if isinstance(source, BaseMessage):
-        return _of_messages([source], [source], store)
+        return _of_messages([source], [source], image_store)
     source = values_of(source)
     if isinstance(source, Mapping) or hasattr(source, "messages"):
-        return _of_state(source, store, since)
+        return _of_state(source, image_store, since)
     if isinstance(source, Sequence) and not isinstance(source, (str, bytes)):
         return _of_list(source, image_store, since)
     raise TypeError(f"there are no images in a {type(source).__name__}: give {KNOWN_SOURCES}")
@@ -98,30 +98,33 @@ def _of_response(response: Any, store: ImageStore) -> list[GeneratedImage]:
     payload = response.model_dump(warnings=False)
     facts = {key: payload.get(key) for key in ("id", "created_at", "store", "tools")}
     items = [item for item in payload.get("output") or () if item]
-    return [image.bind(store) for image in read_items(items, store, Origin(), facts)]
+    return read_items(items, store, Origin(), facts)
 
 
 def _of_list(source: Sequence[object], image_store: ImageStore | None, since: Since) -> list[GeneratedImage]:
     if any(isinstance(each, (ImageResult, GeneratedImage)) for each in source):
         found = [image for each in source for image in images_from(each, image_store=image_store)]
         return list({image.id: image for image in found}.values())
-    return _of_messages(source, _since(source, since), image_store or default_store())
+    return _of_messages(source, _since(source, since), image_store)
 
 
-def _of_messages(messages: Sequence[object], shown: Sequence[object], store: ImageStore) -> list[GeneratedImage]:
-    return _known(ImageMemory.from_messages(messages, image_store=store), shown, store)
+def _of_messages(
+    messages: Sequence[object], shown: Sequence[object], image_store: ImageStore | None
+) -> list[GeneratedImage]:
+    return _known(ImageMemory.from_messages(messages, image_store=image_store), shown)
 
 
-def _of_state(state: object, store: ImageStore, since: Since) -> list[GeneratedImage]:
-    memory = ImageMemory.from_state(state, image_store=store)
+def _of_state(state: object, image_store: ImageStore | None, since: Since) -> list[GeneratedImage]:
+    memory = ImageMemory.from_state(state, image_store=image_store)
     if since == "start":
         return list(memory)
-    return _known(memory, _since(messages_of(state, None), since), store)
+    return _known(memory, _since(messages_of(state, None), since))
 
 
-def _known(memory: ImageMemory, shown: Iterable[object], store: ImageStore) -> list[GeneratedImage]:
+def _known(memory: ImageMemory, shown: Iterable[object]) -> list[GeneratedImage]:
     """The images that stand in some messages, with all that is known of them."""
-    return [memory.get(id) for id in dict.fromkeys(image.id for image in images_in(shown, store, sources=False))]
+    found = images_in(shown, memory.image_store, sources=False)
+    return [memory.get(id) for id in dict.fromkeys(image.id for image in found)]
 
 
 def _since(messages: Sequence[object], since: Since) -> list[BaseMessage]:

@@ -32,6 +32,9 @@ def channel() -> Any:
 
 
 class ImageState(TypedDict, total=False):
-    """The channel `generated_images`, to inherit from: `class State(MessagesState, ImageState)`."""
+    """The channel `generated_images`, to inherit from: `class State(MessagesState, ImageState)`.
+
+    Like LangGraph's own states it is a `typing_extensions.TypedDict`; one of `typing` cannot stand beside it.
+    """
 
     generated_images: Annotated[Records, channel()]

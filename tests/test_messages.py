@@ -13,12 +13,12 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_openai import ChatOpenAI
 from PIL import Image
+from scripted import asks
 
 from langchain_imagegen import ImageGenerationTool, ImageMemory, ImageOptions, images_from
 from langchain_imagegen.blocks import reference_block
 from langchain_imagegen.messages import images_in, upload
 from langchain_imagegen.simulator import moderated_beside_good
-from tests.agents import asks
 
 CALL = "image_generation_call"
 FORMS = ["v0", "responses/v1", "v1"]
