@@ -50,7 +50,7 @@ def shown(text: str, *pictures: bytes) -> HumanMessage:
 
 
 class Rewriting(AgentMiddleware):
-    """Changes each request on its way to the middleware under test: `Rewriting(lambda request: request.override(…))`."""
+    """Changes each request before the middleware behind it: `Rewriting(lambda request: request.override(…))`."""
 
     def __init__(self, change: Any) -> None:
         super().__init__()
