@@ -29,6 +29,7 @@ from langchain_imagegen.errors import (
     ServiceError,
 )
 from langchain_imagegen.failures import read_error
+from langchain_imagegen.media import sniff
 
 CALL = "image_generation_call"
 
@@ -255,12 +256,13 @@ class StreamReader:
         """The partial picture of an event, if it has one; events of unknown types are passed over."""
         kind = event.get("type", "")
         if kind == "response.image_generation_call.partial_image":
-            return [self._read_partial(event)]
+            return self._read_partial(event)
         if kind == "response.output_item.done":
-            item = event["item"]
+            item = event.get("item") or {}
             self._done[item.get("id") or f"#{len(self._done)}"] = item
         elif kind == "error":
-            self._error = event.get("error") or event
+            error = event.get("error") or event
+            self._error = error if isinstance(error, Mapping) else {"message": error}
         elif isinstance(event.get("response"), Mapping):
             self.response = dict(event["response"])
             self.ended = kind in self.TERMINAL
@@ -289,17 +291,22 @@ class StreamReader:
         kept = [self._done.get(id or "", item) for id, item in last.items()]
         return [*kept, *(item for id, item in self._done.items() if id not in last)]
 
-    def _read_partial(self, event: Item) -> PartialImage:
-        data, mime_type = self._partial(event["partial_image_b64"]), event.get("output_format") or "png"
-        index = event.get("partial_image_index") or 0
-        return PartialImage(
+    def _read_partial(self, event: Item) -> list[PartialImage]:
+        """None for a corrupt one: the finished picture is still to come, and is paid for."""
+        try:
+            data = self._partial(event.get("partial_image_b64"))
+        except CorruptImageError:
+            return []
+        seen, index = sniff(data[:4096]), event.get("partial_image_index") or 0
+        partial = PartialImage(
             index=index,
             data=data,
-            mime_type=f"image/{mime_type}",
+            mime_type=seen.mime_type if seen else f"image/{event.get('output_format') or 'png'}",
             id=event.get("item_id") or "",
             provider=self._origin.provider,
             final=index >= self._origin.partial_images,
         )
+        return [partial]
 
     def _cut(self) -> ConnectionLostError:
         id = self.response.get("id")

@@ -18,8 +18,9 @@ from langchain_imagegen.artifacts import (
     ReadPartial,
     ReadPicture,
 )
-from langchain_imagegen.errors import ConnectionLostError, NoImageError, OptionError
+from langchain_imagegen.errors import ConnectionLostError, CorruptImageError, NoImageError, OptionError
 from langchain_imagegen.failures import read_error
+from langchain_imagegen.media import sniff
 
 Item = Mapping[str, Any]
 
@@ -74,7 +75,7 @@ class ImagesStreamReader:
         """The partial picture of an event, if it has one."""
         kind = event.get("type", "")
         if kind == f"{EVENT}partial_image":
-            return [self._read_partial(event)]
+            return self._read_partial(event)
         if kind == f"{EVENT}completed":
             self.ended = True
             self.response = {**event, "created": event.get("created_at"), "data": [event]}
@@ -95,17 +96,22 @@ class ImagesStreamReader:
             )
         return read_images(self.response, self._origin, self._picture)
 
-    def _read_partial(self, event: Item) -> PartialImage:
-        data = self._partial(event["b64_json"])
-        index = event.get("partial_image_index") or 0
-        return PartialImage(
+    def _read_partial(self, event: Item) -> list[PartialImage]:
+        """None for a corrupt one: the finished picture is still to come, and is paid for."""
+        try:
+            data = self._partial(event.get("b64_json"))
+        except CorruptImageError:
+            return []
+        seen, index = sniff(data[:4096]), event.get("partial_image_index") or 0
+        partial = PartialImage(
             index=index,
             data=data,
-            mime_type=f"image/{event.get('output_format') or 'png'}",
+            mime_type=seen.mime_type if seen else f"image/{event.get('output_format') or 'png'}",
             id=f"sha256:{hashlib.sha256(data).hexdigest()}",
             provider=self._origin.provider,
             final=index >= self._origin.partial_images,
         )
+        return [partial]
 
 
 def _read(entry: Item, payload: Item, origin: Origin, picture: ReadPicture) -> GeneratedImage:
