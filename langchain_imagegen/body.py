@@ -15,7 +15,7 @@ from langchain_imagegen.blocks import decode
 from langchain_imagegen.errors import (
     ConnectionLostError,
     CorruptImageError,
-    ImageGenerationError,
+    NoImageError,
     ServiceError,
 )
 from langchain_imagegen.extract import EventReader, Extractor, Sink, picture_number
@@ -141,12 +141,14 @@ class Body:
 
         Raises:
             ConnectionLostError: they had not.
+            ImageGenerationError: the service's own error, if that had arrived.
         """
         self._read_text(self._extractor.finish())
         payload = self._reader.response if self._streamed else self._so_far()
+        self._reader.ended = True
         try:
             result = self._reader.result() if self._streamed else self._read(payload)
-        except ImageGenerationError as cause:
+        except (ConnectionLostError, CorruptImageError, NoImageError) as cause:
             raise self._lost(payload.get("id"), error) from cause
         told = f"the answer broke off after the pictures had arrived ({error})"
         return result.model_copy(update={"warnings": (*result.warnings, told)})
@@ -215,7 +217,7 @@ class Body:
     def _picture(self, value: object) -> Blob:
         number = picture_number(value)
         if number is None:
-            return self._store.put(decode(str(value)))
+            return self._store.put(_decoded(value))
         sink = self._sinks[number]
         if sink is None:
             raise CorruptImageError("the service sent a second copy of a picture in place of the first")
@@ -224,7 +226,7 @@ class Body:
     def _partial(self, value: object) -> bytes:
         number = picture_number(value)
         if number is None:
-            return decode(str(value))
+            return _decoded(value)
         sink = self._sinks[number]
         if not isinstance(sink, Held):
             raise CorruptImageError("a partial picture stands where a finished one belongs")
@@ -235,6 +237,13 @@ class Body:
         return ConnectionLostError(
             f"the answer broke off before the picture had arrived ({error}){found}", response_id=id
         )
+
+
+def _decoded(value: object) -> bytes:
+    """The bytes of a string that the extractor did not take for a picture."""
+    if not isinstance(value, str) or not value:
+        raise _corrupt(f"there is {value!r} where its base64 belongs")
+    return decode(value)
 
 
 def _corrupt(reason: str) -> CorruptImageError:

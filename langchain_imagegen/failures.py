@@ -30,7 +30,7 @@ VERIFY_URL = "https://platform.openai.com/settings/organization/general"
 
 
 def read_error(
-    error: Mapping[str, Any],
+    error: Mapping[str, Any] | str,
     *,
     status: int | None = None,
     request_id: str | None = None,
@@ -39,11 +39,12 @@ def read_error(
     """The error that a service's error object stands for, with advice.
 
     Args:
-        error: `{message, code?, type?, param?, moderation_details?}`; unknown keys are left alone.
+        error: `{message, code?, type?, param?, moderation_details?}`, of which proxies give the message alone.
         status: HTTP status, `None` inside a stream or an item.
         request_id: What the service's support asks for.
         retry_after: Seconds, from the answer's headers.
     """
+    error = {"message": error} if isinstance(error, str) else error
     message = str(error.get("message") or "the service gave no reason").strip()
     code = error.get("code") or None
     if code in MODERATION or "safety system" in message:

@@ -77,8 +77,10 @@ class Drive:
             return
         try:
             self._answer, self._error = self.body.break_off(error), None
-        except ImageGenerationError as lost:
+        except ConnectionLostError as lost:
             self._error = lost if isinstance(error, ConnectionLostError) else error
+        except ImageGenerationError as told:
+            self._error = told
 
 
 class Transport:
