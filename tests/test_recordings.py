@@ -15,11 +15,11 @@ from functools import cached_property
 from pathlib import Path
 
 import pytest
+from loopback import JSON, SSE, serving, split
 
 from langchain_imagegen.artifacts import ImageResult, Origin, PartialImage
 from langchain_imagegen.body import Body
 from langchain_imagegen.errors import ConnectionLostError, CorruptImageError, NoImageError
-from tests.loopback import JSON, SSE, serving, split
 
 FOLDER = Path(os.environ.get("IMAGEGEN_RECORDINGS") or Path(__file__).parents[2] / "shared" / "recordings")
 SHORTENED = "..."
