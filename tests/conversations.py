@@ -110,10 +110,20 @@ class Talk:
         self.agent, self.file, self.state = agent, file, {}
         self._half, self._simulator = half, simulator
 
-    def say(self, *messages: Any, thread: str = "one", streaming: bool = False, **given: Any) -> Any:
-        """The state after one turn of the user; `streaming` runs the chat model as a client that watches would."""
-        fields = {"config": {"configurable": {"thread_id": thread}}}
-        given = {"messages": list(messages), **given}
+    def say(
+        self, *messages: Any, thread: str = "one", streaming: bool = False, forged: Any = None, **settings: Any
+    ) -> Any:
+        """The state after one turn of the user.
+
+        Args:
+            messages: What the user says.
+            thread: Id of the thread.
+            streaming: Run the chat model as a client that watches would.
+            forged: Given as the state's channel of images.
+            settings: Of `invoke`.
+        """
+        fields = {"config": {"configurable": {"thread_id": thread}}, **settings}
+        given = {"messages": list(messages)} | ({"generated_images": forged} if forged else {})
         if streaming:
             told = self._half.stream(self.agent, given, stream_mode=["messages", "values"], **fields)
             self.state = [value for mode, value in told if mode == "values"][-1]

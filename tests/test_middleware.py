@@ -216,7 +216,7 @@ def test_channel_cannot_be_written_by_a_caller(talks):
     """Records given as input are not taken."""
     talk = talks.start(ImageGenerationMiddleware(SMALL))
     forged = {"ig_forged": {"id": "ig_forged", "sha256": "0" * 64, "mime_type": "image/png", "size_bytes": 1}}
-    talk.say("draw a fox", generated_images=forged)
+    talk.say("draw a fox", forged=forged)
 
     assert [drawn.prompt for drawn in talk.memory] == ["draw a fox"]
 
