@@ -26,6 +26,8 @@ QUOTA = frozenset({"insufficient_quota", "project_spend_limit_exceeded", "billin
 OPTION = frozenset({"invalid_png_output_compression", "invalid_input_fidelity_model"})
 TOOL_PARAMS = ("tools", "size", "quality", "background", "output_format", "output_compression", "moderation")
 
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
 VERIFY_URL = "https://platform.openai.com/settings/organization/general"
 
 
@@ -91,9 +93,10 @@ def is_lost_reference(error: Exception) -> bool:
 
 
 def delay_in(message: str) -> float | None:
-    """The seconds in `… try again in 467ms` or `… in 12s`, where a rate limit's text alone names them."""
-    match = re.search(r"try again in ([\d.]+)\s*(ms|s|m)\b", message)
-    return float(match[1]) * {"ms": 0.001, "s": 1.0, "m": 60.0}[match[2]] if match else None
+    """The seconds in `… try again in 467ms` or `… in 1m30s`, where a rate limit's text alone names them."""
+    told = re.search(r"try again in ((?:\d+(?:\.\d+)?\s*(?:ms|[hms])\b|\d+[hm])+)", message)
+    spans = re.findall(r"([\d.]+)\s*(ms|[hms])", told[1]) if told else ()
+    return sum(float(number) * _SECONDS[unit] for number, unit in spans) if spans else None
 
 
 def _kind(code: str | None, message: str, status: int | None) -> tuple[type[ServiceError], str]:
