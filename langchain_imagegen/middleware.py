@@ -48,6 +48,7 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
 
     A chat model that has the hosted tool draws by itself; any other gets `ImageGenerationTool`. Base64 in answers and
     uploads goes into the image store before the next checkpoint; the state's channel `generated_images` keeps records.
+    Put it last among the agent's middleware: it names to the model those pictures whose messages others left out.
 
     Args:
         options: What pictures are drawn with.

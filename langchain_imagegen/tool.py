@@ -75,7 +75,8 @@ class ImageGenerationTool(BaseTool):
     """Draws and edits pictures for an agent, whichever chat model it runs on.
 
     The model gets typed arguments and one short JSON text back; the message's artifact is `ImageResult.record()`,
-    plain JSON without bytes. In a graph whose state has the channel `generated_images` the pictures are recorded there.
+    plain JSON without bytes. In a graph whose state has the channel `generated_images` the pictures are recorded there,
+    and the sources of an edit there alone.
 
     Args:
         generator: Draws the pictures, with the options that the model cannot change; made on first use if `None`.
@@ -185,6 +186,7 @@ class ImageGenerationTool(BaseTool):
             record["url"] = link
         if not keeps_images(state_of(runtime)) or not getattr(runtime, "tool_call_id", None):
             return content, artifact
+        del artifact["sources"]  # the channel has them, and a checkpoint repeats each message at every step
         message = ToolMessage(content, artifact=artifact, tool_call_id=runtime.tool_call_id, name=self.name)
         return [message, _command(result)], None
 
