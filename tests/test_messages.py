@@ -154,6 +154,18 @@ def test_unreadable_calls_are_passed_over(image_store):
     assert images_from(AIMessage(spoiled), image_store=image_store) == []
 
 
+def test_message_does_not_rename_an_image(chat, image_store):
+    """A message does not tell its provider: an image that the channel knows keeps the provider, and so its handle."""
+    message = chat("responses/v1").invoke(FOX)
+    [image] = images_from(message, image_store=image_store)
+    known = image.model_copy(update={"provider": "api.example"})
+    state = {"messages": [message], "generated_images": {image.id: known.record()}}
+
+    [same] = ImageMemory.from_state(state, image_store=image_store)
+    assert (same.provider, same.handle) == ("api.example", known.handle)
+    assert same.record()["handle"] == ImageMemory.from_state(state).to_records()[0]["handle"] != image.handle
+
+
 # Uploads
 
 UPLOADS = {
