@@ -132,7 +132,7 @@ class Body:
         """
         self._read_text(self._extractor.finish())
         if self._streamed:
-            self._read_events(self._events.finish())
+            self._read_last_event()
             return self._reader.result()
         return self._read_whole()
 
@@ -144,7 +144,8 @@ class Body:
             ImageGenerationError: the service's own error, if that had arrived.
         """
         self._read_text(self._extractor.finish())
-        payload = self._reader.response if self._streamed else self._so_far()
+        self._read_last_event()
+        payload = self._reader.response if self._streamed else _parsed(b"".join(self._text), begun=True)
         self._reader.ended = True
         try:
             result = self._reader.result() if self._streamed else self._read(payload)
@@ -185,11 +186,14 @@ class Body:
         return [partial for payload in payloads if payload != b"[DONE]" for partial in self._read_event(payload)]
 
     def _read_event(self, payload: bytes) -> list[PartialImage]:
-        try:
-            event = from_json(payload)
-        except ValueError:
-            return []  # an event that broke off; the missing terminal event tells of it
-        return self._reader.feed(event) if isinstance(event, dict) else []
+        return self._reader.feed(_parsed(payload))
+
+    def _read_last_event(self) -> None:
+        """The event at the end, which may have broken off behind its picture; then it closes nothing."""
+        for payload in self._events.finish():
+            whole, ended = _parsed(payload), self._reader.ended
+            self._reader.feed(whole or _parsed(payload, begun=True))
+            self._reader.ended = self._reader.ended if whole else ended
 
     def _read_whole(self) -> ImageResult:
         text = b"".join(self._text)
@@ -200,14 +204,6 @@ class Body:
         except ValueError as error:  # the connection closed in good order within the JSON
             return self.break_off(error)
         return self._read(payload if isinstance(payload, dict) else {})
-
-    def _so_far(self) -> dict[str, Any]:
-        """The part of a broken JSON body that had arrived."""
-        try:
-            payload = from_json(b"".join(self._text), allow_partial=True)
-        except ValueError:
-            return {}
-        return payload if isinstance(payload, dict) else {}
 
     def _read(self, payload: dict[str, Any]) -> ImageResult:
         if self._api == "images":
@@ -237,6 +233,15 @@ class Body:
         return ConnectionLostError(
             f"the answer broke off before the picture had arrived ({error}){found}", response_id=id
         )
+
+
+def _parsed(text: bytes, *, begun: bool = False) -> dict[str, Any]:
+    """A JSON object; with `begun` as much of it as had arrived. Of anything else, an empty one."""
+    try:
+        payload = from_json(text, allow_partial=begun)
+    except ValueError:
+        return {}
+    return payload if isinstance(payload, dict) else {}
 
 
 def _decoded(value: object) -> bytes:

@@ -27,6 +27,7 @@ Item = Mapping[str, Any]
 # Options of the tool that this API does not have (SDK 3.54, `ImageGenerateParams`).
 MISSING = ("action", "input_fidelity")
 EVENT = "image_generation."
+_EARLY = "the stream ended within its last event; the picture had arrived whole"
 
 
 def build_body(prompt: str, tool: Item, *, stream: bool = False) -> dict[str, Any]:
@@ -90,11 +91,12 @@ class ImagesStreamReader:
         Raises:
             ConnectionLostError: the stream ended before it.
         """
-        if not self.ended:
+        if not self.response:
             raise ConnectionLostError(
                 "the stream ended before the picture was finished; this API keeps nothing to fetch it by"
             )
-        return read_images(self.response, self._origin, self._picture)
+        result = read_images(self.response, self._origin, self._picture)
+        return result if self.ended else result.model_copy(update={"warnings": (_EARLY,)})
 
     def _read_partial(self, event: Item) -> list[PartialImage]:
         """None for a corrupt one: the finished picture is still to come, and is paid for."""
