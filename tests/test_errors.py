@@ -658,6 +658,52 @@ def test_one_of_two_is_corrupt(draw, simulator, image_store):
     assert len(result.failures) == 1
 
 
+# --- the Images API
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "advice"),
+    [
+        (moderated("input", ["gore"]), ModerationError, "change what is asked for"),
+        (corrupt_base64(), CorruptImageError, "nothing was saved"),
+        (not_an_image(), CorruptImageError, "not a picture"),
+        (cut_body(fraction=0.3), ConnectionLostError, "may have been drawn and billed|keeps nothing|broke off"),
+        (delay(5), ImageTimeoutError, "timeout="),
+        (bad_key(), AuthenticationError, "OPENAI_API_KEY"),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_images_api(fails, simulator, fault, kind, advice):
+    """The Images API's failures are the same errors, and each request is sent once."""
+    simulator.script(fault)
+
+    fails(kind, advice, api="images", timeout=0.5)
+    assert len(simulator.requests) == 1
+
+
+def test_images_api_cut_behind_the_picture(draw, simulator):
+    """A picture of the Images API that had arrived whole is not lost with the rest of its answer."""
+    simulator.script(cut_behind(4))
+
+    assert "broke off" in draw(api="images").warnings[0]
+    assert once(simulator)
+
+
+@pytest.mark.parametrize("api", ["responses", "images"])
+def test_event_that_broke_off_behind_its_picture(half, generator, api):
+    """A picture is whole as soon as its data is, although its event or its stream is not."""
+    item = {"type": "image_generation_call", "id": "ig_1", "result": encoded(PNG).decode(), "status": "completed"}
+    whole = {
+        "responses": {"type": "response.output_item.done", "item": item},
+        "images": {"type": "image_generation.completed", "b64_json": encoded(PNG).decode(), "size": "1024x1024"},
+    }
+
+    with serving([frame(whole[api])[:-9]], SSE) as server:
+        result = half.stream(generator(base_url=server.base_url, api=api), "draw a fox")[-1]
+    assert result.image.read() == PNG
+    assert "stream ended" in result.warnings[0]
+
+
 # --- what is served by hand
 
 
