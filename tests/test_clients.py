@@ -134,8 +134,7 @@ async def drawing_agent(simulator):
     """An agent of pydantic-ai that answers with a picture."""
     async with AsyncOpenAI(base_url=simulator.base_url, api_key=KEY) as client:
         model = OpenAIResponsesModel("gpt-5", provider=OpenAIProvider(openai_client=client))
-        settings = {"openai": {"quality": "low"}}
-        tool = ImageGenerationTool(size="1024x1024", provider_settings=settings)
+        tool = ImageGenerationTool(size="1024x1024")
         yield Agent(model, capabilities=[NativeTool(tool)], output_type=BinaryImage)
 
 
