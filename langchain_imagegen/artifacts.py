@@ -244,7 +244,7 @@ class PartialImage(BaseModel):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def handle(self) -> str:
-        """The handle that the finished picture will have."""
+        """The handle that the finished picture will have; the Images API gives no id before, and so another here."""
         return handle_of(self.provider, self.id)
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:

@@ -26,11 +26,10 @@ from langchain_imagegen.ladder import (
     Rungs,
     concluded,
     context_of,
+    descended,
     key_of,
-    lost_sources,
     origin_of,
     rung_of,
-    without,
 )
 from langchain_imagegen.references import Remote, Source
 
@@ -75,10 +74,10 @@ def draw(drawing: Drawing) -> Flow:
         try:
             result = yield from _with_retries(call, drawing.max_retries)
         except ServiceError as error:
-            lost = lost_sources(drawing, rungs, error)
-            if not lost:
+            lower = descended(drawing, rungs, error)
+            if lower is None:
                 raise
-            drawing = without(drawing, lost, rungs, error)
+            drawing = lower
         else:
             return concluded(drawing, result, rungs)
 

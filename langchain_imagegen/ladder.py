@@ -102,10 +102,30 @@ def context_of(drawing: Drawing) -> tuple[GeneratedImage, ...]:
     return by_id if not latest or latest[0] in by_id else (*by_id, *latest)
 
 
+def descended(drawing: Drawing, rungs: Rungs, error: ServiceError) -> Drawing | None:
+    """The same drawing without the way that failed; `None` where the error is about something else."""
+    if not is_lost_reference(error):
+        return None
+    if drawing.previous and drawing.previous_response_id and drawing.previous_response_id in str(error):
+        return _unchained(drawing, error)
+    lost = lost_sources(drawing, rungs, error)
+    return without(drawing, lost, rungs, error) if lost else None
+
+
+def _unchained(drawing: Drawing, error: ServiceError) -> Drawing:
+    """The response to continue is gone: its pictures, which the memory knows, are named by themselves."""
+    return replace(
+        drawing,
+        previous_response_id=None,
+        previous=(),
+        sources=(*drawing.previous, *drawing.sources),
+        edits=True,
+        failed=(*drawing.failed, f"response_id: {error}"),
+    )
+
+
 def lost_sources(drawing: Drawing, rungs: Rungs, error: ServiceError) -> list[Source]:
     """The sources that the error says the service does not know: those that it names, else all named by id."""
-    if not is_lost_reference(error):
-        return []
     by_id = [s for s in (*context_of(drawing), *drawing.sources) if rungs.get(key_of(s)) in ("call_id", "response_id")]
     blamed = [source for source in by_id if any(id in str(error) for id in _ids(source))]
     if not blamed and _SOME_ID.search(str(error)):
@@ -132,7 +152,8 @@ def without(drawing: Drawing, lost: Sequence[Source], rungs: Rungs, error: Servi
 
 def concluded(drawing: Drawing, result: ImageResult, rungs: Rungs) -> ImageResult:
     """The result with how its sources were named, and a warning where an edit was not one."""
-    known = tuple(source for source in drawing.sources if isinstance(source, GeneratedImage))
+    aged = (image for image in drawing.earlier if image.dead_rungs)
+    known = (*aged, *(source for source in drawing.sources if isinstance(source, GeneratedImage)))
     named = drawing.sources or context_of(drawing)
     rung = _weakest([rungs.get(key_of(source)) for source in named])
     if drawing.previous_response_id and rung is None:

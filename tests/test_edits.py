@@ -299,3 +299,14 @@ def test_an_unknown_image_model_is_told_no_action(draw: Any, simulator: Simulato
     assert simulator.requests[-1].body["tools"][0]["model"] == unknown_model
     assert len(result.warnings) == 1
     assert (result.rung, result.image.parents) == (None, ())
+
+
+def test_expired_response(half: Any, remembering: ImageGenerator, simulator: Simulator):
+    """A response to continue that has expired is continued by its pictures, which the memory knows."""
+    fox = half.invoke(remembering, "draw a fox")
+    simulator.expire(fox.response_id)
+
+    winter = half.invoke(remembering, "make it winter", previous_response_id=fox.response_id)
+    assert names(simulator)[1:] == ["response", "call"]
+    assert (winter.rung, winter.image.parents) == ("call_id", (fox.image.id,))
+    assert fox.response_id in winter.warnings[0]
