@@ -76,7 +76,7 @@ class ImageGenerationTool(BaseTool):
 
     The model gets typed arguments and one short JSON text back; the message's artifact is `ImageResult.record()`,
     plain JSON without bytes. In a graph whose state has the channel `generated_images` the pictures are recorded there,
-    and the sources of an edit there alone.
+    and the sources of an edit there alone unless a way of naming them has failed.
 
     Args:
         generator: Draws the pictures, with the options that the model cannot change; made on first use if `None`.
@@ -186,7 +186,9 @@ class ImageGenerationTool(BaseTool):
             record["url"] = link
         if not keeps_images(state_of(runtime)) or not getattr(runtime, "tool_call_id", None):
             return content, artifact
-        del artifact["sources"]  # the channel has them, and a checkpoint repeats each message at every step
+        # The channel has the sources, and a checkpoint repeats each message at every step. But an agent within a graph
+        # reads the messages alone, and must not try a dead rung again.
+        artifact["sources"] = [record for record in artifact["sources"] if record.get("dead_rungs")]
         message = ToolMessage(content, artifact=artifact, tool_call_id=runtime.tool_call_id, name=self.name)
         return [message, _command(result)], None
 
