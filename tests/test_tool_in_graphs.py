@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 import pytest
@@ -411,6 +412,7 @@ def test_strict_checkpoints_know_all_types(simulator, tmp_path, strict):
         "LANGGRAPH_STRICT_MSGPACK": strict,
         "OPENAI_BASE_URL": simulator.base_url,
         "OPENAI_API_KEY": "simulated",
+        "PYTHONPATH": str(Path(__file__).parent),
     }
     run = subprocess.run(
         [sys.executable, "-W", "error", "-c", textwrap.dedent(STRICT), str(tmp_path)],
