@@ -65,10 +65,12 @@ def serving(pieces: Sequence[bytes | float], content_type: str, *, whole: bool =
         server.handle_error = lambda *_: None  # clients that hang up are what some tests are about
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        yield server
-        server.over.set()
-        server.shutdown()
-        thread.join()
+        try:
+            yield server
+        finally:
+            server.over.set()
+            server.shutdown()
+            thread.join()
 
 
 def split(body: bytes, *sizes: int) -> list[bytes]:
