@@ -25,7 +25,7 @@ demo: .venv/ready
 	@$(BIN)/python examples/demo.py $${PROMPT:+"$$PROMPT"}
 
 test: .venv/tested .venv-standard/ready
-	$(BIN)/python -m pytest $(PYTEST)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST)
 	$(STANDARD)/python -m pytest tests/standard $(PYTEST)
 
 check: .venv/tested
