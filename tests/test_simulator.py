@@ -6,9 +6,9 @@ import json
 
 import pytest
 from openai import BadRequestError, NotFoundError
+from sdk import FORCED, JPEG, PNG, TOOL, data, data_url, edit_of, kinds, pictures, send, stream
 
 from langchain_imagegen.simulator import Simulator
-from tests.sdk import FORCED, JPEG, PNG, TOOL, data, data_url, edit_of, kinds, pictures, send, stream
 
 
 def test_draws_a_picture(call, simulator):

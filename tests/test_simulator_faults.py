@@ -22,9 +22,9 @@ from openai import (
     PermissionDeniedError,
     RateLimitError,
 )
+from sdk import FORCED, TOOL, data, pictures, send, stream
 
 from langchain_imagegen import simulator as faults
-from tests.sdk import FORCED, TOOL, data, pictures, send, stream
 
 DRAW = {"model": "gpt-5", "input": "Draw a fox", "tools": [TOOL]}
 

@@ -7,9 +7,9 @@ import base64
 import httpx
 import pytest
 from openai import BadRequestError
+from sdk import JPEG, PNG, data, data_url
 
 from langchain_imagegen.simulator import moderated, nested_error_event
-from tests.sdk import JPEG, PNG, data, data_url
 
 FIELDS = {"model": "gpt-image-2", "prompt": "a fox", "quality": "low", "output_format": "jpeg"}
 

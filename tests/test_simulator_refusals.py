@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 from openai import APIStatusError, BadRequestError
-
-from tests.sdk import FORCED, TOOL, data_url
+from sdk import FORCED, TOOL, data_url
 
 USER = "image_generation_user_error"
 INVALID = "invalid_request_error"

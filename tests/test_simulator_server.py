@@ -15,9 +15,9 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import httpx
 import pytest
 from openai import AsyncOpenAI, AuthenticationError, AzureOpenAI, BadRequestError, NotFoundError
+from sdk import PNG, TOOL, data, pictures, send
 
 from langchain_imagegen.simulator import Simulator
-from tests.sdk import PNG, TOOL, data, pictures, send
 
 
 def test_files_come_back(call):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 from openai import BadRequestError, NotFoundError, OpenAI
+from sdk import JPEG, TOOL, data, edit_of, pictures, send, stream
 
 from langchain_imagegen.simulator import Simulator
-from tests.sdk import JPEG, TOOL, data, edit_of, pictures, send, stream
 
 
 def test_event_order_with_reasoning(call):
