@@ -107,6 +107,7 @@ class Turn:
         blamed = {id for id in self._sent if id in text}
         if not blamed and not _SOME_ID.search(text):  # else it is about something else, say a file
             blamed = set(self._sent)
+        blamed -= self._lost  # what was left out once cannot be the reason again
         dead = [image for image in self.memory if blamed & {image.id, *image.companion_ids}]
         self.memory.add(*(image.model_copy(update={"dead_rungs": (*image.dead_rungs, "call_id")}) for image in dead))
         self._lost |= blamed
