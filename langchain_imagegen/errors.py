@@ -13,7 +13,7 @@ ImageGenerationError
 │   ├── AuthenticationError                the key is missing or wrong
 │   └── OrganizationNotVerifiedError       the image model wants a verified organization
 ├── ConnectionLostError                    no answer, or one that broke off; `.response_id` where known
-└── ImageTimeoutError                      no answer in time
+└── ImageTimeoutError                      no answer in time; `.response_id` where known
 
 Each message says what is wrong and what to do about it.
 """
@@ -128,4 +128,8 @@ class ConnectionLostError(ImageGenerationError):
 
 
 class ImageTimeoutError(ImageGenerationError):
-    """No answer in time; the service may still finish and bill the picture."""
+    """No answer in time; the service may still finish and bill the picture, as `.response_id` where known."""
+
+    def __init__(self, message: str, *, response_id: str | None = None) -> None:
+        super().__init__(message)
+        self.response_id = response_id

@@ -164,6 +164,14 @@ class ImageGenerator(RunnableSerializable[Any, ImageResult]):
         async for piece in self._atransform_stream_with_config(traced(), steps, config):
             yield piece
 
+    def close(self) -> None:
+        """Close the connections of the sync half, those of a given `client` excepted; a later call opens new ones."""
+        self._transport.close()
+
+    async def aclose(self) -> None:
+        """Async twin of `close`, for the running event loop: at the end of a script's `asyncio.run`."""
+        await self._transport.aclose()
+
     def get_input_schema(self, config: RunnableConfig | None = None) -> type[BaseModel]:
         """`ImageRequest`: what a dict as input may hold."""
         del config

@@ -6,11 +6,13 @@ It decides nothing about a drawing; see `flows` for what is sent and when again.
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 import weakref
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from langchain_imagegen.artifacts import ImageResult, PartialImage
 from langchain_imagegen.body import Body
@@ -28,6 +30,8 @@ from langchain_imagegen.store import ImageStore
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, OpenAI
+
+OPENAI_URL = "https://api.openai.com/v1"
 
 NEVER_SENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
 """Errors of the HTTP library that come before a request has left."""
@@ -79,6 +83,8 @@ class Drive:
             self._answer, self._error = self.body.break_off(error), None
         except ConnectionLostError as lost:
             self._error = lost if isinstance(error, ConnectionLostError) else error
+            if isinstance(error, ImageTimeoutError):
+                error.response_id = lost.response_id
         except ImageGenerationError as told:
             self._error = told
 
@@ -112,8 +118,11 @@ class Transport:
     @property
     def provider(self) -> str:
         """The host of the service's base URL."""
-        client = self._given or self._given_async or self.client
-        return str(client.base_url.host)
+        given = self._given or self._given_async
+        if given is not None:
+            return str(given.base_url.host)
+        url = self._settings.get("base_url") or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
+        return urlsplit(url).hostname or ""
 
     @property
     def client(self) -> OpenAI:
@@ -129,6 +138,18 @@ class Transport:
         if loop not in self._async_clients:
             self._async_clients[loop] = self._own(self._given_async, "AsyncOpenAI", "async_client", other=self._given)
         return self._async_clients[loop]
+
+    def close(self) -> None:
+        """Close the connections of the sync client, unless it was given; a later call opens new ones."""
+        if self._client is not None and self._given is None:
+            self._client.close()
+        self._client = None
+
+    async def aclose(self) -> None:
+        """Async twin of `close`, for the running event loop."""
+        client = self._async_clients.pop(asyncio.get_running_loop(), None)
+        if client is not None and self._given_async is None:
+            await client.close()
 
     def run(self, flow: Flow, store: ImageStore) -> Iterator[PartialImage | ImageResult]:
         """Partial pictures as they arrive, the result last."""

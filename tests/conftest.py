@@ -45,8 +45,7 @@ def made() -> Iterator[list[ImageGenerator]]:
     generators: list[ImageGenerator] = []
     yield generators
     for drawing in generators:
-        if drawing._transport._client is not None:
-            drawing._transport._client.close()
+        drawing.close()
 
 
 @pytest.fixture
@@ -86,6 +85,10 @@ class Sync:
         """What `batch` gives."""
         return runnable.batch(inputs, **fields)
 
+    def close(self, generator: ImageGenerator) -> None:
+        """Close the connections."""
+        generator.close()
+
     def wait(self, function: Callable[..., Any], *args: Any) -> Any:
         """What an async function gives."""
         return asyncio.run(function(*args))
@@ -115,6 +118,10 @@ class Async:
         """What `abatch` gives."""
         return self._run(runnable.abatch(inputs, **fields))
 
+    def close(self, generator: ImageGenerator) -> None:
+        """Close the connections."""
+        self._run(generator.aclose())
+
     def wait(self, function: Callable[..., Any], *args: Any) -> Any:
         """What an async function gives, in the test's own event loop."""
         return self._run(function(*args))
@@ -136,8 +143,7 @@ def half(request: pytest.FixtureRequest, made: list[ImageGenerator]) -> Iterator
 async def _closed(made: list[ImageGenerator]) -> None:
     """Close the connections of this event loop, which nothing else can do once it is gone."""
     for drawing in made:
-        for client in drawing._transport._async_clients.values():
-            await client.close()
+        await drawing.aclose()
 
 
 @pytest.fixture

@@ -278,3 +278,14 @@ def test_azure_is_told_the_deployment_of_the_image_model(
     assert simulator.requests[-1].headers["api-key"] == "mine"
     if field == "client":
         client.close()
+
+
+def test_close(half: Any, low: Make, simulator: Simulator):
+    """Connections can be closed when a script is done with them, and a later call opens new ones."""
+    draw = low()
+    half.invoke(draw, "draw a fox")
+
+    half.close(draw)
+    half.close(draw)
+    assert half.invoke(draw, "draw an owl").image.width == 816
+    assert simulator.pictures == 2
