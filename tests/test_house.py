@@ -38,8 +38,9 @@ __main__
 """
 LAYER = {name: number for number, line in enumerate(LAYERS.split("\n")) for name in line.split()}
 
+HERE = "|".join(re.escape(str(path)) for path in (ROOT, Path.home()) if len(path.parts) > 1)
 MACHINE = re.compile(
-    rf"{re.escape(str(ROOT))}/|{re.escape(str(Path.home()))}/\w|/(home|Users)/[a-z]\w*/|/opt/\w"
+    rf"(?<![\w.:/-])({HERE}|/(home|Users)/[a-z]\w*|/opt)/[\w.]"
     r"|\bsk-(proj-)?[A-Za-z0-9_-]{24,}|\bAKIA[A-Z0-9]{16}|\bgh[pousr]_\w{30,}"
     r"|\b(10\.\d+\.\d+\.\d+|192\.168\.\d+\.\d+)\b|--(extra-)?index-url|\.(internal|corp|local)(/|:\d)"
 )
