@@ -117,12 +117,12 @@ def with_images(messages: Sequence[BaseMessage], calls: Sequence[Block], added: 
     return [*messages[:last], *answer, asked, *messages[last + 1 :]]
 
 
-def calls_of(images: Iterable[GeneratedImage], sent: Collection[str]) -> list[dict[str, Any]]:
-    """Images by call id, each behind the reasoning that it needs beside it unless that is `sent` already."""
+def calls_of(images: Iterable[GeneratedImage]) -> list[dict[str, Any]]:
+    """Images by call id, each behind the reasoning that its service wants beside it."""
     blocks: dict[str, dict[str, Any]] = {}
     for image in images:
-        beside = {id: {"type": "reasoning", "id": id, "summary": []} for id in image.companion_ids if id not in sent}
-        blocks |= beside | {image.id: {"type": CALL, "id": image.id}}
+        blocks |= {id: {"type": "reasoning", "id": id, "summary": []} for id in image.companion_ids}
+        blocks[image.id] = {"type": CALL, "id": image.id}
     return list(blocks.values())
 
 

@@ -95,7 +95,7 @@ class Turn:
         by_bytes = [image for image in missing if image.id not in kept]
         whole = self._whole(kept)
         told = {*seen, *named_ids(whole, self.memory), *(image.id for image in missing)}
-        messages = with_images(whole, calls_of(by_id, item_ids(whole)), self._pictures(by_bytes))
+        messages = with_images(whole, calls_of(by_id), self._pictures(by_bytes))
         self._sent = item_ids(messages)
         return self._numbered(messages, kept), _with_text(system, inventory(self.memory, told))
 
@@ -132,10 +132,9 @@ class Turn:
 
     def _slim(self, message: AIMessage) -> BaseMessage:
         """An answer without the base64 that it still holds from a time before the middleware."""
-        light, drawn = light_answer(message, self.store, Origin())
-        if light == message or not message.id or any(image not in self.memory for image in drawn):
-            return message
-        self._light[message.id] = light
+        light, _ = light_answer(message, self.store, Origin())
+        if light != message and message.id:
+            self._light[message.id] = light
         return light
 
     def _light_answer(self, answer: AIMessage) -> AIMessage:

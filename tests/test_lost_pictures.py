@@ -146,6 +146,22 @@ def test_picture_of_another_account(talks):
     assert len(talk.requests) == 4
 
 
+def test_picture_of_another_service(talks):
+    """A conversation that goes on at another host sends the bytes at once: the id would mean nothing there."""
+    here = talks.simulator.base_url
+    hosts = iter([here, here.replace("127.0.0.1", "localhost")])
+    change = Rewriting(lambda request: request.override(model=talks.model(base_url=next(hosts))))
+    talk = talks.start(change, ImageGenerationMiddleware(SMALL))
+    talk.say("draw a fox")
+    talk.say("make it winter")
+
+    fox, winter = talk.memory
+    assert (fox.provider, winter.provider) == ("127.0.0.1", "localhost")
+    assert fox.dead_rungs == ()
+    assert [called(request.body["input"]) for request in talk.requests] == [[], []]
+    assert talks.simulator.orders[-1].sources == (fox.read(),)
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_lost_reasoning(talks, version):
     """A reasoning item that expired takes its picture's id with it, now and in the next turn."""

@@ -82,6 +82,7 @@ def test_messages_alone_tell_the_picture(talks, version):
     [drawn] = images_from(state["messages"])
     assert drawn.read() == talk.memory.latest.read()
     assert (drawn.handle, drawn.width) == (talk.handles[0], 816)
+    assert {block["type"] for block in state["messages"][-1].content_blocks} <= {"text", "non_standard"}
 
 
 @pytest.mark.parametrize("version", VERSIONS)
