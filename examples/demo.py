@@ -57,4 +57,4 @@ def main(prompt: str, *, live: bool) -> None:
 
 
 if __name__ == "__main__":
-    main(" ".join(sys.argv[1:]) or PROMPT, live="OPENAI_API_KEY" in os.environ)
+    main(" ".join(sys.argv[1:]) or PROMPT, live=bool(os.environ.get("OPENAI_API_KEY")))
