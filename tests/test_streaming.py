@@ -139,7 +139,7 @@ def test_a_partial_is_handed_out_while_the_service_still_draws(wanted: int, api:
     kinds, times = zip(*arrivals, strict=True)
     assert kinds[-1] is ImageResult
     if pauses > 1:
-        assert times[-1] - times[0] >= 0.4 * (pauses - 1) / pauses - 0.02
+        assert times[-1] - times[0] >= 0.4 * (pauses - 1) / pauses / 2  # all at once would be zero
 
 
 async def test_a_partial_is_handed_out_early_in_the_async_half(low: Make):
@@ -149,8 +149,8 @@ async def test_a_partial_is_handed_out_early_in_the_async_half(low: Make):
 
         times = [time.monotonic() async for _ in drawing.astream("draw a fox", partial_images=3)]
 
-        await drawing._transport.async_client.close()
-    assert times[-1] - times[0] >= 0.4 * 3 / 4 - 0.02
+        await drawing.aclose()
+    assert times[-1] - times[0] >= 0.4 * 3 / 4 / 2
 
 
 def test_a_stream_that_is_left_early_leaves_nothing_behind(low: Make, image_store: ImageStore, tmp_path: Any):
