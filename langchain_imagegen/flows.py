@@ -122,32 +122,33 @@ def _compose(drawing: Drawing) -> Generator[Step, Any, tuple[Call, Rungs]]:
         body = wire_images.build_body(drawing.prompt, tool, stream=drawing.stream)
         return Call("images", body, origin_of(drawing)), {}
     rungs = {key_of(source): rung_of(source, drawing) for source in (*context_of(drawing), *drawing.sources)}
-    named: list[wire.Item] = []
+    items = yield from _items(drawing, rungs)
+    mask = None
+    if drawing.mask is not None:
+        mask = wire.mask_field(**(yield from _address(drawing.mask, drawing)))
+    return Call("responses", _body(drawing, items, mask, rungs), origin_of(drawing)), rungs
+
+
+def _items(drawing: Drawing, rungs: Rungs) -> Generator[Step, Any, list[wire.Item]]:
+    """The pictures in the order in which the prompt counts them, by id or as parts of user turns, then the prompt."""
+    items: list[wire.Item] = [wire.turn(role, text) for role, text in drawing.turns]
     parts: list[wire.Item] = []
     for source in (*context_of(drawing), *drawing.sources):
         rung = rungs[key_of(source)]
         if rung == "call_id":
-            named += _call_items(source, named)
+            items += [wire.user_turn("", parts)] if parts else []
+            items += _call_items(source, items)
+            parts = []
         elif rung != "response_id":
             parts.append(wire.image_part(**(yield from _address(source, drawing))))
-    mask = None
-    if drawing.mask is not None:
-        mask = wire.mask_field(**(yield from _address(drawing.mask, drawing)))
-    return Call("responses", _body(drawing, named, parts, mask, rungs), origin_of(drawing)), rungs
+    return [*items, wire.user_turn(drawing.prompt, parts)]
 
 
-def _body(
-    drawing: Drawing,
-    named: Sequence[wire.Item],
-    parts: Sequence[wire.Item],
-    mask: wire.Item | None,
-    rungs: Rungs,
-) -> dict[str, Any]:
-    turns = [wire.turn(role, text) for role, text in drawing.turns]
+def _body(drawing: Drawing, items: Sequence[wire.Item], mask: wire.Item | None, rungs: Rungs) -> dict[str, Any]:
     chained = next((s.response_id for s in drawing.sources if rungs[key_of(s)] == "response_id"), None)  # type: ignore[union-attr]
     return wire.build_body(
         model=drawing.model,
-        items=[*turns, *named, wire.user_turn(drawing.prompt, parts)],
+        items=items,
         tool=drawing.options.tool(mask),
         tool_choice=drawing.tool_choice,
         previous_response_id=drawing.previous_response_id or chained,
@@ -161,7 +162,7 @@ def _body(
 def _call_items(source: Source, before: Sequence[wire.Item]) -> list[dict[str, Any]]:
     if isinstance(source, Remote):
         return [{"type": wire.CALL, "id": source.call_id}]
-    return wire.call_items(source, [item["id"] for item in before])
+    return wire.call_items(source, [item["id"] for item in before if "id" in item])
 
 
 def _address(source: Source, drawing: Drawing) -> Generator[Step, Any, dict[str, str | None]]:

@@ -310,3 +310,13 @@ def test_expired_response(half: Any, remembering: ImageGenerator, simulator: Sim
     assert names(simulator)[1:] == ["response", "call"]
     assert (winter.rung, winter.image.parents) == ("call_id", (fox.image.id,))
     assert fox.response_id in winter.warnings[0]
+
+
+def test_pictures_keep_their_order(draw: Any, simulator: Simulator):
+    """The first image is what the caller listed first, whichever way each is named."""
+    hat, fox = paint("a hat", size=(816, 816)), draw("draw a fox").image
+
+    for images in ([hat, fox], [fox, hat], [hat, fox, hat]):
+        draw("edit the first image by adding the second", images=images)
+        drawn_from = [image.read() if image is fox else image for image in images]
+        assert list(simulator.orders[-1].sources) == drawn_from

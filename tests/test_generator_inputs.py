@@ -273,7 +273,7 @@ def test_pictures_of_a_message_are_edited(draw: Any, simulator: Simulator):
 
 
 def test_several_pictures_keep_their_order(draw: Any, website: str, file_id: str, simulator: Simulator, tmp_path: Path):
-    """Up to sixteen pictures of all kinds go along, the words first, so that “the second image” means what it says."""
+    """Pictures of all kinds go along in the caller's order, so that “the second image” means what it says."""
     (tmp_path / "blue.png").write_bytes(photo("blue"))
     fox = draw("draw a fox")
 
@@ -282,10 +282,11 @@ def test_several_pictures_keep_their_order(draw: Any, website: str, file_id: str
         images=[photo("red"), website, tmp_path / "blue.png", file_id, fox],
     )
 
-    assert set(simulator.orders[-1].sources) == {photo("red"), PHOTO, photo("blue"), fox.image.read()}
-    content = simulator.requests[-1].body["input"][-1]["content"]
-    kinds = ["file_id" if "file_id" in part else part.get("image_url", "text")[:10] for part in content]
-    assert kinds == ["text", "data:image", website[:10], "data:image", "file_id"]
+    assert simulator.orders[-1].sources == (photo("red"), PHOTO, photo("blue"), PHOTO, fox.image.read())
+    uploads, call, words = simulator.requests[-1].body["input"]
+    kinds = ["file_id" if "file_id" in part else part["image_url"][:10] for part in uploads["content"]]
+    assert kinds == ["data:image", website[:10], "data:image", "file_id"]
+    assert (call["id"], words["content"]) == (fox.image.id, "edit the first image by adding the others")
     assert result.rung == "bytes"
     assert result.image.parents == (result.sources[0].id, result.sources[1].id, fox.image.id)
 
