@@ -245,6 +245,8 @@ class StreamReader:
         self.ended = False
         self._origin, self._picture, self._partial = origin, picture, partial
         self._done: dict[str, Item] = {}
+        self._finished: dict[str, Item] = {}
+        self._closed = False
         self._error: Item | None = None
 
     @property
@@ -265,7 +267,7 @@ class StreamReader:
             self._error = error if isinstance(error, Mapping) else {"message": error}
         elif isinstance(event.get("response"), Mapping):
             self.response = dict(event["response"])
-            self.ended = kind in self.TERMINAL
+            self.ended = self._closed = kind in self.TERMINAL
         return []
 
     def result(self) -> ImageResult:
@@ -289,7 +291,11 @@ class StreamReader:
         """The final items; those with pictures as they first arrived, since later copies are not kept."""
         last = {item.get("id"): item for item in self.response.get("output") or ()}
         kept = [self._done.get(id or "", item) for id, item in last.items()]
-        return [*kept, *(item for id, item in self._done.items() if id not in last)]
+        seen = {**self._done, **last}
+        partials = (
+            [] if self._closed or self._error else [self._finished[id] for id in self._finished.keys() - seen.keys()]
+        )
+        return [*kept, *(item for id, item in self._done.items() if id not in last), *partials]
 
     def _read_partial(self, event: Item) -> list[PartialImage]:
         """None for a corrupt one: the finished picture is still to come, and is paid for."""
@@ -306,6 +312,8 @@ class StreamReader:
             provider=self._origin.provider,
             final=index >= self._origin.partial_images,
         )
+        if partial.final:  # if the stream breaks off here, the picture was delivered all the same
+            self._finished[partial.id] = {**event, "type": CALL, "id": partial.id, "result": event["partial_image_b64"]}
         return [partial]
 
     def _cut(self) -> ConnectionLostError:

@@ -376,6 +376,29 @@ def test_stalled_behind_the_picture(half, way, generator):
     assert server.posts == 1
 
 
+@pytest.mark.parametrize("pause", [[], [5.0]], ids=["cut", "stalled"])
+def test_stream_that_ends_behind_the_last_partial(half, generator, pause):
+    """The last partial picture is the finished one: it is not lost with the event that would repeat it."""
+    kind = "response.image_generation_call.partial_image"
+    partial = {"type": kind, "item_id": "ig_1", "partial_image_index": 0, "partial_image_b64": encoded(PNG).decode()}
+
+    with serving([frame(partial), *pause], SSE) as server:
+        result = run(half, "stream", generator(base_url=server.base_url, timeout=0.4))
+    assert (result.image.id, result.image.read()) == ("ig_1", PNG)
+    assert result.warnings
+    assert server.posts == 1
+
+
+def test_stream_that_ends_behind_an_unfinished_partial(half, generator, image_store):
+    """A partial picture that is not the last one asked for does not pass for the finished picture."""
+    kind = "response.image_generation_call.partial_image"
+    partial = {"type": kind, "item_id": "ig_1", "partial_image_index": 0, "partial_image_b64": encoded(PNG).decode()}
+
+    with serving([frame(partial)], SSE) as server, pytest.raises(ConnectionLostError):
+        half.stream(generator(base_url=server.base_url), "draw a fox", partial_images=2)
+    assert files(image_store) == []
+
+
 @pytest.mark.parametrize("behind", [False, True])
 def test_json_that_ends_early(half, generator, image_store, behind):
     """JSON that is cut although the connection ended in good order is treated as a cut connection."""
