@@ -199,7 +199,8 @@ class ImageGenerator(RunnableSerializable[Any, ImageResult]):
     def _remembered(self, piece: PartialImage | ImageResult) -> PartialImage | ImageResult:
         if isinstance(piece, PartialImage):
             return piece
-        result = piece.bind(self._home())
+        drawn = tuple(image.bind(self._home()) for image in piece.images)
+        result = piece.model_copy(update={"images": drawn})  # the sources stay in stores of their own
         if self.memory is not None:
             self.memory.add(result)
         return result

@@ -320,3 +320,12 @@ def test_pictures_keep_their_order(draw: Any, simulator: Simulator):
         draw("edit the first image by adding the second", images=images)
         drawn_from = [image.read() if image is fox else image for image in images]
         assert list(simulator.orders[-1].sources) == drawn_from
+
+
+def test_a_source_stays_in_its_own_store(half: Any, low: Make, tmp_path: Any):
+    """An edit is written to the generator's store, and its source is still read from the one it was drawn into."""
+    fox = half.invoke(low(image_store=ImageStore(tmp_path / "one")), "draw a fox")
+
+    winter = half.invoke(low(image_store=ImageStore(tmp_path / "two")), "make it winter", images=[fox])
+    assert winter.sources[0].read() == fox.image.read()
+    assert winter.image.read() != fox.image.read()
