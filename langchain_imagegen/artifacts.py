@@ -11,12 +11,12 @@ import base64
 import hashlib
 import io
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.messages.ai import UsageMetadata
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, computed_field
@@ -24,7 +24,8 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, computed_field
 from langchain_imagegen import display
 from langchain_imagegen.errors import ImageStoreError
 from langchain_imagegen.files import write_whole
-from langchain_imagegen.media import EXTENSIONS, Blob
+from langchain_imagegen.homes import ByteStore, store_with
+from langchain_imagegen.media import EXTENSIONS, Blob, sniff
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -49,31 +50,6 @@ class Origin:
     image_model: str | None = None
     stored: bool | None = None
     partial_images: int = 0
-
-
-class ByteStore(Protocol):
-    """What an image needs of a store: its bytes by their digest."""
-
-    def __contains__(self, sha256: str) -> bool: ...
-
-    def get(self, sha256: str, mime_type: str | None = None) -> bytes:
-        """The bytes, checked."""
-
-    def url(self, sha256: str, mime_type: str, *, expires: int = 3600) -> str:
-        """A link to the picture."""
-
-
-def _no_stores() -> Iterable[ByteStore]:
-    return ()
-
-
-_find_stores: Callable[[], Iterable[ByteStore]] = _no_stores
-
-
-def find_unbound_in(stores: Callable[[], Iterable[ByteStore]]) -> None:
-    """Set where images without a bound store look for their bytes; the `store` module does so on import."""
-    global _find_stores  # noqa: PLW0603 - the one seam between values and stores
-    _find_stores = stores
 
 
 def name_of(provider: str, id: str) -> str:
@@ -199,15 +175,13 @@ class GeneratedImage(BaseModel):
         return self._home().url(self.sha256, self.mime_type, expires=expires)
 
     def _home(self) -> ByteStore:
-        if self._store is not None:
-            return self._store
-        for store in _find_stores():
-            if self.sha256 in store:
-                return store
-        raise ImageStoreError(
-            f"no image store at hand holds {self.handle} (sha256 {self.sha256[:12]}…); "
-            "open the ImageStore that it was drawn into, or pass it as image_store="
-        )
+        store = store_with(self.sha256) if self._store is None else self._store
+        if store is None:
+            raise ImageStoreError(
+                f"no image store at hand holds {self.handle} (sha256 {self.sha256[:12]}…); "
+                "open the ImageStore that it was drawn into, or pass it as image_store="
+            )
+        return store
 
     def _target(self, path: Path) -> Path:
         if path.is_dir():
@@ -240,6 +214,20 @@ class PartialImage(BaseModel):
     id: str
     provider: str = ""
     final: bool = False
+
+    @classmethod
+    def of(cls, data: bytes, event: Mapping[str, Any], origin: Origin, *, id: str) -> Self:
+        """The partial picture of a stream's event; its format is read from its bytes, if they tell."""
+        seen, index = sniff(data[:4096]), event.get("partial_image_index") or 0
+        named = f"image/{event.get('output_format') or 'png'}"
+        return cls(
+            index=index,
+            data=data,
+            mime_type=seen.mime_type if seen else named,
+            id=id,
+            provider=origin.provider,
+            final=index >= origin.partial_images,
+        )
 
     @computed_field  # type: ignore[prop-decorator]
     @property

@@ -20,8 +20,8 @@ from typing import Any
 
 from typing_extensions import Self
 
-from langchain_imagegen.artifacts import find_unbound_in
 from langchain_imagegen.errors import CorruptImageError, ImageStoreError, OptionError
+from langchain_imagegen.homes import find_unbound_in
 from langchain_imagegen.media import EXTENSIONS, Blob, Media, Sniffer
 from langchain_imagegen.places import Place, place_at
 

@@ -29,7 +29,6 @@ from langchain_imagegen.errors import (
     ServiceError,
 )
 from langchain_imagegen.failures import read_error
-from langchain_imagegen.media import sniff
 
 CALL = "image_generation_call"
 
@@ -303,15 +302,7 @@ class StreamReader:
             data = self._partial(event.get("partial_image_b64"))
         except CorruptImageError:
             return []
-        seen, index = sniff(data[:4096]), event.get("partial_image_index") or 0
-        partial = PartialImage(
-            index=index,
-            data=data,
-            mime_type=seen.mime_type if seen else f"image/{event.get('output_format') or 'png'}",
-            id=event.get("item_id") or "",
-            provider=self._origin.provider,
-            final=index >= self._origin.partial_images,
-        )
+        partial = PartialImage.of(data, event, self._origin, id=event.get("item_id") or "")
         if partial.final:  # if the stream breaks off here, the picture was delivered all the same
             self._finished[partial.id] = {**event, "type": CALL, "id": partial.id, "result": event["partial_image_b64"]}
         return [partial]

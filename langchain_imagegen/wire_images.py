@@ -20,7 +20,6 @@ from langchain_imagegen.artifacts import (
 )
 from langchain_imagegen.errors import ConnectionLostError, CorruptImageError, NoImageError, OptionError
 from langchain_imagegen.failures import read_error
-from langchain_imagegen.media import sniff
 
 Item = Mapping[str, Any]
 
@@ -104,15 +103,7 @@ class ImagesStreamReader:
             data = self._partial(event.get("b64_json"))
         except CorruptImageError:
             return []
-        seen, index = sniff(data[:4096]), event.get("partial_image_index") or 0
-        partial = PartialImage(
-            index=index,
-            data=data,
-            mime_type=seen.mime_type if seen else f"image/{event.get('output_format') or 'png'}",
-            id=f"sha256:{hashlib.sha256(data).hexdigest()}",
-            provider=self._origin.provider,
-            final=index >= self._origin.partial_images,
-        )
+        partial = PartialImage.of(data, event, self._origin, id=f"sha256:{hashlib.sha256(data).hexdigest()}")
         return [partial]
 
 

@@ -20,7 +20,7 @@ TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 
 # A module imports only from lines above its own; the simulator imports nothing of ours at all.
 LAYERS = """
-errors  capabilities  files  formats  extract  display  simulator
+errors  capabilities  files  formats  extract  display  homes  simulator
 media  places  failures  geometry  wording
 artifacts  rules
 options  store  blocks  wire  wire_images

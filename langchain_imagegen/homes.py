@@ -1,0 +1,39 @@
+"""Where an image finds its bytes: the store that was bound to it, else one of those at hand.
+
+The one seam between values, which open nothing, and stores, which know nothing of values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+
+class ByteStore(Protocol):
+    """What an image needs of a store: its bytes by their digest."""
+
+    def __contains__(self, sha256: str) -> bool: ...
+
+    def get(self, sha256: str, mime_type: str | None = None) -> bytes:
+        """The bytes, checked."""
+
+    def url(self, sha256: str, mime_type: str, *, expires: int = 3600) -> str:
+        """A link to the picture."""
+
+
+def _none() -> Iterable[ByteStore]:
+    return ()
+
+
+_at_hand: Callable[[], Iterable[ByteStore]] = _none
+
+
+def find_unbound_in(stores: Callable[[], Iterable[ByteStore]]) -> None:
+    """Set where images without a bound store look for their bytes; the `store` module does so on import."""
+    global _at_hand  # noqa: PLW0603 - set once, by the module that opens stores
+    _at_hand = stores
+
+
+def store_with(sha256: str) -> ByteStore | None:
+    """The first store at hand that has these bytes."""
+    return next((store for store in _at_hand() if sha256 in store), None)
