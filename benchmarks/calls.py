@@ -239,6 +239,7 @@ def times(url: str, folder: str | None, name: str) -> None:
     turns = [lambda side=side: timed(lambda: loop.run_until_complete(side.adraw())) for side in (raw, ours)]
     show(f"time per call, {name}, async", *ratio(*turns))
     loop.run_until_complete(raw.aclient.close())
+    loop.run_until_complete(ours.generator.aclose())
     loop.close()
 
 

@@ -199,8 +199,12 @@ class Transport:
     def _make(self, name: str) -> Any:
         import openai
 
+        settings = dict(self._settings)
+        if name == "AsyncOpenAI":
+            # The SDK's own client would close itself when it is collected, in whatever event loop then runs.
+            settings["http_client"] = openai.DefaultAsyncHttpxClient()
         try:
-            return getattr(openai, name)(**self._settings)
+            return getattr(openai, name)(**settings)
         except openai.OpenAIError as error:
             raise translate(error) from error
 
