@@ -115,7 +115,7 @@ def read_calls(
 ) -> tuple[list[GeneratedImage], list[tuple[Item, ImageGenerationError]]]:
     """The pictures of a response in order, and the image calls that gave none, each with the reason."""
     images, failed = [], []
-    for item, companions in _calls(payload.get("output") or ()):
+    for item, companions in _calls(output_of(payload)):
         try:
             images.append(_read_call(item, companions, payload, origin, picture))
         except ImageGenerationError as error:
@@ -123,11 +123,20 @@ def read_calls(
     return images, failed
 
 
+def output_of(payload: Item) -> list[Item]:
+    """The output items of a response; what is none, as a broken proxy may send, is passed over."""
+    return _objects(payload.get("output"))
+
+
 def text_of(payload: Item) -> str:
     """What the model wrote in a response, refusals included."""
-    messages = (item for item in payload.get("output") or () if item.get("type") == "message")
-    parts = (part for message in messages for part in message.get("content") or ())
+    messages = (item for item in output_of(payload) if item.get("type") == "message")
+    parts = (part for message in messages for part in _objects(message.get("content")))
     return "".join(part.get("text") or part.get("refusal") or "" for part in parts)
+
+
+def _objects(value: object) -> list[Item]:
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
 
 
 def why_no_image(payload: Item, errors: Sequence[ImageGenerationError] = ()) -> ImageGenerationError:
@@ -144,7 +153,7 @@ def why_no_image(payload: Item, errors: Sequence[ImageGenerationError] = ()) -> 
         return NoImageError(
             f"the model answered with text and drew nothing: {text!r}; {advice}", text=text, response_id=id
         )
-    others = ", ".join(sorted({item.get("type", "?") for item in payload.get("output") or ()})) or "nothing"
+    others = ", ".join(sorted({str(item.get("type", "?")) for item in output_of(payload)})) or "nothing"
     return NoImageError(f"the response holds no picture but {others}; force the tool with tool_choice", response_id=id)
 
 
@@ -288,13 +297,10 @@ class StreamReader:
 
     def _output(self) -> list[Item]:
         """The final items; those with pictures as they first arrived, since later copies are not kept."""
-        last = {item.get("id"): item for item in self.response.get("output") or ()}
+        last = {item.get("id"): item for item in output_of(self.response)}
         kept = [self._done.get(id or "", item) for id, item in last.items()]
-        seen = {**self._done, **last}
-        partials = (
-            [] if self._closed or self._error else [self._finished[id] for id in self._finished.keys() - seen.keys()]
-        )
-        return [*kept, *(item for id, item in self._done.items() if id not in last), *partials]
+        extra = self._done if self._closed or self._error else {**self._finished, **self._done}
+        return [*kept, *(item for id, item in extra.items() if id not in last)]
 
     def _read_partial(self, event: Item) -> list[PartialImage]:
         """None for a corrupt one: the finished picture is still to come, and is paid for."""

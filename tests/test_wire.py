@@ -11,6 +11,7 @@ from langchain_imagegen.artifacts import GeneratedImage, Origin
 from langchain_imagegen.errors import (
     ConnectionLostError,
     CorruptImageError,
+    ImageGenerationError,
     ModerationError,
     NoImageError,
     OptionError,
@@ -300,3 +301,20 @@ def test_images_stream_with_an_error(error):
 
     with pytest.raises(ServiceError, match="broke"):
         reader.result()
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"output": [1, None, "x"]},
+        {"output": {"id": "ig_1"}},
+        {"output": [{"type": "message", "content": ["x", None]}]},
+        {"output": [{"type": "message", "content": "x"}]},
+        {"output": [{"type": 1}, {"type": "reasoning"}]},
+        {"error": "broken"},
+    ],
+)
+def test_an_answer_of_another_shape(payload):
+    """An answer that is JSON and nothing of this API is an error of ours, never of the reader."""
+    with pytest.raises(ImageGenerationError):
+        wire.read_response({"id": "resp_1", "status": "completed", **payload}, Origin(), lambda value: value)
