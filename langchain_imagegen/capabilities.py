@@ -37,17 +37,6 @@ class SizeLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Prices:
-    """US dollars for a million tokens; the mainline model's own tokens are not in here."""
-
-    text_in: float
-    cached_text_in: float
-    image_in: float
-    cached_image_in: float
-    image_out: float
-
-
-@dataclass(frozen=True, slots=True)
 class ImageModel:
     """One image model. `None` in a field means that the sources do not say, or that they say "it moves".
 
@@ -66,7 +55,6 @@ class ImageModel:
     transparent: bool | None = None
     input_fidelity: tuple[str, ...] | None = None
     gif_pixels: int | None = None
-    prices: Prices | None = None
     checked: date = CHECKED
 
     @property
@@ -101,7 +89,6 @@ _STANDARD = ("low", "medium", "high", "auto")
 _EXTENDED = ("low", "medium", "high", "xhigh", "max", "auto")
 _STILLS = ("png", "webp", "jpeg")
 _END_OF_GPT_IMAGE_1 = date(2026, 12, 1)
-_CURRENT_PRICES = Prices(5, 1.25, 8, 2, 30)
 
 
 def _gpt_image_2_5(name: str) -> ImageModel:
@@ -113,7 +100,6 @@ def _gpt_image_2_5(name: str) -> ImageModel:
         formats=_STILLS,
         transparent=True,
         input_fidelity=(),
-        prices=_CURRENT_PRICES,
     )
 
 
@@ -127,7 +113,6 @@ def _gpt_image_2_6(name: str) -> ImageModel:
         transparent=True,
         input_fidelity=(),
         gif_pixels=8_294_400,
-        prices=_CURRENT_PRICES,
     )
 
 
@@ -143,7 +128,6 @@ IMAGE_MODELS: tuple[ImageModel, ...] = (
         qualities=_STANDARD,
         formats=_STILLS,
         input_fidelity=(),
-        prices=_CURRENT_PRICES,
     ),
     ImageModel(
         "gpt-image-1.5",
@@ -155,7 +139,6 @@ IMAGE_MODELS: tuple[ImageModel, ...] = (
         formats=_STILLS,
         transparent=True,
         input_fidelity=("high", "low"),
-        prices=Prices(5, 1.25, 8, 2, 32),
     ),
     ImageModel(
         "gpt-image-1-mini",
@@ -166,21 +149,18 @@ IMAGE_MODELS: tuple[ImageModel, ...] = (
         qualities=_STANDARD,
         formats=_STILLS,
         input_fidelity=("low",),
-        prices=Prices(2, 0.2, 2.5, 0.25, 8),
     ),
     ImageModel(
         "chatgpt-image-latest",
         f"{_SDK}; follows whatever ChatGPT serves; end: {_DEPRECATIONS}",
         ends=_END_OF_GPT_IMAGE_1,
         instead="gpt-image-2",
-        prices=Prices(5, 1.25, 8, 2, 32),
     ),
     ImageModel(
         "gpt-image-1",
         _SDK,
         ends=date(2026, 10, 23),
         instead="gpt-image-2",
-        prices=Prices(5, 1.25, 10, 2.5, 40),
     ),
     ImageModel("dall-e-3", "openai-python 3.54.0, ImageGenerateParams", date(2026, 5, 12), "gpt-image-2"),
     ImageModel("dall-e-2", "openai-python 3.54.0, ImageGenerateParams", date(2026, 5, 12), "gpt-image-2"),

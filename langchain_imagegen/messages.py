@@ -14,7 +14,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMe
 from pydantic import ValidationError
 
 from langchain_imagegen.artifacts import GeneratedImage, ImageResult, Origin, ReadPicture, is_record
-from langchain_imagegen.blocks import Pointer, decode, read_block
+from langchain_imagegen.blocks import decode, read_block
 from langchain_imagegen.errors import CorruptImageError
 from langchain_imagegen.store import ImageStore
 from langchain_imagegen.wire import CALL, Item, read_calls
@@ -179,22 +179,3 @@ def _without_guess(image: GeneratedImage, origin: Origin) -> GeneratedImage:
     """A hosted call that drew afresh has no parents; `v1` messages do not say which it was."""
     made_from = image.action == "edit" or (image.action is None and origin.named)
     return image if made_from else image.model_copy(update={"parents": ()})
-
-
-__all__ = [
-    "Conversation",
-    "Pointer",
-    "as_messages",
-    "drawn_by_tool",
-    "hosted_in",
-    "hosted_item",
-    "hosted_items",
-    "images_in",
-    "images_of_result",
-    "into",
-    "read_conversation",
-    "read_items",
-    "response_facts",
-    "upload",
-    "uploads_in",
-]

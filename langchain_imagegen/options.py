@@ -24,7 +24,6 @@ from langchain_imagegen import rules
 from langchain_imagegen.capabilities import DEFAULT_IMAGE_MODEL
 from langchain_imagegen.errors import OptionError
 from langchain_imagegen.geometry import SIZE_PATTERN, written
-from langchain_imagegen.rules import check_mainline
 from langchain_imagegen.wording import complaints, did_you_mean, listed, stand_in
 
 if TYPE_CHECKING:
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
 
     from pydantic.fields import FieldInfo
     from typing_extensions import Self
-
-__all__ = ["ImageOptions", "ImageRequest", "Svg", "SvgReasoning", "argument_fields", "check_mainline"]
 
 
 def _size_written(value: Any) -> Any:

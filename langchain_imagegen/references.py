@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from langchain_imagegen.artifacts import GeneratedImage, ImageResult, is_record
 from langchain_imagegen.blocks import Pointer, of_url, read_block
-from langchain_imagegen.errors import CorruptImageError, UnknownImageError
+from langchain_imagegen.errors import UnknownImageError
 from langchain_imagegen.memory import ImageMemory
 from langchain_imagegen.messages import upload
 from langchain_imagegen.store import ImageStore
@@ -143,6 +143,3 @@ def _unknown(text: str, memory: ImageMemory | None) -> str:
             "or give the image itself (result.image)"
         )
     return f"{text!r} names no image; give {KNOWN_FORMS}"
-
-
-__all__ = ["KNOWN_FORMS", "CorruptImageError", "Remote", "Source", "resolve"]

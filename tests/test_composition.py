@@ -284,8 +284,10 @@ def test_close(half: Any, low: Make, simulator: Simulator):
     """Connections can be closed when a script is done with them, and a later call opens new ones."""
     draw = low()
     half.invoke(draw, "draw a fox")
+    opened = [*filter(None, [draw._transport._client]), *draw._transport._async_clients.values()]
 
     half.close(draw)
     half.close(draw)
+    assert [client.is_closed() for client in opened] == [True]
     assert half.invoke(draw, "draw an owl").image.width == 816
     assert simulator.pictures == 2

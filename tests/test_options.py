@@ -26,8 +26,8 @@ from langchain_imagegen.options import (
     Svg,
     SvgReasoning,
     argument_fields,
-    check_mainline,
 )
+from langchain_imagegen.rules import check_mainline
 
 SPARED = {"type", "input_image_mask"}
 
