@@ -15,13 +15,14 @@ import tracemalloc
 from openai._streaming import SSEDecoder
 from pydantic_core import from_json
 
+from langchain_imagegen.decoding import Sink
 from langchain_imagegen.extract import EventReader, Extractor
 
 CHUNK = 65536
 ROUNDS = 15
 
 
-class Bytes(bytearray):
+class Bytes(Sink, bytearray):
     """A sink that keeps the picture in memory."""
 
     write = bytearray.extend
@@ -30,7 +31,7 @@ class Bytes(bytearray):
         assert error is None
 
 
-class Nowhere:
+class Nowhere(Sink):
     """A sink that keeps nothing."""
 
     def write(self, data):

@@ -12,14 +12,16 @@ from pydantic_core import from_json
 
 from langchain_imagegen.artifacts import ImageResult, Origin, PartialImage
 from langchain_imagegen.blocks import decode
+from langchain_imagegen.decoding import Sink
 from langchain_imagegen.errors import (
     ConnectionLostError,
     CorruptImageError,
     NoImageError,
     ServiceError,
 )
-from langchain_imagegen.extract import EventReader, Extractor, Sink, picture_number
+from langchain_imagegen.extract import EventReader, Extractor, picture_number
 from langchain_imagegen.media import Blob
+from langchain_imagegen.sinks import Held, Written, corrupt
 from langchain_imagegen.store import ImageStore
 from langchain_imagegen.wire import StreamReader, read_response
 from langchain_imagegen.wire_images import ImagesStreamReader, read_images
@@ -27,76 +29,6 @@ from langchain_imagegen.wire_images import ImagesStreamReader, read_images
 _ID = re.compile(rb'"id"\s*:\s*"([^"]+)"')
 _EVENT_STREAM = "text/event-stream"
 _SHOWN = 200
-
-
-class Held:
-    """A picture kept in memory: a partial, which the caller gets as bytes."""
-
-    def __init__(self, store: ImageStore) -> None:
-        self.data = bytearray()
-        self._store = store
-        self._error: str | None = None
-
-    write = property(lambda self: self.data.extend)
-
-    def close(self, error: str | None = None) -> None:
-        """The end of the data."""
-        self._error = error
-
-    def read(self) -> bytes:
-        """The bytes.
-
-        Raises:
-            CorruptImageError: they were no base64, or broke off.
-        """
-        if self._error:
-            raise _corrupt(self._error)
-        return bytes(self.data)
-
-    def blob(self) -> Blob:
-        """The picture, put into the store."""
-        return self._store.put(self.read())
-
-    def discard(self) -> None:
-        """Forget the bytes."""
-
-
-class Written:
-    """A picture that goes chunk by chunk into the store, where it has no name before it is whole."""
-
-    def __init__(self, store: ImageStore) -> None:
-        self._writer = store.writer()
-        self._error: str | None = None
-        self._blob: Blob | None = None
-
-    def write(self, data: bytes) -> None:
-        """Take the next bytes; after the first fault the rest is left aside."""
-        if self._error is None:
-            try:
-                self._writer.write(data)
-            except CorruptImageError as error:
-                self._error = str(error)
-
-    def close(self, error: str | None = None) -> None:
-        """The end of the data."""
-        self._error = self._error or error
-
-    def blob(self) -> Blob:
-        """The picture, now under its final name.
-
-        Raises:
-            CorruptImageError: the data is no whole picture.
-        """
-        if self._error:
-            raise _corrupt(self._error)
-        if self._blob is None:
-            self._blob = self._writer.commit()
-        return self._blob
-
-    def discard(self) -> None:
-        """Remove what was written and not committed."""
-        if self._blob is None:
-            self._writer.abort()
 
 
 class Body:
@@ -247,12 +179,8 @@ def _parsed(text: bytes, *, begun: bool = False) -> dict[str, Any]:
 def _decoded(value: object) -> bytes:
     """The bytes of a string that the extractor did not take for a picture."""
     if not isinstance(value, str) or not value:
-        raise _corrupt(f"there is {value!r} where its base64 belongs")
+        raise corrupt(f"there is {value!r} where its base64 belongs")
     return decode(value)
-
-
-def _corrupt(reason: str) -> CorruptImageError:
-    return CorruptImageError(f"the picture's data is corrupt: {reason}; nothing was saved, ask for the picture again")
 
 
 def _not_json(content_type: str, text: bytes) -> str:

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import binascii
 import re
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple
+
+from langchain_imagegen.decoding import NOT_BASE64, Decoder, Sink, unescaped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable
 
 PICTURE_KEYS = ("result", "partial_image_b64", "b64_json")
 
@@ -28,20 +30,14 @@ _PICTURE = re.compile(
     rb"(?s)\x89PN|\xff\xd8\xff|GIF|RIF(?:F.{4}WEBP|F.{0,7}\Z|\Z)|.{4}ftyp"
     rb"|(?:\xef\xbb\xbf)?[ \t\r\n]*<(?:svg|\?xml|!--|!DOCTYPE svg)"
 )
-_NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]")
-_ESCAPE = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|([^\r\n]))")
 _CUT_ESCAPE = re.compile(rb"\\(?:u[0-9a-fA-F]{0,3})?\Z")
-_SAFE_ESCAPES = {rb"\/": b"/", rb"\u002b": b"+", rb"\u002B": b"+", rb"\u002f": b"/", rb"\u002F": b"/"}
 
 
-class Sink(Protocol):
-    """Where the bytes of one picture go; a file, a hash or a `bytearray` behind two methods."""
+class Gap(NamedTuple):
+    """Where a picture stood; `closed` is false when its string broke off without a closing quote."""
 
-    def write(self, data: bytes, /) -> object:
-        """Take the next bytes of the picture."""
-
-    def close(self, error: str | None = None, /) -> object:
-        """Called once, when the string ends; `error` says why it was no valid base64."""
+    number: int
+    closed: bool
 
 
 def placeholder(n: int) -> dict[str, int]:
@@ -75,33 +71,41 @@ class Extractor:
         self._open_sink = open_sink
         self._opening, self._unfinished = _key_patterns(keys)
         self._held = b""  # the end of the last chunk, where it cannot be told yet what it is
-        self._passed: list[bytes] = []
+        self._passed: list[bytes | Gap] = []
         self._event = bytearray()
-        self._picture: _Picture | None = None
+        self._picture: Decoder | None = None
         self._count = 0
         self._final = False
 
     def feed(self, chunk: bytes) -> bytes:
-        """What passes through of this chunk, with a placeholder for each picture that begins in it."""
-        return b"".join(self._take(chunk[start : start + _STEP]) for start in range(0, len(chunk), _STEP))
+        """What passes through of this chunk, with a placeholder for each picture that ends in it."""
+        return _filled(self.split(chunk))
 
     def finish(self) -> bytes:
         """The rest; a picture that is still open is closed with an error."""
-        self._final = True
-        passed = self._take(b"")
-        if self._picture is not None:
-            self._close_picture("the data breaks off before the end of the picture")
+        return _filled(self.split_rest())
+
+    def split(self, chunk: bytes) -> list[bytes | Gap]:
+        """As `feed`, with the text and the gaps in it apart; a gap takes the place of a string and its quotes."""
+        for start in range(0, len(chunk), _STEP):
+            self._take(chunk[start : start + _STEP])
+        passed, self._passed = self._passed, []
         return passed
 
-    def _take(self, chunk: bytes) -> bytes:
+    def split_rest(self) -> list[bytes | Gap]:
+        """As `finish`, for `split`."""
+        self._final = True
+        self._take(b"")
+        if self._picture is not None:
+            self._close_picture("the data breaks off before the end of the picture")
+        return self.split(b"")
+
+    def _take(self, chunk: bytes) -> None:
         text = self._held + chunk if self._held else chunk
         self._held = b""
         at = 0
         while at < len(text):
             at = self._read_text(text, at) if self._picture is None else self._read_picture(text, at)
-        passed = b"".join(self._passed)
-        self._passed.clear()
-        return passed
 
     def _read_text(self, text: bytes, at: int) -> int:
         opening = self._opening.search(text, at)
@@ -135,14 +139,15 @@ class Extractor:
         return end
 
     def _open_picture(self) -> None:
-        self._picture = _Picture(self._open_sink(bytes(self._event.lstrip())))
-        self._pass(b'{"$picture": %d}' % self._count)
-        self._count += 1
+        self._picture = Decoder(self._open_sink(bytes(self._event.lstrip())))
 
     def _close_picture(self, error: str | None = None) -> None:
         assert self._picture is not None
         picture, self._picture = self._picture, None
         picture.close(error)
+        self._passed.append(Gap(self._count, closed=error is None))
+        self._event += _placeholder(self._count)
+        self._count += 1
 
     def _pass_and_hold(self, text: bytes, at: int, hold: int) -> int:
         self._pass(text[at:hold])
@@ -171,6 +176,14 @@ class Extractor:
         return len(text)
 
 
+def _filled(parts: Iterable[bytes | Gap]) -> bytes:
+    return b"".join(_placeholder(part.number) if isinstance(part, Gap) else part for part in parts)
+
+
+def _placeholder(n: int) -> bytes:
+    return b'{"$picture": %d}' % n
+
+
 def _key_patterns(keys: Collection[str]) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
     """A key up to the quote that opens its value, and the same cut anywhere by the end of the text."""
     names = [key.encode() for key in keys]
@@ -188,7 +201,7 @@ def _begins_picture(text: bytes, at: int, *, final: bool) -> bool | None:
     seen = text[at : at + _LOOKAHEAD]
     if len(seen) < _LOOKAHEAD and not final and not re.search(rb'["\r\n]', seen):
         return None
-    characters = _NOT_BASE64.split(_unescaped(seen), maxsplit=1)[0]
+    characters = NOT_BASE64.split(unescaped(seen), maxsplit=1)[0]
     usable = len(characters) - (len(characters) % 4 == 1)
     decoded = binascii.a2b_base64(characters[:usable] + b"=" * (-usable % 4))
     return _PICTURE.match(decoded) is not None
@@ -219,85 +232,6 @@ def _escaped(text: bytes, start: int, position: int) -> bool:
     while first > start and text[first - 1] == ord("\\"):
         first -= 1
     return (position - first) % 2 == 1
-
-
-def _unescaped(text: bytes) -> bytes:
-    """The characters of a JSON string; an escape that stands for no base64 character becomes a backslash."""
-    plain = text
-    for escape, character in _SAFE_ESCAPES.items():
-        plain = plain.replace(escape, character)
-        if b"\\" not in plain:
-            return plain
-    return _ESCAPE.sub(_character, text)
-
-
-def _character(escape: re.Match[bytes]) -> bytes:
-    code, character = escape.groups()
-    if code is not None:
-        return bytes([int(code, 16)]) if int(code, 16) < 128 else b"\\"
-    return b"/" if character == b"/" else b"\\"
-
-
-class _Picture:
-    """One string of base64 on its way into its sink, strictly decoded, four characters at a time."""
-
-    def __init__(self, sink: Sink | None) -> None:
-        from pybase64 import b64decode
-
-        self._sink = sink
-        self._b64decode = b64decode
-        self._carry = b""  # up to three characters that wait for the fourth
-        self._position = 0
-        self._error: str | None = None
-        self._error_if_more: str | None = None  # set once padding was seen
-
-    def feed(self, text: bytes, start: int, end: int) -> None:
-        """Decode `text[start:end]`, which cuts no escape."""
-        if self._sink is None or self._error:
-            return
-        piece = memoryview(text)[start:end]
-        if text.find(b"\\", start, end) >= 0:
-            piece = memoryview(_unescaped(bytes(piece)))
-        missing = -len(self._carry) % 4
-        self._decode(self._sink, memoryview(self._carry + piece[:missing]))
-        self._decode(self._sink, piece[missing:])
-
-    def close(self, error: str | None = None) -> None:
-        if self._sink is not None:
-            self._sink.close(self._error or error or self._incomplete())
-
-    def _decode(self, sink: Sink, text: memoryview) -> None:
-        if text:
-            self._error = self._error or self._error_if_more
-        if not text or self._error:
-            return
-        whole = len(text) - len(text) % 4
-        try:
-            data = self._b64decode(text[:whole], validate=True)
-        except binascii.Error:
-            self._error = self._misfit(text)
-            return
-        if data:
-            sink.write(data)
-        self._position += whole
-        self._carry = bytes(text[whole:])
-        if padding := bytes(text[max(whole - 2, 0) : whole]).count(b"="):
-            self._error_if_more = _out_of_place("=", self._position - padding)
-
-    def _misfit(self, text: bytes | memoryview) -> str | None:
-        found = _NOT_BASE64.search(text)
-        return found and _out_of_place(chr(found[0][0]), self._position + found.start())
-
-    def _incomplete(self) -> str | None:
-        if not self._carry:
-            return None
-        length = self._position + len(self._carry)
-        missing = f"the base64 is cut or lacks padding: {length} characters are no multiple of 4"
-        return self._error_if_more or self._misfit(self._carry.rstrip(b"=")) or missing
-
-
-def _out_of_place(character: str, position: int) -> str:
-    return f"the base64 is invalid: {character!r} at position {position} is out of place"
 
 
 class EventReader:

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from langchain_imagegen.decoding import Sink
 from langchain_imagegen.extract import PICTURE_KEYS, EventReader, Extractor, picture_number, placeholder
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
@@ -33,7 +34,7 @@ BEGINNINGS = {
 
 
 @dataclass
-class Kept:
+class Kept(Sink):
     """A sink that remembers everything it was told."""
 
     before: bytes = b""
@@ -375,7 +376,7 @@ def test_no_placeholder(value):
     assert picture_number(json.loads(json.dumps(placeholder(3)))) == 3
 
 
-class Nowhere:
+class Nowhere(Sink):
     """A sink that keeps nothing."""
 
     def write(self, data):

@@ -20,12 +20,12 @@ TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 
 # A module imports only from lines above its own; the simulator imports nothing of ours at all.
 LAYERS = """
-errors  capabilities  files  formats  extract  display  homes  simulator
-media  places  failures  geometry  wording
+errors  capabilities  files  formats  decoding  display  homes  simulator
+media  places  failures  geometry  wording  extract
 artifacts  rules
 options  store  blocks  wire  wire_images
-messages  body
-memory
+messages  sinks
+memory  body
 references  state  output_parser  history
 ladder  turn
 flows
