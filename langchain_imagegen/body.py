@@ -21,14 +21,16 @@ from langchain_imagegen.errors import (
 )
 from langchain_imagegen.extract import EventReader, Extractor, picture_number
 from langchain_imagegen.media import Blob
-from langchain_imagegen.sinks import Held, Written, corrupt
+from langchain_imagegen.sinks import Held, Repeated, Written, corrupt
 from langchain_imagegen.store import ImageStore
 from langchain_imagegen.wire import StreamReader, read_response
 from langchain_imagegen.wire_images import ImagesStreamReader, read_images
 
 _ID = re.compile(rb'"id"\s*:\s*"([^"]+)"')
+_COMPLETED = re.compile(rb'"image_(?:generation|edit)\.completed"|event: ?image_(?:generation|edit)\.completed')
 _EVENT_STREAM = "text/event-stream"
 _SHOWN = 200
+_HEAD = 4096
 
 
 class Body:
@@ -39,22 +41,41 @@ class Body:
         origin: What the caller knows of the call.
         store: Where pictures go.
         content_type: The answer's own word for what it is.
+        partials: Whether partial pictures are wanted; else they take no memory, and `feed` gives none.
     """
 
-    def __init__(self, api: str, origin: Origin, store: ImageStore, content_type: str) -> None:
-        self._api, self._origin, self._store = api, origin, store
+    def __init__(
+        self, api: str, origin: Origin, store: ImageStore, content_type: str, *, partials: bool = True
+    ) -> None:
+        self._api, self._origin, self._store, self._partials = api, origin, store, partials
         self._content_type = content_type.partition(";")[0].strip().lower()
         self._streamed = self._content_type == _EVENT_STREAM
         self._extractor = Extractor(self._open)
         self._events = EventReader()
-        self._sinks: list[Held | Written | None] = []
+        self._sinks: list[Held | Written | Repeated | None] = []
+        self._shown = 0  # number of the partial picture that was read last
+        self._finished: Held | Written | None = None  # the partial picture that is the finished one
         self._text: list[bytes] = []
         make = ImagesStreamReader if api == "images" else StreamReader
         self._reader = make(origin, self._picture, self._partial)
 
+    @property
+    def due(self) -> bool:
+        """Whether there is something to flush: a few hundred KB at most wait in memory."""
+        return bool(self._sinks) and self._sinks[-1] is not None and self._sinks[-1].due
+
     def feed(self, chunk: bytes) -> list[PartialImage]:
-        """The partial pictures that this chunk completes."""
+        """The partial pictures that this chunk completes; neither the disk nor a store is touched."""
         return self._read_text(self._extractor.feed(chunk))
+
+    def flush(self) -> None:
+        """Hash and write what waits.
+
+        Raises:
+            ImageStoreError: it cannot be written.
+        """
+        if self._sinks and self._sinks[-1] is not None:
+            self._sinks[-1].flush()
 
     def finish(self) -> ImageResult:
         """The result of an answer that has arrived to its end.
@@ -93,15 +114,18 @@ class Body:
                 sink.discard()
 
     def _open(self, before: bytes) -> Sink | None:
-        sink: Held | Written | None
-        if self._streamed and not before.rstrip(b" \t:").endswith(b'"result"'):
-            sink = Held(self._store)
-        elif self._streamed and self._delivered(before):
-            sink = None
-        else:
-            sink = Written(self._store)
+        sink = self._sink(before)
         self._sinks.append(sink)
         return sink
+
+    def _sink(self, before: bytes) -> Held | Written | Repeated | None:
+        if not self._streamed or _COMPLETED.search(before):
+            return Written(self._store)
+        if not before.rstrip(b" \t:").endswith(b'"result"'):
+            return Held(self._store) if self._partials else Written(self._store)
+        if self._delivered(before):
+            return None
+        return Repeated(self._finished, self._store) if self._finished else Written(self._store)
 
     def _delivered(self, before: bytes) -> bool:
         """Whether the picture that begins is a copy of one that arrived before, as in `response.completed`."""
@@ -118,7 +142,19 @@ class Body:
         return [partial for payload in payloads if payload != b"[DONE]" for partial in self._read_event(payload)]
 
     def _read_event(self, payload: bytes) -> list[PartialImage]:
-        return self._reader.feed(_parsed(payload))
+        partials = self._reader.feed(_parsed(payload))
+        for partial in partials:
+            self._let_go(partial)
+        return partials if self._partials else []
+
+    def _let_go(self, partial: PartialImage) -> None:
+        """Keep nothing of a partial picture, unless it is the finished one: that will come again."""
+        sink = self._sinks[self._shown] if self._shown < len(self._sinks) else None
+        if not partial.final and sink is not None:
+            sink.discard()
+            self._sinks[self._shown] = None
+        elif isinstance(sink, (Held, Written)):
+            self._finished = sink
 
     def _read_last_event(self) -> None:
         """The event at the end, which may have broken off behind its picture; then it closes nothing."""
@@ -152,13 +188,16 @@ class Body:
         return sink.blob()
 
     def _partial(self, value: object) -> bytes:
+        """The bytes of a partial picture; only the first, by which its format is told, where none is wanted."""
         number = picture_number(value)
         if number is None:
             return _decoded(value)
-        sink = self._sinks[number]
-        if not isinstance(sink, Held):
+        self._shown, sink = number, self._sinks[number]
+        if isinstance(sink, Held):
+            return sink.data()
+        if self._partials or not isinstance(sink, Written):
             raise CorruptImageError("a partial picture stands where a finished one belongs")
-        return sink.read()
+        return sink.read(0, _HEAD)
 
     def _lost(self, id: str | None, error: Exception) -> ConnectionLostError:
         found = f"; the service may still have it as response {id!r}" if id and self._api == "responses" else ""

@@ -73,17 +73,16 @@ class Decoder:
     def close(self, error: str | None = None) -> None:
         """The end of the string; `error` says why it is none, if it is none."""
         if self._sink is not None:
-            self._error = self._error or error or self._incomplete()
+            self._error = self._error or (self._error_if_more if self._carry else None) or error or self._incomplete()
             if self._carry:
                 self._sink.spill(self._carry)
             self._sink.close(self._error)
 
     def _decode(self, sink: Sink, text: memoryview, source: bytes | memoryview) -> None:
         """Decode `text`, which `source` spells in the JSON."""
-        self._error = self._error_if_more
         whole = len(text) - len(text) % 4
-        if not self._error:
-            self._error = self._put(sink, text[:whole])
+        stray = NOT_BASE64.search(bytes(text[whole:]).rstrip(b"="))  # must not be carried: an escape is lost there
+        self._error = self._error_if_more or (self._misfit(text) if stray else self._put(sink, text[:whole]))
         if self._error:
             self._carry = b""
             sink.spill(bytes(source))

@@ -182,19 +182,20 @@ class ImageGenerator(RunnableSerializable[Any, ImageResult]):
         clients = {id(client): client for client in (self.client, self.async_client)}
         return super().__deepcopy__({**(memo or {}), **clients})
 
-    def _run(self, drawing: Drawing) -> Iterator[PartialImage | ImageResult]:
-        for piece in self._transport.run(draw(drawing), self._home()):
+    def _run(self, drawing: Drawing, *, partials: bool = True) -> Iterator[PartialImage | ImageResult]:
+        for piece in self._transport.run(draw(drawing), self._home(), partials=partials):
             yield self._remembered(piece)
 
-    async def _arun(self, drawing: Drawing) -> AsyncIterator[PartialImage | ImageResult]:
-        async for piece in self._transport.arun(draw(drawing), self._home()):
+    async def _arun(self, drawing: Drawing, *, partials: bool = True) -> AsyncIterator[PartialImage | ImageResult]:
+        async for piece in self._transport.arun(draw(drawing), self._home(), partials=partials):
             yield self._remembered(piece)
 
     def _last(self, drawing: Drawing) -> ImageResult:
-        return _result([piece for piece in self._run(drawing) if isinstance(piece, ImageResult)])
+        return _result([piece for piece in self._run(drawing, partials=False) if isinstance(piece, ImageResult)])
 
     async def _alast(self, drawing: Drawing) -> ImageResult:
-        return _result([piece async for piece in self._arun(drawing) if isinstance(piece, ImageResult)])
+        pieces = self._arun(drawing, partials=False)
+        return _result([piece async for piece in pieces if isinstance(piece, ImageResult)])
 
     def _remembered(self, piece: PartialImage | ImageResult) -> PartialImage | ImageResult:
         if isinstance(piece, PartialImage):

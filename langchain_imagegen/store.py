@@ -15,14 +15,14 @@ import time
 import weakref
 from collections.abc import Collection
 from datetime import timedelta
-from types import TracebackType
 from typing import Any
 
 from typing_extensions import Self
 
-from langchain_imagegen.errors import CorruptImageError, ImageStoreError, OptionError
+from langchain_imagegen.blobs import BlobWriter, name_of
+from langchain_imagegen.errors import ImageStoreError, OptionError
 from langchain_imagegen.homes import find_unbound_in
-from langchain_imagegen.media import EXTENSIONS, Blob, Media, Sniffer
+from langchain_imagegen.media import EXTENSIONS, Blob
 from langchain_imagegen.places import Place, place_at
 
 ENVIRONMENT_VARIABLE = "LANGCHAIN_IMAGEGEN_STORE"
@@ -126,7 +126,7 @@ class ImageStore:
 
         It is made without asking whether the picture is there.
         """
-        name = _name(_checked_digest(sha256), mime_type)
+        name = name_of(_checked_digest(sha256), mime_type)
         if self._public_url:
             return self._public_url.format(name=name, sha256=sha256, ext=name.rpartition(".")[2])
         link = self._place.sign(name, expires)
@@ -211,72 +211,11 @@ class ImageStore:
 
     def _read(self, sha256: str, mime_type: str | None) -> bytes | None:
         if mime_type in EXTENSIONS:
-            data = self._place.read(_name(sha256, mime_type))
+            data = self._place.read(name_of(sha256, mime_type))
             if data is not None:
                 return data
         found = self._place.find(sha256[:2], sha256)
         return self._place.read(found) if found else None
-
-
-class BlobWriter:
-    """A picture on its way into a store, hashed and checked as it passes; nothing is there until `commit`.
-
-    Use it in a `with` statement, which aborts unless committed. For one thread.
-    """
-
-    def __init__(self, place: Place, max_bytes: int) -> None:
-        self._upload = place.upload()
-        self._hash = hashlib.sha256()
-        self._sniffer = Sniffer()
-        self._max_bytes = max_bytes
-
-    @property
-    def media(self) -> Media | None:
-        """What the picture is, as soon as its header has passed."""
-        return self._sniffer.media
-
-    def write(self, data: bytes) -> None:
-        """Takes the next bytes.
-
-        Raises:
-            CorruptImageError: The picture is larger than the store allows.
-            ImageStoreError: They cannot be written, say because the disk is full.
-        """
-        if self._sniffer.size + len(data) > self._max_bytes:
-            self.abort()
-            raise CorruptImageError(
-                f"an image is larger than max_bytes={self._max_bytes}; ImageStore(max_bytes=…) allows more"
-            )
-        self._hash.update(data)
-        self._sniffer.feed(data)
-        self._upload.write(data)
-
-    def commit(self) -> Blob:
-        """Stores the picture under its digest.
-
-        Raises:
-            CorruptImageError: What was written is no picture, or only a part of one.
-            ImageStoreError: It cannot be written.
-        """
-        problem, media = self._sniffer.problem(), self._sniffer.media
-        if problem or media is None:
-            self.abort()
-            raise CorruptImageError(f"what should be an image cannot be read as one: {problem}")
-        sha256 = self._hash.hexdigest()
-        self._upload.commit(_name(sha256, media.mime_type), media.mime_type)
-        return Blob(sha256, self._sniffer.size, media.mime_type, media.width, media.height)
-
-    def abort(self) -> None:
-        """Leaves nothing behind; harmless after `commit`."""
-        self._upload.discard()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.abort()
 
 
 def default_store() -> ImageStore:
@@ -306,13 +245,6 @@ def _user_folder() -> str:
     from platformdirs import user_data_path
 
     return str(user_data_path("langchain_imagegen", appauthor=False) / "images")
-
-
-def _name(sha256: str, mime_type: str | None) -> str:
-    extension = EXTENSIONS.get(mime_type or "")
-    if extension is None:
-        raise ImageStoreError(f"{mime_type!r} is no image type of this store: {', '.join(EXTENSIONS)}")
-    return f"{sha256[:2]}/{sha256}.{extension}"
 
 
 def _note(key: str) -> str:

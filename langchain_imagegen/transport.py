@@ -151,8 +151,8 @@ class Transport:
         if client is not None and self._given_async is None:
             await client.close()
 
-    def run(self, flow: Flow, store: ImageStore) -> Iterator[PartialImage | ImageResult]:
-        """Partial pictures as they arrive, the result last."""
+    def run(self, flow: Flow, store: ImageStore, *, partials: bool = True) -> Iterator[PartialImage | ImageResult]:
+        """Partial pictures as they arrive, if they are wanted; the result last."""
         drive = Drive(flow)
         for step in drive:
             with drive.attempt():
@@ -162,13 +162,17 @@ class Transport:
                     drive.answer(step.image.to_data_url())
                 else:
                     with self._send(self.client, step) as response:
-                        body = drive.body = _body_of(step, response, store)
+                        body = drive.body = _body_of(step, response, store, partials=partials)
                         for chunk in response.iter_bytes():
                             yield from body.feed(chunk)
+                            if body.due:
+                                body.flush()
                     drive.answer(body.finish())
         yield _finished(drive)
 
-    async def arun(self, flow: Flow, store: ImageStore) -> AsyncIterator[PartialImage | ImageResult]:
+    async def arun(
+        self, flow: Flow, store: ImageStore, *, partials: bool = True
+    ) -> AsyncIterator[PartialImage | ImageResult]:
         """Async twin of `run`."""
         drive = Drive(flow)
         for step in drive:
@@ -179,17 +183,24 @@ class Transport:
                     drive.answer(await asyncio.to_thread(step.image.to_data_url))
                 else:
                     async with self._send(self.async_client, step) as response:
-                        body = drive.body = _body_of(step, response, store)
+                        body = drive.body = _body_of(step, response, store, partials=partials)
                         async for chunk in response.iter_bytes():
                             for partial in body.feed(chunk):
                                 yield partial
+                            if body.due:
+                                await asyncio.to_thread(body.flush)
                     drive.answer(await asyncio.to_thread(body.finish))
         yield _finished(drive)
 
     def _send(self, client: Any, call: Call) -> Any:
-        api = client.responses if call.api == "responses" else client.images
-        send = api.with_streaming_response.create if call.api == "responses" else api.with_streaming_response.generate
-        return send(**call.body, extra_headers=self._headers)
+        """The request; all but what the SDK looks at goes as `extra_body`, which it sends as it is."""
+        looked_at = {name: call.body[name] for name in ("model", "prompt", "stream") if name in call.body}
+        rest = {name: value for name, value in call.body.items() if name not in looked_at}
+        if call.api == "responses":
+            send = client.responses.with_streaming_response.create
+        else:
+            send = client.images.with_streaming_response.generate
+        return send(**looked_at, extra_body=rest, extra_headers=self._headers)
 
     def _own(self, given: Any, name: str, field: str, *, other: Any) -> Any:
         if given is None and other is not None:
@@ -298,8 +309,8 @@ def _cause(error: Exception) -> str:
     return type(error.__cause__ or error).__name__
 
 
-def _body_of(call: Call, response: Any, store: ImageStore) -> Body:
-    return Body(call.api, call.origin, store, response.headers.get("content-type", ""))
+def _body_of(call: Call, response: Any, store: ImageStore, *, partials: bool) -> Body:
+    return Body(call.api, call.origin, store, response.headers.get("content-type", ""), partials=partials)
 
 
 def _finished(drive: Drive) -> ImageResult:

@@ -21,9 +21,10 @@ TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 # A module imports only from lines above its own; the simulator imports nothing of ours at all.
 LAYERS = """
 errors  capabilities  files  formats  decoding  display  homes  simulator
-media  places  failures  geometry  wording  extract
-artifacts  rules
-options  store  blocks  wire  wire_images
+media  folders  buckets  failures  geometry  wording  extract
+artifacts  rules  places
+options  blobs  blocks  wire  wire_images
+store
 messages  sinks
 memory  body
 references  state  output_parser  history

@@ -24,8 +24,8 @@ import pytest
 from PIL import Image
 
 from langchain_imagegen import store as store_module
+from langchain_imagegen.buckets import masked
 from langchain_imagegen.errors import CorruptImageError, ImageStoreError, OptionError
-from langchain_imagegen.places import masked
 from langchain_imagegen.store import Blob, ImageStore, default_store, opened_stores
 
 KEY, SECRET = "an-access-key", "a-very-secret-key"

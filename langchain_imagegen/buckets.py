@@ -1,0 +1,195 @@
+"""Where an image store's objects lie in a bucket, or in whatever else fsspec reaches.
+
+Each key (a relative name with `/`) is written whole or not at all; what may be a key is the store's business.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
+from datetime import datetime
+from typing import Any
+
+from langchain_imagegen.errors import ImageStoreError
+
+_CONTENT_TYPE = {"s3": "ContentType", "s3a": "ContentType", "gs": "content_type", "gcs": "content_type"}
+_LISTS_BY_PREFIX = {*_CONTENT_TYPE, "az", "abfs", "abfss"}
+_NOT_SECRET = {"endpoint_url", "region_name", "project", "account_name", "profile", "protocol"}
+
+
+class Bucket:
+    """A place behind a URL: `memory://`, `s3://`, `gs://`, `az://` and whatever else fsspec knows.
+
+    One object is written by one request, which all of these make visible whole. `create` is as atomic as the
+    service's own conditional write.
+    """
+
+    _creating = threading.Lock()
+
+    def __init__(self, url: str, options: Mapping[str, Any]) -> None:
+        self.location = masked(url)
+        self.url = url
+        self._options = dict(options)
+        self._scheme = url.partition("://")[0]
+        self._opening = threading.Lock()
+        self._opened: tuple[int, Any, str] | None = None
+        self._check_driver()
+
+    def upload(self) -> BucketUpload:
+        """An upload that is held in memory until it is whole."""
+        return BucketUpload(self)
+
+    def write(self, key: str, data: bytes, mime_type: str) -> None:
+        """Writes one object; S3 and Google are told its type, so that a browser shows it."""
+        name = _CONTENT_TYPE.get(self._scheme)
+        with self._reported("written") as (files, root):
+            files.pipe_file(f"{root}/{key}", data, **({name: mime_type} if name else {}))
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Writes `data` unless the key is there; of several at once, exactly one gets `True`."""
+        with self._reported("written") as (files, root), self._creating_in_memory():
+            try:
+                files.pipe_file(f"{root}/{key}", data, mode="create")
+            except FileExistsError:
+                return False
+            return True
+
+    def read(self, key: str) -> bytes | None:
+        """All bytes, or `None` without the key."""
+        with self._reported("read") as (files, root):
+            try:
+                return bytes(files.cat_file(f"{root}/{key}"))
+            except FileNotFoundError:
+                return None
+
+    def find(self, folder: str, stem: str) -> str | None:
+        """A key in `folder` whose name is `stem` and any extension."""
+        prefix = {"prefix": stem} if self._scheme in _LISTS_BY_PREFIX else {}
+        names = [path.rpartition("/")[2] for path, _ in self._listing(folder, **prefix)]
+        return next((f"{folder}/{name}" for name in names if name.startswith(f"{stem}.")), None)
+
+    def listing(self) -> Iterator[tuple[str, float]]:
+        """Each key one folder deep, with the time it was written."""
+        for key, info in self._listing(""):
+            if key.count("/") == 1:
+                yield key, _written(info)
+
+    def remove(self, key: str) -> None:
+        """Removes the key if it is there."""
+        with self._reported("pruned") as (files, root), suppress(FileNotFoundError):
+            files.rm_file(f"{root}/{key}")
+
+    def sweep(self) -> None:
+        """Nothing: an object that was not written whole does not exist."""
+
+    def sign(self, key: str, expires: int) -> str | None:
+        """A link that works for `expires` seconds; `None` where there is no such thing."""
+        with self._reported("asked for a link") as (files, root):
+            try:
+                return str(files.sign(f"{root}/{key}", expiration=expires))
+            except NotImplementedError:
+                return None
+
+    def _listing(self, folder: str, **only: str) -> list[tuple[str, Mapping[str, Any]]]:
+        with self._reported("listed") as (files, root):
+            try:
+                found = files.find(f"{root}/{folder}", detail=True, **only)
+            except FileNotFoundError:
+                return []
+            return [(path.removeprefix(root).lstrip("/"), info) for path, info in found.items()]
+
+    def _check_driver(self) -> None:
+        """Fails before anything is paid for when fsspec cannot reach such a URL."""
+        from fsspec import get_filesystem_class
+
+        try:
+            for scheme in self._scheme.split("::"):
+                get_filesystem_class(scheme)
+        except ImportError as error:
+            extra = "langchain_imagegen[s3]" if self._scheme in ("s3", "s3a") else f"fsspec[{self._scheme}]"
+            raise ImageStoreError(f"the image store {self.location} needs a driver: pip install '{extra}'") from error
+        except ValueError as error:
+            raise ImageStoreError(
+                f"the image store {self.location} cannot be opened: fsspec knows no {self._scheme}://"
+            ) from error
+
+    def _files(self) -> tuple[Any, str]:
+        """The file system and the root in it; opened anew after a fork, whose child has no event loop."""
+        from fsspec.core import url_to_fs
+
+        with self._opening:
+            if self._opened is None or self._opened[0] != os.getpid():
+                # others write here too, and some drivers answer a second look from memory
+                fresh = {"use_listings_cache": False} if self._scheme in _LISTS_BY_PREFIX else {}
+                files, root = url_to_fs(self.url, **{**fresh, **self._options})
+                self._opened = os.getpid(), files, root.rstrip("/")
+        return self._opened[1:]
+
+    @contextmanager
+    def _reported(self, what: str) -> Iterator[tuple[Any, str]]:
+        """Drivers raise what they like, secrets included: only its text without them is passed on."""
+        try:
+            yield self._files()
+        except Exception as error:  # noqa: BLE001
+            reason = masked(f"{type(error).__name__}: {error}", self._options)
+            raise ImageStoreError(f"the image store {self.location} cannot be {what}: {reason}") from None
+
+    @contextmanager
+    def _creating_in_memory(self) -> Iterator[None]:
+        """`memory://` looks and then writes; real services do both in one step."""
+        with self._creating if self._scheme == "memory" else nullcontext():
+            yield
+
+
+class BucketUpload:
+    """Bytes in memory until they are whole."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
+        self._data = io.BytesIO()
+
+    def write(self, data: bytes) -> None:
+        """Takes the next bytes."""
+        self._data.write(data)
+
+    def read(self, start: int, stop: int) -> bytes:
+        """Some of the bytes that were written."""
+        return bytes(self._data.getbuffer()[start:stop])
+
+    def commit(self, key: str, mime_type: str) -> None:
+        """Writes the object."""
+        self._bucket.write(key, self._data.getvalue(), mime_type)
+
+    def discard(self) -> None:
+        """Leaves nothing behind; harmless after `commit`."""
+        self._data = io.BytesIO()
+
+
+def masked(text: str, options: Mapping[str, Any] | None = None) -> str:
+    """`text` without the user part and query of URLs and without any secret among the storage options."""
+    for secret in sorted(_secrets(options or {}), key=len, reverse=True):
+        text = text.replace(secret, "***")
+    text = re.sub(r"://[^/\s]*@", "://***@", text)
+    return re.sub(r"(://[^\s?]*)\?\S*", r"\1?***", text)
+
+
+def _secrets(options: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in options.items():
+        if isinstance(value, Mapping):
+            yield from _secrets(value)
+        elif isinstance(value, str) and value and name not in _NOT_SECRET:
+            yield value
+
+
+def _written(info: Mapping[str, Any]) -> float:
+    """When an object was written, by whichever name its driver gives that; now if by none, to keep it."""
+    names = ("LastModified", "last_modified", "mtime", "updated", "created")
+    moment = next((info[name] for name in names if info.get(name)), None)
+    if isinstance(moment, str):
+        moment = datetime.fromisoformat(moment.replace("Z", "+00:00"))
+    return moment.timestamp() if isinstance(moment, datetime) else float(moment or time.time())

@@ -1,0 +1,180 @@
+"""Where an image store's files lie on this machine.
+
+Each key (a relative name with `/`) is written whole or not at all; what may be a key is the store's business.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from langchain_imagegen.errors import ImageStoreError
+
+_DAY = 24 * 60 * 60
+
+
+@contextmanager
+def _reported(root: Path, what: str) -> Iterator[None]:
+    """The system's errors as ours, with what to do about them."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise ImageStoreError(
+            f"the image store {root} cannot be {what}: {reason}; "
+            "see that the folder is yours and the disk has room, or name another store"
+        ) from error
+
+
+class Folder:
+    """A folder of this machine; several processes may share it."""
+
+    def __init__(self, root: Path, *, mode: int = 0o777) -> None:
+        self.root = Path(os.path.abspath(root.expanduser()))  # noqa: PTH100 - resolve() would follow links
+        self.url = self.location = str(self.root)
+        self._mode = mode
+
+    def upload(self) -> FolderUpload:
+        """An upload into a temporary file beside the keys, which is there from the first byte on."""
+        return FolderUpload(self)
+
+    def open_partial(self) -> tuple[Path, BinaryIO]:
+        """A new temporary file."""
+        path = self._partial / f"{os.getpid()}-{uuid.uuid4().hex}"
+        try:
+            return path, path.open("x+b")
+        except FileNotFoundError:
+            self.root.mkdir(self._mode, parents=True, exist_ok=True)
+            self._partial.mkdir(exist_ok=True)
+            return path, path.open("x+b")
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Links a complete temporary file to the name, which the system refuses if it is taken."""
+        target = self.root / key
+        if target.exists():
+            return False
+        upload = self.upload()
+        try:
+            upload.write(data)
+            return upload.link(target)
+        finally:
+            upload.discard()
+
+    def read(self, key: str) -> bytes | None:
+        """All bytes, or `None` without the key."""
+        with _reported(self.root, "read"):
+            try:
+                return (self.root / key).read_bytes()
+            except FileNotFoundError:
+                return None
+
+    def find(self, folder: str, stem: str) -> str | None:
+        """A key in `folder` whose name is `stem` and any extension."""
+        with _reported(self.root, "read"):
+            return next((f"{folder}/{path.name}" for path in (self.root / folder).glob(f"{stem}.*")), None)
+
+    def listing(self) -> Iterator[tuple[str, float]]:
+        """Each key one folder deep, with the time it was written."""
+        with _reported(self.root, "listed"):
+            for path in sorted(self.root.glob("[!.]*/*")):
+                with suppress(FileNotFoundError):
+                    yield path.relative_to(self.root).as_posix(), path.stat().st_mtime
+
+    def remove(self, key: str) -> None:
+        """Removes the key if it is there."""
+        with _reported(self.root, "pruned"):
+            (self.root / key).unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        """Removes what killed writers left more than a day ago."""
+        with _reported(self.root, "pruned"):
+            for path in self._partial.glob("*"):
+                with suppress(FileNotFoundError):
+                    if path.stat().st_mtime < time.time() - _DAY:
+                        path.unlink()
+
+    def sign(self, key: str, expires: int) -> None:
+        """None: nobody serves a folder."""
+
+    @property
+    def _partial(self) -> Path:
+        return self.root / ".partial"
+
+
+class FolderUpload:
+    """Bytes in a temporary file of the folder, so that a picture of any size needs no memory."""
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
+        self._root = folder.root
+        self._path: Path | None = None
+        self._file: BinaryIO = io.BytesIO()
+
+    def write(self, data: bytes) -> None:
+        """Takes the next bytes."""
+        with _reported(self._root, "written"):
+            if self._path is None:
+                self._path, self._file = self._folder.open_partial()
+            self._file.write(data)
+
+    def read(self, start: int, stop: int) -> bytes:
+        """Some of the bytes that were written."""
+        with _reported(self._root, "read"):
+            self._file.seek(start)
+            data = self._file.read(stop - start)
+            self._file.seek(0, os.SEEK_END)
+            return data
+
+    def commit(self, key: str, mime_type: str) -> None:  # noqa: ARG002 - a file's type is its extension
+        """Renames the file, which is atomic; what was there under the same digest is healed."""
+        target = self._root / key
+        with _reported(self._root, "written"):
+            path = self._closed()
+            try:
+                path.replace(target)
+            except FileNotFoundError:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                path.replace(target)
+
+    def _closed(self) -> Path:
+        """The file's path, with all its bytes in it."""
+        if self._path is None:
+            self._path, self._file = self._folder.open_partial()
+        self._file.close()
+        return self._path
+
+    def link(self, target: Path) -> bool:
+        """Gives the file a second name unless that is taken."""
+        with _reported(self._root, "written"):
+            path = self._closed()
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                _link_or_copy(path, target)
+            except FileExistsError:
+                return False
+            return True
+
+    def discard(self) -> None:
+        """Leaves nothing behind; harmless after `commit`."""
+        with suppress(OSError):
+            self._file.close()
+        if self._path is not None:
+            with suppress(OSError):
+                self._path.unlink(missing_ok=True)
+
+
+def _link_or_copy(path: Path, target: Path) -> None:
+    """Some network and USB file systems have no links; there a reader may see the first moment of a copy."""
+    try:
+        os.link(path, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        with target.open("xb") as file:
+            file.write(path.read_bytes())
