@@ -111,8 +111,7 @@ class Decoder:
         if not self._carry:
             return None
         length = self._position + len(self._carry)
-        missing = f"the base64 is cut or lacks padding: {length} characters are no multiple of 4"
-        return self._error_if_more or self._misfit(self._carry.rstrip(b"=")) or missing
+        return f"the base64 is cut or lacks padding: {length} characters are no multiple of 4"
 
 
 def unescaped(text: bytes) -> bytes:

@@ -9,81 +9,22 @@ import re
 import subprocess
 import sys
 import tracemalloc
-from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from scanner_oracle import BEGINNINGS, WHOLE, Kept, check, cut, encoded, events_in, read_events, scan
 
 from langchain_imagegen.decoding import Sink
-from langchain_imagegen.extract import PICTURE_KEYS, EventReader, Extractor, picture_number, placeholder
+from langchain_imagegen.extract import PICTURE_KEYS, Extractor, Gap, picture_number, placeholder
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
-BEGINNINGS = {
-    "png": b"\x89PNG\r\n\x1a\n",
-    "jpeg": b"\xff\xd8\xff\xe0\x00\x10JFIF",
-    "webp": b"RIFF\x24\x00\x00\x00WEBPVP8 ",
-    "gif": b"GIF89a",
-    "avif": b"\x00\x00\x00\x1cftypavif",
-    "heic": b"\x00\x00\x00\x18ftypheic",
-    "svg": b"<svg xmlns='http://www.w3.org/2000/svg'/>",
-    "svg after a declaration": b"<?xml version='1.0'?><svg/>",
-    "svg after a mark and space": b"\xef\xbb\xbf \r\n\t<svg/>",
-    "svg after a comment": b"<!-- drawn --><svg/>",
-}
 
 
-@dataclass
-class Kept(Sink):
-    """A sink that remembers everything it was told."""
-
-    before: bytes = b""
-    data: bytearray = field(default_factory=bytearray)
-    closed: list[str | None] = field(default_factory=list)
-
-    def write(self, data):
-        """Keep the data, which is never empty and never comes late."""
-        assert not self.closed
-        assert data
-        self.data += data
-
-    def close(self, error=None):
-        """Keep what the picture was closed with."""
-        self.closed.append(error)
-
-
-def encoded(data):
-    """The data as base64."""
-    return base64.b64encode(data).decode()
-
-
-def cut(text, sizes):
-    """The text in chunks of these sizes, over and over."""
-    start, turn = 0, 0
-    while start < len(text):
-        size = sizes[turn % len(sizes)]
-        yield text[start : start + size]
-        start, turn = start + size, turn + 1
-
-
-def extract(text, sizes=(1 << 30,), **options):
+def extract(text, sizes=WHOLE, **settings):
     """What passes through, and the sinks."""
-    sinks = []
-
-    def open_sink(before):
-        sinks.append(Kept(before))
-        return sinks[-1]
-
-    extractor = Extractor(open_sink, **options)
-    passed = b"".join([*map(extractor.feed, cut(text, sizes)), extractor.finish()])
-    return passed, sinks
-
-
-def read_events(text, sizes=(1 << 30,)):
-    """The data of all events."""
-    reader = EventReader()
-    events = [event for chunk in cut(text, sizes) for event in reader.feed(chunk) + reader.feed(b"")]
-    return events + reader.finish()
+    done = scan(text, sizes, **settings)
+    return done.passed, done.sinks
 
 
 def restored(value, sinks):
@@ -203,12 +144,59 @@ def test_events_agree(stream, sizes):
         assert document is None or restored(json.loads(event), sinks) == decoded(document)
 
 
-@given(st.binary(max_size=300) | json_texts(), chunk_sizes)
-def test_cuts_do_not_matter(text, sizes):
-    """Any bytes at all give the same text and the same pictures, however they are cut."""
-    whole, cut_up = extract(text), extract(text, sizes)
+FLAWS = ["...", " ", "\\n", "\n", "\r", "=", "==", "-_", "\\\\", '\\"', "\\u00e9", "\\x", "\\", "é", '"']
 
-    assert whole == cut_up
+
+@st.composite
+def flawed_texts(draw):
+    """A document or a stream that something was put into, or taken out of, at any place."""
+    text = draw(json_texts() | streams().map(lambda stream: stream[0]))
+    for _ in range(draw(st.integers(1, 3))):
+        at = draw(st.integers(0, len(text)))
+        text = text[:at] + draw(st.sampled_from(FLAWS)).encode() + text[at + draw(st.integers(0, 3)) :]
+    return text[: draw(st.integers(0, len(text)) | st.just(len(text)))]
+
+
+@given(
+    st.binary(max_size=300) | json_texts() | flawed_texts(),
+    chunk_sizes,
+    st.sampled_from([PICTURE_KEYS, ["id"], ["re", "result", "res"]]),
+    st.integers(0, 3),
+    st.booleans(),
+)
+@example(f'{{"result": "{encoded(PNG)}A\\n\\/o"}}'.encode(), [1], PICTURE_KEYS, 0, False)
+@example(f'{{"result": "{encoded(PNG + b"1")}G'.encode(), [1], PICTURE_KEYS, 0, False)
+def test_any_text(text, sizes, keys, unwanted, copies):
+    """Any bytes at all come to the same however they are cut, and to no more and no less than what they hold."""
+    check(text, sizes, keys=keys, unwanted=unwanted, copies=copies)
+
+
+@given(
+    st.text('data:id \n\r\ufeffé"', max_size=60).map(str.encode) | streams().map(lambda stream: stream[0]), chunk_sizes
+)
+def test_any_stream(text, sizes):
+    """The events of any text are those that reading it line by line gives, however it is cut."""
+    assert read_events(text, sizes) == events_in(text)
+
+
+ESCAPED = encoded(PNG[:50]).replace("/", "\\/").replace("A", "\\u0041")
+EVERYTHING = (
+    r'{"id": "r", "text": "say \"result\": \"iVBORw0KGgo\"", "a": {"result" : "' + encoded(PNG) + '"},'
+    ' "b": {"result":null,\r\n"b64_json"\t:\n"'
+    + ESCAPED
+    + '"}, "c": {"partial_image_b64":"", "result": "iVBORw0KGgo.A="},'
+    r' "d": [{"result": "' + encoded(PNG)[:-1] + r'"}, {"x\"result": "' + encoded(PNG) + '"}]}'
+)
+
+
+@pytest.mark.parametrize("copies", [False, True])
+def test_cut_anywhere(copies):
+    """A document that holds everything at once comes to the same, wherever it is cut in two."""
+    text = EVERYTHING.encode()
+
+    assert len(extract(text)[1]) == 4
+    for at in range(1, len(text)):
+        check(text, [at, len(text)], copies=copies)
 
 
 @given(st.integers(0, 60), st.text("Aa9+/=.- \n\\é", max_size=6), st.integers(0, 5), chunk_sizes)
@@ -300,6 +288,29 @@ def test_invalid_base64(value, error, size):
     assert (good.data, good.closed) == (PNG, [None])
 
 
+@pytest.mark.parametrize(
+    "flaw", ["A\\n/o.AB", "AA\\n\\/=", "AB\\u00e9\\", "AA==G", "Ag==\\/\\/\\/\\/", "A.", "AA", "AAA=="]
+)
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 7, 10000])
+def test_nothing_is_lost(flaw, size):
+    """The bytes of a flawed string and what is spilled of it spell the whole string again, wherever it was cut."""
+    value = encoded(PNG) + flaw
+
+    _, (sink,) = extract(f'{{"result": "{value}'.encode(), [size])
+    spelled = encoded(sink.data) + sink.spilled.decode()
+    assert spelled.replace("\\/", "/") == value.replace("\\/", "/")
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r", '"'])
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 7, 10000])
+def test_first_error_is_told(end, size):
+    """A string that was wrong before it broke off is told as wrong, however it was cut."""
+    value = encoded(PNG + b"1") + "G"
+
+    _, (sink,) = extract(f'{{"result": "{value}{end}'.encode(), [size])
+    assert sink.closed == ["the base64 is invalid: '=' at position 354 is out of place"]
+
+
 @pytest.mark.parametrize("end", [20, 30, 200, -3])
 @pytest.mark.parametrize("size", [1, 50, 10000])
 def test_body_breaks_off(end, size):
@@ -358,6 +369,52 @@ def test_unwanted_picture():
     assert wanted[1].data == PNG
 
 
+class Knowing(Sink):
+    """A sink that has everything already."""
+
+    def __init__(self):
+        self.text = b""
+
+    def known(self, text):
+        """Whatever it is."""
+        self.text += text
+        return True
+
+
+@pytest.mark.parametrize("size", [1, 50, 10000])
+def test_known_text_is_not_decoded(size):
+    """A sink that knows what comes is asked for whole groups of four characters, and nothing is decoded into it."""
+    sink = Knowing()
+    extractor = Extractor(lambda _: sink)
+    text = json.dumps({"result": encoded(PNG)}).encode()
+
+    passed = b"".join([*map(extractor.feed, cut(text, [size])), extractor.finish()])
+    assert json.loads(passed) == {"result": placeholder(0)}
+    assert sink.text.decode() == encoded(PNG)
+
+
+@pytest.mark.parametrize("other", [PNG, PNG[:9], PNG + PNG, PNG[:8] + PNG[9:], PNG[:-1] + b"\0"], ids=range(5))
+@pytest.mark.parametrize("size", [1, 50, 10000])
+def test_almost_a_copy(other, size):
+    """A picture that goes on otherwise than the one before it is decoded from there on."""
+    text = json.dumps([{"result": encoded(PNG)}, {"result": encoded(other)}]).encode()
+
+    _, (first, second) = extract(text, [size], copies=True)
+    assert (first.data, second.data) == (PNG, other)
+    assert first.closed == second.closed == [None]
+
+
+@pytest.mark.parametrize("size", [1, 30, 10000])
+def test_gaps(size):
+    """Text and gaps come apart; a gap stands for a string with its quotes and says whether there was a closing one."""
+    extractor = Extractor(lambda _: None)
+    text = json.dumps({"a": 1, "result": encoded(PNG), "b64_json": encoded(PNG)}).encode()[:-9]
+
+    parts = [part for chunk in cut(text, [size]) for part in extractor.split(chunk)] + extractor.split_rest()
+    assert [part for part in parts if isinstance(part, Gap)] == [Gap(0, closed=True), Gap(1, closed=False)]
+    assert b"".join(b"?" if isinstance(part, Gap) else part for part in parts) == b'{"a": 1, "result": ?, "b64_json": ?'
+
+
 def test_own_keys():
     """Only the keys that were asked for are looked at."""
     text = json.dumps({"image": encoded(PNG), "result": encoded(PNG)}).encode()
@@ -402,6 +459,21 @@ def test_memory_is_constant(size, escape):
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < (500_000 if size == 65536 else 1_500_000)
+
+
+@pytest.mark.parametrize("size", [1000, 65536, 1 << 30])
+def test_long_line(size):
+    """A line of several megabytes, with text, traps and pictures in it, is read as a short one is, and not kept."""
+    item = {
+        "result": encoded(PNG * 2000),
+        "text": f'say "result": "{encoded(PNG)}" ' * 2000,
+        "b64_json": "no " * 200_000,
+    }
+    text = f"data: {json.dumps([item, item, {'result': 'iVBORw0KGgo' + 'A' * 1_000_000}])}\n\n".encode()
+
+    assert len(extract(text)[1]) == 3
+    check(text, [size])
+    check(text, [size], copies=True)
 
 
 def test_decoder_is_loaded_late():

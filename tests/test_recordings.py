@@ -16,12 +16,14 @@ from pathlib import Path
 
 import pytest
 from loopback import JSON, SSE, serving, split
+from scanner_oracle import check, scan
 
 from langchain_imagegen.artifacts import ImageResult, Origin, PartialImage
 from langchain_imagegen.body import Body
 from langchain_imagegen.errors import ConnectionLostError, CorruptImageError, NoImageError
 
 FOLDER = Path(os.environ.get("IMAGEGEN_RECORDINGS") or Path(__file__).parents[2] / "shared" / "recordings")
+FILES = sorted(FOLDER.glob("*.json")) if FOLDER.is_dir() else []
 SHORTENED = "..."
 
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="no recordings: set IMAGEGEN_RECORDINGS to their folder")
@@ -107,8 +109,7 @@ class Recording:
 
 def read_recordings():
     """Every exchange in the folder."""
-    files = sorted(FOLDER.glob("*.json")) if FOLDER.is_dir() else []
-    exchanges = [(file, n, x) for file in files for n, x in enumerate(json.loads(file.read_text())["exchanges"], 1)]
+    exchanges = [(file, n, x) for file in FILES for n, x in enumerate(json.loads(file.read_text())["exchanges"], 1)]
     return [
         Recording(f"{file.stem}-{n}", (x["request"] or {}).get("body") or {}, x["response"]) for file, n, x in exchanges
     ]
@@ -148,6 +149,22 @@ def test_there_are_recordings():
     seen = {(recording.outcome, recording.streamed) for recording in RECORDINGS}
 
     assert seen >= {("picture", False), ("picture", True), ("shortened", False), ("shortened", True), ("none", False)}
+
+
+@pytest.mark.parametrize("sizes", [(1 << 16,), (1, 4093, 7), (333,)], ids=str)
+@pytest.mark.parametrize("recording", [pytest.param(r, id=r.name) for r in RECORDINGS])
+def test_scanner(recording, sizes):
+    """However an answer is cut, the scanner takes out of it what `json` and `base64` find, and passes the rest."""
+    check(recording.body, sizes)
+
+
+@pytest.mark.parametrize("file", [pytest.param(file, id=file.stem) for file in FILES])
+def test_scanner_leaves_quoted_pictures(file):
+    """Pictures of a stream that stands in a string of a document are no pictures of that document."""
+    text = file.read_bytes()
+
+    check(text, (1 << 16,))
+    assert scan(text).passed.count(b'\\"result\\":\\"') == text.count(b'\\"result\\":\\"')
 
 
 @recordings("picture")
