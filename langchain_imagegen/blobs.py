@@ -16,7 +16,8 @@ from langchain_imagegen.places import Place
 class BlobWriter:
     """A picture on its way into a store, hashed and checked as it passes; nothing is there until `commit`.
 
-    Use it in a `with` statement, which aborts unless committed. For one thread.
+    Use it in a `with` statement, which aborts unless committed: after an error what was written can still be read.
+    For one thread.
     """
 
     def __init__(self, place: Place, max_bytes: int) -> None:
@@ -32,6 +33,11 @@ class BlobWriter:
         """What the picture is, as soon as its header has passed."""
         return self._sniffer.media
 
+    @property
+    def sha256(self) -> str:
+        """The digest of what was written so far."""
+        return self._hash.hexdigest()
+
     def write(self, data: bytes) -> None:
         """Takes the next bytes.
 
@@ -40,7 +46,6 @@ class BlobWriter:
             ImageStoreError: They cannot be written, say because the disk is full.
         """
         if self._sniffer.size + len(data) > self._max_bytes:
-            self.abort()
             raise CorruptImageError(
                 f"an image is larger than max_bytes={self._max_bytes}; ImageStore(max_bytes=…) allows more"
             )
@@ -51,7 +56,7 @@ class BlobWriter:
                 self._upload.write(data)
 
     def read(self, start: int, stop: int) -> bytes:
-        """Some of the bytes that were written, before `commit`.
+        """Some of the bytes that were written; not after `commit`, unless that failed.
 
         Raises:
             ImageStoreError: They cannot be read back.
@@ -68,9 +73,8 @@ class BlobWriter:
         """
         problem, media = self._sniffer.problem(), self._sniffer.media
         if problem or media is None:
-            self.abort()
             raise CorruptImageError(f"what should be an image cannot be read as one: {problem}")
-        sha256 = self._hash.hexdigest()
+        sha256 = self.sha256
         with self._using:
             self._upload.commit(name_of(sha256, media.mime_type), media.mime_type)
         return Blob(sha256, self._sniffer.size, media.mime_type, media.width, media.height)
