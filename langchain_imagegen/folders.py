@@ -48,11 +48,11 @@ class Folder:
         """A new temporary file."""
         path = self._partial / f"{os.getpid()}-{uuid.uuid4().hex}"
         try:
-            return path, path.open("x+b")
+            return path, path.open("x+b", buffering=0)
         except FileNotFoundError:
             self.root.mkdir(self._mode, parents=True, exist_ok=True)
             self._partial.mkdir(exist_ok=True)
-            return path, path.open("x+b")
+            return path, path.open("x+b", buffering=0)
 
     def create(self, key: str, data: bytes) -> bool:
         """Links a complete temporary file to the name, which the system refuses if it is taken."""
@@ -121,11 +121,15 @@ class FolderUpload:
         with _reported(self._root, "written"):
             if self._path is None:
                 self._path, self._file = self._folder.open_partial()
-            self._file.write(data)
+            rest = memoryview(data)
+            while rest:  # without a buffer, whose rest could be neither written nor read back once the disk is full
+                rest = rest[self._file.write(rest) :]
 
     def read(self, start: int, stop: int) -> bytes:
-        """Some of the bytes that were written."""
+        """Some of the bytes that were written, also after a `commit` that failed."""
         with _reported(self._root, "read"):
+            if self._file.closed and self._path is not None:
+                self._file = self._path.open("r+b", buffering=0)
             self._file.seek(start)
             data = self._file.read(stop - start)
             self._file.seek(0, os.SEEK_END)
