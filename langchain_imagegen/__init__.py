@@ -19,11 +19,14 @@ from langchain_imagegen.store import ImageStore
 from langchain_imagegen.tool import ImageGenerationTool
 
 if TYPE_CHECKING:
+    from langchain_imagegen.clients import http_clients
+    from langchain_imagegen.http_transports import AsyncImageTransport, ImageTransport
     from langchain_imagegen.middleware import ImageGenerationMiddleware
     from langchain_imagegen.state import ImageState
 
 __version__ = "0.1.0"
 __all__ = [
+    "AsyncImageTransport",
     "GeneratedImage",
     "ImageGenerationError",
     "ImageGenerationMiddleware",
@@ -36,15 +39,23 @@ __all__ = [
     "ImageResult",
     "ImageState",
     "ImageStore",
+    "ImageTransport",
     "ImageUsage",
     "PartialImage",
     "__version__",
+    "http_clients",
     "images_from",
     "merge_images",
 ]
 
-_LATER = {"ImageGenerationMiddleware": "middleware", "ImageState": "state"}
-"""Names whose modules load LangGraph and `langchain`, and are therefore loaded on first use."""
+_LATER = {
+    "AsyncImageTransport": "http_transports",
+    "ImageGenerationMiddleware": "middleware",
+    "ImageState": "state",
+    "ImageTransport": "http_transports",
+    "http_clients": "clients",
+}
+"""Names whose modules load LangGraph, `langchain` or an HTTP client, and are therefore loaded on first use."""
 
 
 def __getattr__(name: str) -> Any:

@@ -15,8 +15,10 @@ from pydantic import ValidationError
 
 from langchain_imagegen.artifacts import GeneratedImage, ImageResult, Origin, ReadPicture, is_record
 from langchain_imagegen.blocks import decode, read_block
-from langchain_imagegen.errors import CorruptImageError
+from langchain_imagegen.errors import CorruptImageError, ImageStoreError
+from langchain_imagegen.media import Blob, sniff
 from langchain_imagegen.store import ImageStore
+from langchain_imagegen.tokens import Token, read_token
 from langchain_imagegen.wire import CALL, Item, read_calls
 
 RECORD = "record"
@@ -116,12 +118,29 @@ def read_items(
 
 
 def into(store: ImageStore) -> ReadPicture:
-    """Base64 text to a picture in `store`."""
+    """Base64 text to a picture in `store`, and a token to the one that it names there."""
 
-    def read(value: object) -> Any:
-        return store.put(decode(str(value)))
+    def read(value: object) -> Blob:
+        token = read_token(value)
+        return store.put(decode(str(value))) if token is None else named(token, store)
 
     return read
+
+
+def named(token: Token, store: ImageStore) -> Blob:
+    """The picture in `store` that a token names, which anybody may have written: what it is, its bytes tell.
+
+    Of one that is not there nothing more is known than its name, as of a record whose bytes were pruned: reading it
+    says so.
+    """
+    try:
+        data = store.get(*token)
+    except ImageStoreError:
+        return Blob(token.sha256, 0, token.mime_type, None, None)
+    seen = sniff(data)
+    if seen is None:
+        return Blob(token.sha256, len(data), token.mime_type, None, None)
+    return Blob(token.sha256, len(data), seen.mime_type, seen.width, seen.height)
 
 
 def hosted_items(message: AIMessage) -> Iterator[Item]:

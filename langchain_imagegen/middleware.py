@@ -19,6 +19,7 @@ from langchain.agents.middleware.types import (
     OmitFromInput,
     ToolCallRequest,
 )
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage, ToolMessage
 from langgraph.types import Command
 from typing_extensions import NotRequired
@@ -60,6 +61,10 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         carry: How many of the latest pictures go along with a request where the user names none and the service
             does not keep them.
         trust: `"channel"` believes the state's channel alone; for servers whose clients may write messages.
+        wire: Whether base64 is kept from tracers, callbacks and `stream_mode="messages"` as well, which see an answer
+            of the chat model before any middleware does. Hosted calls of a `BaseChatOpenAI` are then made by a copy of
+            the model over the same connections, with an `ImageTransport`. What a request brings along, such as a
+            user's photo, is seen as before.
     """
 
     state_schema = AgentImageState
@@ -74,8 +79,10 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         tool: ImageGenerationTool | None = None,
         carry: int = 1,
         trust: Literal["all", "channel"] = "all",
+        wire: bool = False,
     ) -> None:
         super().__init__()
+        self.wire = wire
         self.options = ImageOptions.parse(options)
         self.image_store = (
             tool.generator.image_store if image_store is None and tool and tool.generator else image_store
@@ -160,12 +167,20 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
     def _whole(self, request: ModelRequest[Any], turn: Turn) -> ModelRequest[Any]:
         messages, system = turn.request(request.system_message)
         tools = self._tools(request.tools, hosted=turn.service.hosted)
-        return request.override(messages=cast("list[Any]", messages), system_message=system, tools=tools)
+        model = self._model(request.model, turn)
+        return request.override(model=model, messages=cast("list[Any]", messages), system_message=system, tools=tools)
 
     def _kept(self, turn: Turn, response: ModelResponse[Any]) -> ExtendedModelResponse[Any]:
         light, update = turn.keep(response.result)
         kept = ModelResponse(result=light, structured_response=response.structured_response)
         return ExtendedModelResponse(kept, command=Command(update=update) if update else None)
+
+    def _model(self, model: BaseChatModel, turn: Turn) -> BaseChatModel:
+        if not (self.wire and turn.service.hosted):
+            return model
+        from langchain_imagegen.clients import wired
+
+        return wired(model, turn.store)
 
     def _tools(self, tools: Sequence[Any], *, hosted: bool) -> list[Any]:
         """The tools with either the hosted one or ours; what `hosted=False` leaves beside ours is the developer's."""

@@ -13,14 +13,15 @@ from pydantic import ConfigDict, Field
 from langchain_imagegen.artifacts import GeneratedImage, ImageResult, Origin
 from langchain_imagegen.errors import NoImageError
 from langchain_imagegen.memory import ImageMemory, messages_of, values_of
-from langchain_imagegen.messages import as_messages, images_in, read_items
+from langchain_imagegen.messages import as_messages, images_in, into, read_items
 from langchain_imagegen.store import ImageStore, default_store
+from langchain_imagegen.wire_images import read_images
 
 Since = Literal["start", "last_human"]
 
 KNOWN_SOURCES = (
     "a message, a list of messages, a graph's state or an agent's result, an ImageResult, a GeneratedImage or an "
-    "OpenAI Response"
+    "OpenAI Response or ImagesResponse"
 )
 
 
@@ -29,7 +30,8 @@ def images_from(
 ) -> list[GeneratedImage]:
     """The images of a message, messages, a graph state, an agent's result, an `ImageResult` or an OpenAI `Response`.
 
-    In order, each once, without calls that failed. Base64 that is still in there is put into the store first.
+    In order, each once, without calls that failed. Base64 that is still in there is put into the store first; the
+    token of an `ImageTransport` names what is in that store already.
     What an edit was made from comes along only where it stands there itself; `ImageMemory` knows both.
 
     Args:
@@ -46,6 +48,8 @@ def images_from(
         return [image.bind(image_store) if image_store else image for image in drawn]
     if hasattr(source, "output") and hasattr(source, "model_dump"):
         return [image.bind(image_store) for image in _of_response(source, store)]
+    if type(source).__name__ == "ImagesResponse":
+        return [image.bind(image_store) for image in _of_images_api(source, store)]
     if isinstance(source, BaseMessage):
         return _of_messages([source], [source], image_store)
     source = values_of(source)
@@ -99,6 +103,11 @@ def _of_response(response: Any, store: ImageStore) -> list[GeneratedImage]:
     facts = {key: payload.get(key) for key in ("id", "created_at", "store", "tools")}
     items = [item for item in payload.get("output") or () if item]
     return read_items(items, store, Origin(), facts)
+
+
+def _of_images_api(response: Any, store: ImageStore) -> Sequence[GeneratedImage]:
+    payload = response.model_dump(warnings=False)
+    return read_images(payload, Origin(), into(store)).images if payload.get("data") else ()
 
 
 def _of_list(source: Sequence[object], image_store: ImageStore | None, since: Since) -> list[GeneratedImage]:

@@ -22,12 +22,13 @@ TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 LAYERS = """
 errors  capabilities  files  formats  decoding  display  homes  simulator
 media  folders  buckets  failures  geometry  wording  extract
-artifacts  rules  places
+artifacts  rules  places  tokens
 options  blobs  blocks  wire  wire_images
 store
 messages  sinks
-memory  body
-references  state  output_parser  history
+memory  body  extract_http
+references  state  output_parser  history  http_transports
+clients
 ladder  turn
 flows
 transport
@@ -205,9 +206,9 @@ def test_twins_are_compared():
 
 def test_public_names():
     """The package exports exactly these names, in order, and has each of them."""
-    names = """GeneratedImage ImageGenerationError ImageGenerationMiddleware ImageGenerationTool ImageGenerator
-    ImageMemory ImageOptions ImageOutputParser ImageRequest ImageResult ImageState ImageStore ImageUsage PartialImage
-    __version__ images_from merge_images"""
+    names = """AsyncImageTransport GeneratedImage ImageGenerationError ImageGenerationMiddleware ImageGenerationTool
+    ImageGenerator ImageMemory ImageOptions ImageOutputParser ImageRequest ImageResult ImageState ImageStore
+    ImageTransport ImageUsage PartialImage __version__ http_clients images_from merge_images"""
 
     assert langchain_imagegen.__all__ == names.split()
     assert all(hasattr(langchain_imagegen, name) for name in names.split())
