@@ -29,6 +29,11 @@ class BlobWriter:
         self._aborted = False
 
     @property
+    def on_disk(self) -> bool:
+        """Whether `write` waits for a disk; else only `commit` does, for a disk or a network."""
+        return self._upload.on_disk
+
+    @property
     def media(self) -> Media | None:
         """What the picture is, as soon as its header has passed."""
         return self._sniffer.media

@@ -6,6 +6,7 @@ Fed with chunks of the HTTP body, whoever reads them; it knows no client and no 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from pydantic_core import from_json
@@ -59,23 +60,14 @@ class Body:
         make = ImagesStreamReader if api == "images" else StreamReader
         self._reader = make(origin, self._picture, self._partial)
 
-    @property
-    def due(self) -> bool:
-        """Whether there is something to flush: a few hundred KB at most wait in memory."""
-        return bool(self._sinks) and self._sinks[-1] is not None and self._sinks[-1].due
-
     def feed(self, chunk: bytes) -> list[PartialImage]:
         """The partial pictures that this chunk completes; neither the disk nor a store is touched."""
         return self._read_text(self._extractor.feed(chunk))
 
-    def flush(self) -> None:
-        """Hash and write what waits.
-
-        Raises:
-            ImageStoreError: it cannot be written.
-        """
-        if self._sinks and self._sinks[-1] is not None:
-            self._sinks[-1].flush()
+    def work(self) -> Callable[[], None] | None:
+        """What is to be hashed and written now, if anything; all that a picture holds in memory is a few hundred KB."""
+        sink = self._sinks[-1] if self._sinks else None
+        return sink.work() if sink else None
 
     def finish(self) -> ImageResult:
         """The result of an answer that has arrived to its end.
@@ -86,8 +78,9 @@ class Body:
         self._read_text(self._extractor.finish())
         if self._streamed:
             self._read_last_event()
-            return self._reader.result()
-        return self._read_whole()
+        result = self._reader.result() if self._streamed else self._read_whole()
+        self.discard()
+        return result
 
     def break_off(self, error: Exception) -> ImageResult:
         """The result of an answer that broke off, if its pictures had arrived before.

@@ -149,6 +149,8 @@ class Bucket:
 class BucketUpload:
     """Bytes in memory until they are whole."""
 
+    on_disk = False
+
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
         self._data = io.BytesIO()

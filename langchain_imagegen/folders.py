@@ -5,6 +5,7 @@ Each key (a relative name with `/`) is written whole or not at all; what may be 
 
 from __future__ import annotations
 
+import filecmp
 import io
 import os
 import time
@@ -110,6 +111,8 @@ class Folder:
 class FolderUpload:
     """Bytes in a temporary file of the folder, so that a picture of any size needs no memory."""
 
+    on_disk = True
+
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
         self._root = folder.root
@@ -136,10 +139,17 @@ class FolderUpload:
             return data
 
     def commit(self, key: str, mime_type: str) -> None:  # noqa: ARG002 - a file's type is its extension
-        """Renames the file, which is atomic; what was there under the same digest is healed."""
+        """Renames the file, which is atomic; under the same digest, what was damaged is healed, the same is kept.
+
+        To rename over a file makes some file systems write to the disk at once.
+        """
         target = self._root / key
         with _reported(self._root, "written"):
             path = self._closed()
+            if target.exists() and filecmp.cmp(path, target, shallow=False):
+                os.utime(target)
+                path.unlink()
+                return
             try:
                 path.replace(target)
             except FileNotFoundError:

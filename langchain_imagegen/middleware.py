@@ -31,7 +31,7 @@ from langchain_imagegen.options import ImageOptions
 from langchain_imagegen.state import channel
 from langchain_imagegen.store import ImageStore, default_store
 from langchain_imagegen.tool import ImageGenerationTool
-from langchain_imagegen.transport import translate
+from langchain_imagegen.translation import translate
 from langchain_imagegen.turn import Service, Turn
 
 HOSTED = "image_generation"

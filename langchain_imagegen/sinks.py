@@ -5,6 +5,9 @@ Fed by the decoder; what an answer is, and which picture is wanted, is not known
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from langchain_imagegen.decoding import Sink
 from langchain_imagegen.errors import CorruptImageError
 from langchain_imagegen.media import Blob
@@ -16,8 +19,6 @@ AT_A_TIME = 1 << 18
 
 class Held(Sink):
     """A picture kept in memory: a partial, which the caller gets as bytes."""
-
-    due = False
 
     def __init__(self, store: ImageStore) -> None:
         self._store = store
@@ -48,7 +49,7 @@ class Held(Sink):
         """Some of the bytes."""
         return b"".join(self._pieces)[start:stop]
 
-    def flush(self) -> None:
+    def work(self) -> None:
         """Nothing waits."""
 
     def blob(self) -> Blob:
@@ -65,25 +66,22 @@ class Held(Sink):
 class Written(Sink):
     """A picture that goes into the store piece by piece, where it has no name before it is whole.
 
-    What touches the disk is `flush` and `blob`; whoever feeds it calls `flush` when it is `due`.
+    What touches the disk is done by `work` and `blob`; whoever feeds the sink asks it for work after each piece.
     """
 
     def __init__(self, store: ImageStore) -> None:
         self._writer = store.writer()
         self._waiting: list[bytes] = []
-        self._held = self._written = 0
+        self._held = self._taken = 0
         self._error: str | None = None
         self._blob: Blob | None = None
 
-    @property
-    def due(self) -> bool:
-        """Whether enough waits to be written."""
-        return self._held >= AT_A_TIME
-
     def write(self, data: bytes) -> None:
-        """Take the next bytes."""
+        """Take the next bytes; where nothing goes to a disk, they are hashed at once."""
         self._waiting.append(data)
         self._held += len(data)
+        if self._held >= AT_A_TIME and not self._writer.on_disk:
+            self._take()()
 
     def close(self, error: str | None = None) -> None:
         """The end of the data."""
@@ -91,34 +89,23 @@ class Written(Sink):
 
     def read(self, start: int, stop: int) -> bytes:
         """Some of the bytes, wherever they are by now."""
-        there = self._writer.read(start, min(stop, self._written)) if start < self._written else b""
+        there = self._writer.read(start, min(stop, self._taken)) if start < self._taken else b""
         waiting = memoryview(b"".join(self._waiting))
-        return there + waiting[max(start - self._written, 0) : max(stop - self._written, 0)]
+        return there + waiting[max(start - self._taken, 0) : max(stop - self._taken, 0)]
 
-    def flush(self) -> None:
-        """Hash and write what waits; after the first fault the rest is left aside.
-
-        Raises:
-            ImageStoreError: it cannot be written.
-        """
-        data = b"".join(self._waiting)
-        self._waiting.clear()
-        self._written += self._held
-        self._held = 0
-        if data and self._error is None:
-            try:
-                self._writer.write(data)
-            except CorruptImageError as error:
-                self._error = str(error)
+    def work(self) -> Callable[[], None] | None:
+        """What is to be hashed and written now: one piece after the other, in any thread; `None` if little waits."""
+        return self._take() if self._held >= AT_A_TIME else None
 
     def blob(self) -> Blob:
         """The picture, now under its final name.
 
         Raises:
             CorruptImageError: the data is no whole picture.
+            ImageStoreError: it cannot be written.
         """
         if self._blob is None:
-            self.flush()
+            self._take()()
             if self._error:
                 raise corrupt(self._error)
             self._blob = self._writer.commit()
@@ -128,6 +115,20 @@ class Written(Sink):
         """Remove what was written and not committed."""
         if self._blob is None:
             self._writer.abort()
+
+    def _take(self) -> Callable[[], None]:
+        waiting, self._waiting = self._waiting, []
+        self._taken += self._held
+        self._held = 0
+        return partial(self._put, waiting)
+
+    def _put(self, waiting: list[bytes]) -> None:
+        """After the first fault the rest is left aside."""
+        if waiting and self._error is None:
+            try:
+                self._writer.write(b"".join(waiting))
+            except CorruptImageError as error:
+                self._error = str(error)
 
 
 class Repeated(Sink):
@@ -144,11 +145,6 @@ class Repeated(Sink):
         self._encode = b64encode
         self._same = 0
         self._own: Written | None = None
-
-    @property
-    def due(self) -> bool:
-        """Whether enough of its own waits to be written."""
-        return self._own is not None and self._own.due
 
     def known(self, text: memoryview) -> bool:
         """Whether the picture is still the same as the original."""
@@ -173,10 +169,9 @@ class Repeated(Sink):
         if self._own is not None:
             self._own.close(error)
 
-    def flush(self) -> None:
-        """Write what waits of its own."""
-        if self._own is not None:
-            self._own.flush()
+    def work(self) -> Callable[[], None] | None:
+        """What of its own is to be written now."""
+        return self._own.work() if self._own else None
 
     def blob(self) -> Blob:
         """The picture, which may be the original.

@@ -9,84 +9,22 @@ import asyncio
 import os
 import time
 import weakref
-from collections.abc import AsyncIterator, Generator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from langchain_imagegen.artifacts import ImageResult, PartialImage
 from langchain_imagegen.body import Body
-from langchain_imagegen.errors import (
-    AuthenticationError,
-    ConnectionLostError,
-    ImageGenerationError,
-    ImageTimeoutError,
-    OptionError,
-    ServiceError,
-)
-from langchain_imagegen.failures import read_error
-from langchain_imagegen.flows import Call, Flow, Read, Step, Wait
+from langchain_imagegen.drive import Drive, Work
+from langchain_imagegen.errors import OptionError
+from langchain_imagegen.flows import Call, Flow, Read, Wait
 from langchain_imagegen.store import ImageStore
+from langchain_imagegen.translation import translate
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, OpenAI
 
 OPENAI_URL = "https://api.openai.com/v1"
-
-NEVER_SENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
-"""Errors of the HTTP library that come before a request has left."""
-
-_SIMULATOR = "or try it offline: python -m langchain_imagegen.simulator"
-
-
-class Drive:
-    """A flow under way: which step is next, and what comes of it. Holds no clock and no connection."""
-
-    def __init__(self, flow: Flow) -> None:
-        self.result: ImageResult | None = None
-        self.body: Body | None = None
-        self._flow = flow
-        self._answer: object = None
-        self._error: Exception | None = None
-
-    def __iter__(self) -> Iterator[Step]:
-        while True:
-            try:
-                step = self._flow.throw(self._error) if self._error else self._flow.send(self._answer)
-            except StopIteration as stop:
-                self.result = stop.value
-                return
-            self._answer = self._error = None
-            yield step
-
-    def answer(self, value: object) -> None:
-        """What the step gave."""
-        self._answer = value
-
-    @contextmanager
-    def attempt(self) -> Generator[None]:
-        """Carry a step out: an error goes into the flow, or becomes the result if the pictures had arrived."""
-        self.body = None
-        try:
-            yield
-        except Exception as error:  # noqa: BLE001 - the flow raises what it does not handle
-            self._fail(translate(error))
-        finally:
-            if self.body is not None:
-                self.body.discard()
-
-    def _fail(self, error: Exception) -> None:
-        self._error = error
-        if self.body is None or not isinstance(error, (ConnectionLostError, ImageTimeoutError)):
-            return
-        try:
-            self._answer, self._error = self.body.break_off(error), None
-        except ConnectionLostError as lost:
-            self._error = lost if isinstance(error, ConnectionLostError) else error
-            if isinstance(error, ImageTimeoutError):
-                error.response_id = lost.response_id
-        except ImageGenerationError as told:
-            self._error = told
 
 
 class Transport:
@@ -161,13 +99,15 @@ class Transport:
                 elif isinstance(step, Read):
                     drive.answer(step.image.to_data_url())
                 else:
-                    with self._send(self.client, step) as response:
+                    with self._send(self.client, step) as response, Work() as work:
                         body = drive.body = _body_of(step, response, store, partials=partials)
                         for chunk in response.iter_bytes():
                             yield from body.feed(chunk)
-                            if body.due:
-                                body.flush()
+                            if piece := body.work():
+                                work.do(piece)
                     drive.answer(body.finish())
+            if drive.unsettled:
+                drive.settle()
         yield _finished(drive)
 
     async def arun(
@@ -182,14 +122,16 @@ class Transport:
                 elif isinstance(step, Read):
                     drive.answer(await asyncio.to_thread(step.image.to_data_url))
                 else:
-                    async with self._send(self.async_client, step) as response:
+                    async with self._send(self.async_client, step) as response, Work() as work:
                         body = drive.body = _body_of(step, response, store, partials=partials)
                         async for chunk in response.iter_bytes():
                             for partial in body.feed(chunk):
                                 yield partial
-                            if body.due:
-                                await asyncio.to_thread(body.flush)
+                            if piece := body.work():
+                                await work.ado(piece)
                     drive.answer(await asyncio.to_thread(body.finish))
+            if drive.unsettled:
+                await asyncio.to_thread(drive.settle)
         yield _finished(drive)
 
     def _send(self, client: Any, call: Call) -> Any:
@@ -227,86 +169,6 @@ class Transport:
 
     def __deepcopy__(self, memo: object) -> Transport:
         return self
-
-
-def translate(error: Exception) -> Exception:
-    """Our error for one of the SDK or its HTTP library; any other stays as it is."""
-    import httpx2
-    import openai
-
-    if isinstance(error, (openai.APITimeoutError, httpx2.TimeoutException)):
-        return _timeout(error)
-    if isinstance(error, openai.APIStatusError):
-        return _status(error)
-    if isinstance(error, (openai.APIConnectionError, httpx2.TransportError)):
-        return _connection(error)
-    if isinstance(error, openai.OpenAIError):
-        if "api_key" in str(error) or "credentials" in str(error).lower():
-            return AuthenticationError(f"no API key: set OPENAI_API_KEY or pass api_key=, {_SIMULATOR}")
-        return ServiceError(str(error))
-    return error
-
-
-def _status(error: Any) -> ImageGenerationError:
-    body = error.body if isinstance(error.body, Mapping) else {"message": _plain(error)}
-    ours = read_error(
-        body,
-        status=error.status_code,
-        request_id=error.request_id,
-        retry_after=_retry_after(error.response.headers),
-    )
-    told = error.response.headers.get("x-should-retry")
-    if isinstance(ours, ServiceError) and told is not None:
-        ours.retryable = told == "true"
-    return ours
-
-
-def _plain(error: Any) -> str:
-    text = error.body if isinstance(error.body, str) else error.message
-    return f"HTTP {error.status_code} without the service's error object, it begins {text[:200]!r}"
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    for name, factor in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        try:
-            return float(headers[name]) * factor
-        except (KeyError, ValueError):
-            continue
-    return _until(headers.get("retry-after"))
-
-
-def _until(date: str | None) -> float | None:
-    from email.utils import parsedate_to_datetime
-
-    try:
-        return max(0.0, parsedate_to_datetime(date).timestamp() - time.time()) if date else None
-    except ValueError:
-        return None
-
-
-def _timeout(error: Exception) -> Exception:
-    if _cause(error) in NEVER_SENT:
-        return ConnectionLostError("no connection to the service in time; check base_url and the network", sent=False)
-    return ImageTimeoutError(
-        "the service did not answer in time and may still finish and bill the picture; "
-        "pictures of high quality take up to two minutes: raise timeout= (seconds)"
-    )
-
-
-def _connection(error: Exception) -> Exception:
-    cause = error.__cause__ or error
-    if _cause(error) in NEVER_SENT:
-        return ConnectionLostError(
-            f"no connection to the service ({cause}); check base_url and the network", sent=False
-        )
-    return ConnectionLostError(
-        f"the connection broke before the answer was whole ({cause}); the picture may have been drawn and billed, "
-        "so the request is not repeated by itself"
-    )
-
-
-def _cause(error: Exception) -> str:
-    return type(error.__cause__ or error).__name__
 
 
 def _body_of(call: Call, response: Any, store: ImageStore, *, partials: bool) -> Body:

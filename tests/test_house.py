@@ -23,7 +23,7 @@ LAYERS = """
 errors  capabilities  files  formats  decoding  display  homes  simulator
 media  folders  buckets  failures  geometry  wording  extract
 artifacts  rules  places  tokens
-options  blobs  blocks  wire  wire_images
+options  translation  blobs  blocks  wire  wire_images
 store
 messages  sinks
 memory  body  extract_http
@@ -31,6 +31,7 @@ references  state  output_parser  history  http_transports
 clients
 ladder  turn
 flows
+drive
 transport
 generator
 tool
