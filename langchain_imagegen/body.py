@@ -54,8 +54,9 @@ class Body:
         self._extractor = Extractor(self._open)
         self._events = EventReader()
         self._sinks: list[Held | Written | Repeated | None] = []
-        self._shown = 0  # number of the partial picture that was read last
-        self._finished: Held | Written | None = None  # the partial picture that is the finished one
+        self._latest: Held | Written | None = None  # what comes next may be a copy of it
+        self._shown: Held | Written | None = None
+        self._unfinished: list[Held | Written] = []
         self._text: list[bytes] = []
         make = ImagesStreamReader if api == "images" else StreamReader
         self._reader = make(origin, self._picture, self._partial)
@@ -109,6 +110,8 @@ class Body:
     def _open(self, before: bytes) -> Sink | None:
         sink = self._sink(before)
         self._sinks.append(sink)
+        if isinstance(sink, (Held, Written)):
+            self._latest = sink
         return sink
 
     def _sink(self, before: bytes) -> Held | Written | Repeated | None:
@@ -118,7 +121,7 @@ class Body:
             return Held(self._store) if self._partials else Written(self._store)
         if self._delivered(before):
             return None
-        return Repeated(self._finished, self._store) if self._finished else Written(self._store)
+        return Repeated(self._latest, self._store) if self._latest else Written(self._store)
 
     def _delivered(self, before: bytes) -> bool:
         """Whether the picture that begins is a copy of one that arrived before, as in `response.completed`."""
@@ -135,19 +138,19 @@ class Body:
         return [partial for payload in payloads if payload != b"[DONE]" for partial in self._read_event(payload)]
 
     def _read_event(self, payload: bytes) -> list[PartialImage]:
+        self._shown = None
         partials = self._reader.feed(_parsed(payload))
         for partial in partials:
             self._let_go(partial)
         return partials if self._partials else []
 
     def _let_go(self, partial: PartialImage) -> None:
-        """Keep nothing of a partial picture, unless it is the finished one: that will come again."""
-        sink = self._sinks[self._shown] if self._shown < len(self._sinks) else None
-        if not partial.final and sink is not None:
-            sink.discard()
-            self._sinks[self._shown] = None
-        elif isinstance(sink, (Held, Written)):
-            self._finished = sink
+        """Keep nothing of partial pictures but the latest, of which the finished one may be a copy."""
+        if self._shown is not None and not partial.final:
+            self._unfinished.append(self._shown)
+        for sink in self._unfinished:
+            if sink is not self._latest:
+                sink.discard()
 
     def _read_last_event(self) -> None:
         """The event at the end, which may have broken off behind its picture; then it closes nothing."""
@@ -185,12 +188,11 @@ class Body:
         number = picture_number(value)
         if number is None:
             return _decoded(value)
-        self._shown, sink = number, self._sinks[number]
-        if isinstance(sink, Held):
-            return sink.data()
-        if self._partials or not isinstance(sink, Written):
+        sink = self._sinks[number]
+        if not isinstance(sink, Held if self._partials else Written):
             raise CorruptImageError("a partial picture stands where a finished one belongs")
-        return sink.read(0, _HEAD)
+        self._shown = sink
+        return sink.data() if isinstance(sink, Held) else sink.read(0, _HEAD)
 
     def _lost(self, id: str | None, error: Exception) -> ConnectionLostError:
         found = f"; the service may still have it as response {id!r}" if id and self._api == "responses" else ""
