@@ -14,7 +14,7 @@ help:
 	@echo 'make demo [PROMPT="draw …"]  draw a picture and edit it; offline unless OPENAI_API_KEY is set'
 	@echo 'make test                    run all tests, offline'
 	@echo 'make check                   lint, format and types'
-	@echo 'make bench                   time and memory, side by side with the ways around us'
+	@echo 'make bench                   time and memory next to the ways around us; writes benchmarks/RESULTS.md'
 	@echo 'make record                  record the cassettes again'
 	@echo 'make notebooks               run the notebooks again, in place'
 	@echo 'make clean                   remove what the other verbs made'
@@ -34,7 +34,8 @@ check: .venv/tested
 	$(BIN)/mypy
 
 bench: .venv/tested
-	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+	$(BIN)/python -m benchmarks.extract
+	$(BIN)/python -m benchmarks
 
 record: .venv/tested
 	$(BIN)/python cassettes/record.py
@@ -47,7 +48,7 @@ clean:
 
 # langchain-tests wants vcrpy before 9, our own tests want 9: two environments.
 .venv/ready: WANTED = -e ".[all]"
-.venv/tested: WANTED = -e ".[all]" --group test --group lint
+.venv/tested: WANTED = -e ".[all]" --group test --group bench --group lint
 .venv-standard/ready: WANTED = -e ".[simulator]" --group standard
 
 .venv/tested: .venv/ready

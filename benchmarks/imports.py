@@ -1,0 +1,35 @@
+"""How long a fresh process takes to import a package and to have what one asks it with."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import partial
+
+from benchmarks.contestants import AGENTS, BASE, CHAT, OURS, PYDANTIC, SDK
+from benchmarks.lineup import present
+from benchmarks.rounds import Bench, Row, compared, interleaved, timed
+
+ROUNDS = 7
+
+WHAT = {
+    BASE: "from langchain_core.tools import BaseTool; from langchain_core.runnables import RunnableSerializable",
+    OURS: "import langchain_imagegen; langchain_imagegen.ImageGenerationTool()",
+    SDK: "import openai; openai.OpenAI",
+    CHAT: "from langchain_openai import ChatOpenAI",
+    PYDANTIC: "from pydantic_ai import Agent; from pydantic_ai.models.openai import OpenAIResponsesModel",
+    AGENTS: "from agents import Agent, Runner, ImageGenerationTool",
+}
+
+
+def measure(bench: Bench) -> Iterator[Row]:
+    """Each in fresh processes; ours also makes a tool."""
+    here = {BASE, OURS} | ({kind.name for kind in present()} if not bench.quick else set())
+    works = {name: timed(partial(_run, code)) for name, code in WHAT.items() if name in here}
+    found = interleaved(works, bench.rounds(ROUNDS), lambda: None)
+    yield from compared(found, BASE, measure="import", unit="ms")
+
+
+def _run(code: str) -> None:
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,71 @@
+"""`ImageGenerator`, with and without reading the bytes back, and `ChatOpenAI` with this package below it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from benchmarks.bodies import PARTIALS
+from benchmarks.contestants import KEY, MODEL, OURS, PROMPT, READ, WIRE, Contestant, Shelf
+from benchmarks.peers import Chat
+from langchain_imagegen import GeneratedImage, ImageGenerator, PartialImage, http_clients, images_from
+
+
+class Generator(Contestant):
+    """`ImageGenerator`: it ends with the picture in the image store, its digest and format known."""
+
+    name = OURS
+
+    def __init__(self, url: str, shelf: Shelf) -> None:
+        super().__init__(url, shelf)
+        self.generator = ImageGenerator(model=MODEL, base_url=url, api_key=KEY, image_store=shelf.store)
+
+    def draw(self) -> Any:
+        return self.generator.invoke(PROMPT).image
+
+    async def adraw(self) -> Any:
+        return (await self.generator.ainvoke(PROMPT)).image
+
+    def stream(self) -> Iterator[Any]:
+        for piece in self.generator.stream(PROMPT, partial_images=PARTIALS):
+            yield piece.data if isinstance(piece, PartialImage) else piece.image
+
+    async def astream(self) -> AsyncIterator[Any]:
+        async for piece in self.generator.astream(PROMPT, partial_images=PARTIALS):
+            yield piece.data if isinstance(piece, PartialImage) else piece.image
+
+    def read(self, drawn: Any) -> bytes:
+        return drawn.read() if isinstance(drawn, GeneratedImage) else drawn
+
+    async def aclose(self) -> None:
+        self.generator.close()
+        await self.generator.aclose()
+
+
+class GeneratorAndRead(Generator):
+    """The same, and then the bytes are read back out of the store, which checks them against their digest."""
+
+    name = READ
+
+    def draw(self) -> Any:
+        return super().draw().read()
+
+    async def adraw(self) -> Any:
+        return await (await super().adraw()).aread()
+
+
+class ChatOverTransport(Chat):
+    """`ChatOpenAI` with `http_clients(store)`, which keeps base64 from ever reaching it."""
+
+    name = WIRE
+
+    def clients(self) -> dict[str, Any]:
+        return dict(http_clients(self.shelf.store))
+
+    def picture(self, message: Any) -> Any:
+        [image] = images_from(message, image_store=self.shelf.store)
+        return image
+
+    def read(self, drawn: Any) -> bytes:
+        data: bytes = drawn.read()
+        return data

@@ -1,0 +1,168 @@
+"""`RESULTS.md`: every figure of a run, the targets first. It reads what was measured and measures nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from benchmarks.contestants import CHAT, FLOOR, OURS, SDK, WIRED, WORDS
+from benchmarks.lineup import EVERYBODY
+from benchmarks.results import Results
+from benchmarks.rounds import FOLDER, MEMORY, Row
+from benchmarks.targets import TARGETS, Target
+
+NONE = "\N{EN DASH}"
+COMMAND = "make bench"
+
+HOW = f"""\
+Every measure runs all its contestants in one process, round by round, each round in another order; a ratio is taken
+within a round, and the median over the rounds is shown. The server is a process of its own on the loopback
+interface and answers at once with a prepared body, so that what is measured is the client alone. Each picture is a
+valid PNG that was never sent before. Each library is called as its own guide shows, with its own settings, and each
+way ends with the picture's bytes in hand, in a file, or in the image store. Peak memory is what Python's allocator
+handed out (`tracemalloc`).
+
+The floor ({FLOOR}) reads the body from a socket, finds the key and decodes with `pybase64`: no HTTP library, no JSON,
+no checks, no digest. In a stream it decodes while it reads; for many calls at once one thread reads whatever socket
+has something, which was as fast as threads and event loops. It takes fresh memory for each picture, as others do."""
+
+
+def rendered(results: Results) -> str:
+    """The whole page."""
+    judged = "" if results.run.get("quick") else _targets(results)
+    sections = [_head(results.run), judged, *_measures(results), _machine(results.run)]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _head(run: dict[str, Any]) -> str:
+    lines = [f"# Results\n\nMade by `{COMMAND}` on {run['date']}: {run['cpu']}, {run['cores']} cores, {run['os']}."]
+    if run.get("quick"):
+        lines.append(
+            "**A quick run of one round shows that all works. No figure in it says anything; no target is judged.**"
+        )
+    return "\n\n".join([*lines, HOW])
+
+
+# --- targets
+
+
+def _targets(results: Results) -> str:
+    header = ["", "at most", "measured", "", "floor", SDK, CHAT]
+    rows = [_verdict(target, results) for target in TARGETS]
+    met = sum(row[3] == "met" for row in rows)
+    words = (
+        "Time is over the SDK's (`client.responses.create` and `base64.b64decode`), wall time of many calls over the "
+        "floor's, import over that of `BaseTool` and `RunnableSerializable`; memory is in pictures."
+    )
+    return f"## Targets: {met} of {len(rows)} met\n\n{words}\n\n{table(header, rows)}"
+
+
+def _verdict(target: Target, results: Results) -> list[str]:
+    row = target.row(results)
+    others = [_figure(target.row(results, name)) for name in (target.floor, SDK, CHAT)]
+    verdict = "not measured" if row is None else "met" if row.compared <= target.at_most else "**not met**"
+    unit = "" if row is None else row.unit
+    return [target.title, _number(target.at_most, unit), _figure(row), verdict, *others]
+
+
+def _figure(row: Row | None) -> str:
+    return NONE if row is None else _number(row.compared, row.unit)
+
+
+# --- measures
+
+
+def _measures(results: Results) -> Iterator[str]:
+    for where in (MEMORY, FOLDER):
+        rows = results.of("plain", where=where)
+        yield _compared(f"## One call, into {_place(where)}", "Over the SDK, and milliseconds.", rows)
+    yield _compared("## A stream of three partial pictures and the final one", _STREAMED, results.of("stream"))
+    yield _compared("### Until the first partial picture", "", results.of("first partial"))
+    yield _compared("## 64 calls at once", _CROWD, results.of("crowd"), by_place=True)
+    yield _compared("### Peak memory", "In sums of all pictures.", results.of("crowd memory"), by_place=True)
+    yield _compared("## Peak memory of one call", "In pictures.", results.of("memory"), by_place=True)
+    yield _editing(results)
+    yield _compared("## Import", "A fresh process, over one that imports the base classes.", results.of("import"))
+
+
+_STREAMED = (
+    "Each partial picture is as large as the final one, which comes as a fourth and twice more behind it, as recorded "
+    "from the live service. Over the SDK, and milliseconds; `ChatOpenAI` gives no partial pictures."
+)
+_CROWD = "From a service that answers after 200 ms. Over the floor, and milliseconds."
+
+
+def _compared(title: str, words: str, rows: Sequence[Row], *, by_place: bool = False) -> str:
+    """A table with a line for each contestant and a column for each kind of picture."""
+    if not rows:
+        return ""
+    columns = list(dict.fromkeys((row.size, row.where if by_place else "", row.half) for row in rows))
+    found = {(row.contestant, row.size, row.where if by_place else "", row.half): row for row in rows}
+    lines = [[name, *(_cell(found.get((name, *column))) for column in columns)] for name in _names(rows)]
+    heads = [", ".join(filter(None, (size, _into(where), half))) or "time" for size, where, half in columns]
+    return "\n\n".join(filter(None, (title, words, table(["", *heads], lines))))
+
+
+def _cell(row: Row | None) -> str:
+    if row is None:
+        return NONE
+    return _number(row.value, row.unit) if row.ratio is None else f"{row.ratio:.2f} ({_number(row.value, row.unit)})"
+
+
+def _names(rows: Iterable[Row]) -> list[str]:
+    """Contestants in the order of the line-up, others first."""
+    order = [kind.name for kind in EVERYBODY]
+    return sorted({row.contestant for row in rows}, key=lambda name: order.index(name) if name in order else -1)
+
+
+_EDITING = {
+    "checkpoints": "checkpoint file",
+    "turn": "time of turn 2",
+    "last turn": "last turn over turn 2",
+    "request of the last turn": "request of the last turn",
+    "model traces": "traces of the chat model's runs",
+    "all traces": "traces of all runs",
+}
+
+
+def _editing(results: Results) -> str:
+    names = [WORDS, CHAT, OURS, WIRED]
+    lines = [[title, *(_figure(results.find(measure, name)) for name in names)] for measure, title in _EDITING.items()]
+    words = (
+        "`create_agent` and `ChatOpenAI` with a `SqliteSaver` in a file, its journal written into it; the hosted tool "
+        "bound as it is, and with `ImageGenerationMiddleware`. The floor is as many turns of words alone. "
+        "Traces are the inputs and outputs of runs as JSON."
+    )
+    header = ["", WORDS, CHAT, "with the middleware", "and `wire=True`"]
+    return f"## Ten turns, each an edit of 2 MB\n\n{words}\n\n{table(header, lines)}"
+
+
+# --- words
+
+
+def _machine(run: dict[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
+    busy = f" Load when it began: {run['load']}." if run.get("load") is not None else ""
+    return f"## Versions\n\n{versions}.{busy}"
+
+
+def _place(where: str) -> str:
+    return "files" if where == FOLDER else where
+
+
+def _into(where: str) -> str:
+    return f"into {_place(where)}" if where else ""
+
+
+def _number(value: float, unit: str) -> str:
+    if unit == "B":
+        return f"{value:,.0f} B" if value < 10_000 else f"{value / 1e6:,.2f} MB"
+    if unit == "ms" and value >= 0:
+        return f"{value:.2f}" if value < 10 else f"{value:,.0f}"
+    return f"{value:.2f}"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of Markdown, its first column words and its others figures."""
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

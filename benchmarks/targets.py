@@ -1,0 +1,47 @@
+"""What this package has to reach; whether it does is for the report to say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchmarks.contestants import ASYNC, FLOOR, OURS, SYNC, WIRED, WORDS
+from benchmarks.results import Results
+from benchmarks.rounds import FOLDER, MEMORY, Row
+
+
+@dataclass(frozen=True)
+class Target:
+    """The most that one figure may be: a ratio where its measure compares, else a value."""
+
+    title: str
+    at_most: float
+    measure: str
+    size: str = ""
+    where: str = ""
+    half: str = ""
+    contestant: str = OURS
+    floor: str = FLOOR
+
+    def row(self, results: Results, contestant: str = "") -> Row | None:
+        """The figure that this is about, or the same figure of somebody else."""
+        facts = {"size": self.size, "where": self.where, "half": self.half}
+        return results.find(self.measure, contestant or self.contestant, **facts)
+
+
+TARGETS = (
+    Target("time of a call, 2 MB in memory, sync", 0.40, "plain", "2 MB", MEMORY, SYNC),
+    Target("the same, async", 0.45, "plain", "2 MB", MEMORY, ASYNC),
+    Target("time of a call, 12 MB into a file, sync", 0.35, "plain", "12 MB", FOLDER, SYNC),
+    Target("stream, 3 partials and a final of 2 MB: whole", 0.20, "stream", "2 MB", half=SYNC),
+    Target("the same: first partial", 0.25, "first partial", "2 MB", half=SYNC),
+    Target("peak memory, 12 MB into a file", 0.15, "memory", "12 MB", FOLDER, SYNC),
+    Target("peak memory, 12 MB in memory", 1.15, "memory", "12 MB", MEMORY, SYNC),
+    Target("64 calls of 2 MB at once: wall time", 2.2, "crowd", "2 MB", MEMORY, ASYNC),
+    Target("64 calls of 64 KB at once: wall time", 1.7, "crowd", "64 KB", MEMORY, ASYNC),
+    Target("64 calls of 2 MB at once into files: peak memory", 0.2, "crowd memory", "2 MB", FOLDER, ASYNC),
+    Target("checkpoint file of ten edits of 2 MB", 250_000, "checkpoints", floor=WORDS),
+    Target("time of the tenth of them over the second", 1.2, "last turn", floor=WORDS),
+    Target("request of an edit", 1000, "request of an edit"),
+    Target("traces of ten edits, the chat model's runs", 100_000, "model traces", contestant=WIRED, floor=WORDS),
+    Target("import", 1.10, "import"),
+)

@@ -1,0 +1,189 @@
+"""The benchmarks measure what they say: every way gives the very picture that was sent. Nothing is timed here."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from benchmarks.__main__ import FIGURES, PAGE, PLOT
+from benchmarks.bodies import PARTIALS, SIZES, Picture, serial_of
+from benchmarks.contestants import ASYNC, FLOOR, OURS, SDK, SYNC, Contestant, Shelf
+from benchmarks.editing import measure as edit
+from benchmarks.lineup import EVERYBODY
+from benchmarks.report import NONE, rendered
+from benchmarks.results import Results
+from benchmarks.rounds import FOLDER, MEMORY, Bench, Row, interleaved
+from benchmarks.server import Server, serving
+from benchmarks.targets import TARGETS
+
+SIZE = "64 KB"
+CROWD = 4
+RUN = {"date": "2026-01-01", "cpu": "a CPU", "cores": 2, "os": "an OS", "versions": {"Python": "3.10"}}
+
+# The Agents SDK's `run_sync` leaves its event loop so that the next async generator in it is warned of.
+pytestmark = pytest.mark.filterwarnings("ignore:asynchronous generator:ResourceWarning")
+
+
+@pytest.fixture(scope="module")
+def server():
+    """The benchmarks' server, in a process of its own."""
+    with serving() as started:
+        yield started
+
+
+@pytest.fixture
+def loop():
+    """The one event loop of a benchmark."""
+    made = asyncio.new_event_loop()
+    asyncio.set_event_loop(made)
+    yield made
+    asyncio.set_event_loop(None)
+    made.close()
+
+
+@pytest.fixture(params=[MEMORY, FOLDER])
+def shelf(request: pytest.FixtureRequest, tmp_path: Path):
+    """A place for pictures that is empty afterwards."""
+    folder = tmp_path / "shelf"
+    folder.mkdir()
+    made = Shelf(folder if request.param == FOLDER else None)
+    yield made
+    made.clear()
+    assert not list(folder.iterdir())
+
+
+@pytest.fixture(params=EVERYBODY, ids=lambda kind: kind.name)
+def contestant(request: pytest.FixtureRequest, server: Server, shelf: Shelf, loop: asyncio.AbstractEventLoop):
+    """Each of those who take part."""
+    if missing := request.param.missing():
+        pytest.skip(f"not installed: {', '.join(missing)}")
+    made = request.param(server.url(SIZE), shelf)
+    yield made
+    loop.run_until_complete(made.aclose())
+
+
+def sent(picture: bytes, seed: int = 0) -> bytes:
+    """The picture that the server sent under the number of this one."""
+    return Picture(SIZES[SIZE], seed).numbered(serial_of(picture))
+
+
+async def listed(pieces: Any) -> list[Any]:
+    """All of an async iterator."""
+    return [piece async for piece in pieces]
+
+
+def row(measure: str, contestant: str, value: float, **facts: Any) -> Row:
+    """A figure."""
+    return Row(measure=measure, contestant=contestant, value=value, **{"unit": "ms", **facts})
+
+
+def labels(plot: Path) -> list[str]:
+    """All that is written in a plot; its letters are outlines, and what they say stands in comments."""
+    return re.findall(r"<!-- (.*?) -->", plot.read_text(encoding="utf-8"))
+
+
+def test_every_way_gives_the_picture_that_was_sent(contestant: Contestant, loop: asyncio.AbstractEventLoop):
+    """The bytes are the server's in either half, and new ones each time."""
+    drawn = [contestant.draw(), contestant.draw(), loop.run_until_complete(contestant.adraw())]
+
+    pictures = [contestant.read(each) for each in drawn]
+    assert pictures == [sent(picture) for picture in pictures]
+    assert len(set(pictures)) == 3
+
+
+def test_every_way_gives_many_at_once(contestant: Contestant, loop: asyncio.AbstractEventLoop):
+    """So many calls at once give as many different pictures, each whole."""
+    pictures = [contestant.read(drawn) for drawn in contestant.crowd(loop, CROWD)]
+
+    assert len(set(pictures)) == CROWD
+    assert pictures == [sent(picture) for picture in pictures]
+
+
+def test_every_way_streams_the_same_pictures(contestant: Contestant, loop: asyncio.AbstractEventLoop):
+    """The final picture comes last, and before it the partial ones in order from whoever gives any."""
+    halves = {
+        SYNC: lambda: list(contestant.stream()),
+        ASYNC: lambda: loop.run_until_complete(listed(contestant.astream())),
+    }
+    streams = [[contestant.read(piece) for piece in halves[half]()] for half in contestant.streams]
+
+    for *partials, final in streams:
+        assert final == sent(final)
+        assert partials[:PARTIALS] in ([], [sent(final, seed) for seed in range(1, PARTIALS + 1)])
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_pictures_are_pictures(size: str):
+    """What the server sends is a valid PNG of about the size that tables name."""
+    picture = Picture(SIZES[size])
+
+    with Image.open(io.BytesIO(picture.numbered(7))) as opened:
+        opened.load()
+        assert opened.text == {"Serial": "00000000007"}
+    assert abs(picture.exact / SIZES[size] - 1) < 0.02
+
+
+def test_each_takes_its_turn_in_another_order():
+    """Every round has everybody once, who comes first changes, and a first turn of each is not counted."""
+    turns: list[str] = []
+    works = {name: lambda name=name: turns.append(name) or float(len(turns)) for name in "abc"}
+
+    found = interleaved(works, 3, lambda: None)
+    assert "".join(turns) == "abc" + "abc" + "bca" + "cab"
+    assert [len(values) for values in found.values()] == [3, 3, 3]
+
+
+def test_editing_tells_what_is_kept_and_sent(server: Server, loop: asyncio.AbstractEventLoop):
+    """A short session of edits gives sizes of checkpoints, requests and traces; ours are the small ones."""
+    results = Results(RUN, tuple(edit(Bench(server, loop, quick=True))))
+
+    kept = {each.contestant: each.value for each in results.of("checkpoints")}
+    assert kept[OURS] < 100_000 < 10_000_000 < max(kept.values())
+    assert results.find("request of an edit", OURS).value < 1000
+
+
+def test_results_survive_the_disk(tmp_path: Path):
+    """What is read is what was written."""
+    rows = (row("plain", SDK, 12.5, ratio=1.0, size="2 MB", quartiles=(0.5, 1.5)), row("checkpoints", OURS, 7))
+    Results(RUN, rows).write(tmp_path / "results.json")
+
+    read = Results.read(tmp_path / "results.json")
+    assert read.run == RUN
+    assert [each.as_json() for each in read.rows] == [each.as_json() for each in rows]
+
+
+@pytest.mark.parametrize(("ratio", "verdict"), [(0.39, "met"), (0.41, "**not met**"), (None, "not measured")])
+def test_the_report_judges_each_target(ratio: float | None, verdict: str):
+    """A target is met, not met or not measured, next to what the floor and the SDK have."""
+    facts = {"size": "2 MB", "where": MEMORY, "half": SYNC}
+    others = [row("plain", FLOOR, 1, ratio=0.25, **facts), row("plain", SDK, 4, ratio=1.0, **facts)]
+    ours = [row("plain", OURS, 2, ratio=ratio, **facts)] if ratio else []
+    page = rendered(Results(RUN, (*others, *ours)))
+
+    [line] = [line for line in page.splitlines() if line.startswith(f"| {TARGETS[0].title} |")]
+    assert line.split(" | ")[1:6] == ["0.40", f"{ratio:.2f}" if ratio else NONE, verdict, "0.25", "1.00"]
+
+
+def test_a_quick_run_is_not_judged():
+    """Figures of a single round are called what they are."""
+    page = rendered(Results({**RUN, "quick": True}, ()))
+
+    assert "no target is judged" in page
+    assert "## Targets" not in page
+
+
+def test_the_page_and_the_plot_are_those_of_the_figures(tmp_path: Path):
+    """What is committed was made from the committed figures."""
+    plot = pytest.importorskip("benchmarks.plot", reason="no matplotlib")
+    results = Results.read(FIGURES)
+    plot.draw(results, tmp_path / PLOT.name)
+
+    assert PAGE.read_text(encoding="utf-8") == rendered(results)
+    assert labels(PLOT) == labels(tmp_path / PLOT.name)
+    assert {SDK, OURS} < set(labels(PLOT))
