@@ -54,6 +54,7 @@ class Framed:
         cut: Where the encoded body breaks off, as a fraction; `None` is not at all.
         status: Of each answer, in turn; the last one stays.
         pause: Where in the encoded body it waits until the client hangs up or the server stops, as a fraction.
+        mislabelled: The body is sent as it is, whatever its headers say.
     """
 
     body: bytes
@@ -63,6 +64,7 @@ class Framed:
     cut: float | None = None
     status: tuple[int, ...] = (200,)
     pause: float | None = None
+    mislabelled: bool = False
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     open: int = 0
     over: threading.Event = field(default_factory=threading.Event)
@@ -75,7 +77,7 @@ class Framed:
     @property
     def encoded(self) -> bytes:
         """The body as it goes over the wire."""
-        return ENCODINGS[self.encoding](self.body)
+        return self.body if self.mislabelled else ENCODINGS[self.encoding](self.body)
 
 
 @contextmanager
