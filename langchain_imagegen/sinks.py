@@ -13,7 +13,7 @@ from langchain_imagegen.errors import CorruptImageError
 from langchain_imagegen.media import Blob
 from langchain_imagegen.store import ImageStore
 
-AT_A_TIME = 1 << 18
+AT_A_TIME = 1 << 17
 """Bytes of a picture that wait in memory before they are hashed and written."""
 
 
