@@ -16,6 +16,7 @@ import httpx2
 import openai
 from langchain_core.runnables import RunnableBinding
 
+from langchain_imagegen.errors import OptionError
 from langchain_imagegen.http_transports import AsyncImageTransport, ImageTransport
 from langchain_imagegen.store import ImageStore
 
@@ -23,7 +24,7 @@ Client = TypeVar("Client")
 Model = TypeVar("Model")
 
 _OF_TRANSPORT = ("verify", "cert", "http1", "http2", "limits", "trust_env", "socket_options")
-_OWN_WAY = {"transport", "mounts", "proxy"}
+_OF_ONE_HALF = ("transport", "mounts")
 _KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPALIVE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 
 
@@ -54,8 +55,13 @@ def http_clients(image_store: ImageStore | None = None, **settings: Any) -> dict
 
     Args:
         image_store: Where the pictures go; `None`: the default store.
-        settings: Of `httpx2.Client` and `httpx2.AsyncClient`, and `socket_options` of their transports.
+        settings: Of `httpx2.Client` and `httpx2.AsyncClient` alike, and `socket_options` of their transports.
+
+    Raises:
+        OptionError: a setting is one that the two clients cannot share.
     """
+    if wrong := [_unshared(name) for name in _OF_ONE_HALF if name in settings]:
+        raise OptionError(*wrong)
     client = openai.DefaultHttpxClient(**_connected(settings, httpx2.HTTPTransport))
     async_client = openai.DefaultAsyncHttpxClient(**_connected(settings, httpx2.AsyncHTTPTransport))
     return {
@@ -121,11 +127,24 @@ def _check_open(owner: Any) -> None:
 def _connected(settings: Mapping[str, Any], transport: Callable[..., Any]) -> dict[str, Any]:
     """The settings of a client, with a transport that keeps idle connections alive unless proxies are at work."""
     client = {name: value for name, value in settings.items() if name != "socket_options"}
-    if _OWN_WAY & settings.keys() or ("socket_options" not in settings and urllib.request.getproxies()):
-        return client  # `httpx2` asks the environment for proxies only where no transport is given
+    if "proxy" in settings or _is_proxied(settings):
+        return client  # `httpx2` sees to proxies only where no transport is given
     given = {name: settings[name] for name in _OF_TRANSPORT if name in settings}
     usual = {"limits": openai.DEFAULT_CONNECTION_LIMITS, "socket_options": _keepalive()}
     return {**client, "transport": transport(**{**usual, **given})}
+
+
+def _is_proxied(settings: Mapping[str, Any]) -> bool:
+    """Whether the environment's proxies are to be used; who names socket options wants a transport of them."""
+    wanted = settings.get("trust_env", True) and "socket_options" not in settings
+    return bool(wanted and urllib.request.getproxies())
+
+
+def _unshared(name: str) -> str:
+    return (
+        f"{name}= is of a sync or of an async client, and http_clients() makes both; make them yourself: "
+        f"httpx2.Client({name}=…) with ImageTransport around it, and httpx2.AsyncClient with AsyncImageTransport"
+    )
 
 
 def _keepalive() -> list[tuple[int, int, int]]:
