@@ -12,7 +12,7 @@ from benchmarks.memory import peak
 from benchmarks.rounds import FOLDER, MEMORY, Bench, Row, compared, interleaved, timed
 
 LATENCY = 200
-ROUNDS = {("64 KB", MEMORY): 9, ("2 MB", MEMORY): 9, ("2 MB", FOLDER): 5}
+ROUNDS = {("64 KB", MEMORY): 9, ("2 MB", MEMORY): 7, ("2 MB", FOLDER): 5}
 WHO = (SDK, CHAT, OURS, WIRE)
 
 

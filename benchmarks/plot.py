@@ -71,20 +71,21 @@ def draw(results: Results, file: Path) -> None:
 
 def _bars(axes: Any, panel: Panel, values: dict[str, float], *, named: bool) -> None:
     widest = max([*values.values(), 1e-9])
+    floor = values.get(FLOOR, 0) if panel.measure != "memory" else 0
     for place, name in enumerate(WHO):
         value = values.get(name)
         colour = ACCENT if name == OURS else OTHER
         axes.barh(place, value or 0, height=0.68, color=colour)
         axes.text(
-            value + widest * 0.02 if value is not None else widest * 0.09,
+            (floor if value is None else value) + widest * 0.02,
             place,
             panel.absent if value is None else _label(value),
             va="center",
             fontweight="bold" if name == OURS else "normal",
             color=ACCENT if name == OURS else INK,
         )
-    if FLOOR in values and panel.measure != "memory":
-        axes.axvline(values[FLOOR], color=INK, linewidth=1, linestyle=(0, (2, 2)))
+    if floor:
+        axes.axvline(floor, color=INK, linewidth=1, linestyle=(0, (2, 2)))
     axes.set_title(f"{panel.title} ({panel.unit})", loc="left", fontsize=8.5, color=INK)
     axes.set_yticks(range(len(WHO)), WHO if named else [""] * len(WHO))
     axes.set_xlim(0, widest * 1.18)

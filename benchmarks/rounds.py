@@ -157,4 +157,4 @@ def quartiles(values: Sequence[float]) -> tuple[float, float]:
 def _short(value: Any) -> Any:
     if isinstance(value, (tuple, list)):
         return [_short(each) for each in value]
-    return float(f"{value:.4g}") if isinstance(value, float) else value
+    return float(f"{value:.5g}") if isinstance(value, float) else value
