@@ -11,7 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx2
 
@@ -43,8 +43,9 @@ class ImageTransport(httpx2.BaseTransport):
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         """The answer, its body read while it arrives."""
-        response: httpx2.Response = self._inner.handle_request(request)
-        return _read_through(response, request, self._store, _Stream)
+        response = self._inner.handle_request(request)
+        answer: httpx2.Response = _read_through(response, request, self._store, _Stream)
+        return answer
 
     def close(self) -> None:
         """Close the inner transport."""
@@ -60,8 +61,9 @@ class AsyncImageTransport(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """The answer, its body read while it arrives."""
-        response: httpx2.Response = await self._inner.handle_async_request(request)
-        return _read_through(response, request, self._store, _AsyncStream)
+        response = await self._inner.handle_async_request(request)
+        answer: httpx2.Response = _read_through(response, request, self._store, _AsyncStream)
+        return answer
 
     async def aclose(self) -> None:
         """Close the inner transport."""
@@ -69,7 +71,7 @@ class AsyncImageTransport(httpx2.AsyncBaseTransport):
 
 
 class _Stream:
-    """The body of an answer; `whole` is the same answer as it came, decoded by the library it is of."""
+    """The body of an answer; `whole` is the answer as it came, which its library decodes."""
 
     def __init__(self, whole: Any, reader: Reader) -> None:
         self._whole, self._reader = whole, reader
@@ -83,8 +85,10 @@ class _Stream:
             self._reader.discard()
 
     def close(self) -> None:
-        self._whole.close()
-        self._reader.discard()
+        try:
+            self._whole.close()
+        finally:
+            self._reader.discard()
 
 
 class _AsyncStream:
@@ -103,8 +107,10 @@ class _AsyncStream:
             await self._discard()
 
     async def aclose(self) -> None:
-        await self._whole.aclose()
-        await self._discard()
+        try:
+            await self._whole.aclose()
+        finally:
+            await self._discard()
 
     async def _filled(self, parts: Parts) -> bytes:
         """The parts filled in, in a thread where that touches the store."""
@@ -117,19 +123,16 @@ class _AsyncStream:
             await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, self._reader.discard))
 
 
-Response = TypeVar("Response")
-
-
-def _read_through(response: Response, request: Any, store: ImageStore, half: type) -> Response:
-    """The same answer with a body that is read, if it can hold pictures."""
-    answer: Any = response
-    if _may_hold_pictures(answer, request):
-        library = _library_of(answer)
-        whole = library.Response(answer.status_code, headers=answer.headers, stream=answer.stream, request=request)
-        answer.stream = _stream_of(library, half)(whole, Reader(store))
-        for name in _OF_THE_ORIGINAL:
-            answer.headers.pop(name, None)
-    return response
+def _read_through(response: Any, request: Any, store: ImageStore, half: type) -> Any:
+    """The answer with a body that is read, if it can hold pictures; else itself."""
+    if not _may_hold_pictures(response, request):
+        return response
+    library, headers = _library_of(response), response.headers.copy()
+    for name in _OF_THE_ORIGINAL:
+        headers.pop(name, None)
+    response.request = request  # which errors of its body name
+    stream = _stream_of(library, half)(response, Reader(store))
+    return library.Response(response.status_code, headers=headers, stream=stream, extensions=response.extensions)
 
 
 def _may_hold_pictures(response: Any, request: Any) -> bool:

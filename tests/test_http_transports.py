@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import re
 import threading
@@ -238,6 +239,24 @@ def test_an_httpx_client_stays_in_its_library(sides, bodies, kind):
     assert len(got.text) < 16_000
     response = answer[-1].response if kind == SSE else answer
     assert images_from(response, image_store=sides.store)[0].width == 816
+
+
+@pytest.mark.parametrize("library", [httpx2, httpx], ids=["httpx2", "httpx"])
+def test_an_answer_that_is_already_there(half, bodies, image_store, library):
+    """What a transport answers by itself, with no connection, such as a cache, is read as well."""
+    headers = {"content-type": JSON, "content-encoding": "gzip"}
+    inner = library.MockTransport(lambda _: library.Response(200, headers=headers, content=gzip.compress(bodies[JSON])))
+
+    async def ask() -> Any:
+        if half.name == "async":
+            async with library.AsyncClient(transport=AsyncImageTransport(inner, image_store)) as client:
+                return await client.post("http://images.example/v1/responses")
+        with library.Client(transport=ImageTransport(inner, image_store)) as client:
+            return client.post("http://images.example/v1/responses")
+
+    got = half.wait(ask)
+    assert len(got.content) < 4000
+    assert whole(got.text, image_store).encode() == bodies[JSON]
 
 
 # Failures, as plain
