@@ -360,11 +360,12 @@ def test_a_copy_outlives_its_model(simulator, image_store):
 def test_a_closed_client_stays_closed(half, both, simulator, image_store):
     """A copy of a model whose client its user has closed fails as the model itself."""
     model = chat(simulator.base_url, **both())
+    copied = wired(model, image_store)
     model.http_client.close()
     half.wait(model.http_async_client.aclose)
 
     errors = []
-    for each in (model, wired(model, image_store)):
+    for each in (model, copied):
         with pytest.raises((RuntimeError, openai.APIConnectionError)) as caught:
             half.invoke(each, "draw a fox")
         errors.append((caught.type, str(caught.value), str(caught.value.__cause__)))
