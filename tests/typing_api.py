@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 from langchain_core.messages import BaseMessage
 from langchain_core.prompts import PromptTemplate
 from langchain_core.runnables import Runnable
@@ -14,6 +15,7 @@ from langgraph.graph import MessagesState
 from typing_extensions import assert_type
 
 from langchain_imagegen import (
+    AsyncImageTransport,
     GeneratedImage,
     ImageGenerationMiddleware,
     ImageGenerationTool,
@@ -25,8 +27,10 @@ from langchain_imagegen import (
     ImageResult,
     ImageState,
     ImageStore,
+    ImageTransport,
     ImageUsage,
     PartialImage,
+    http_clients,
     images_from,
     merge_images,
 )
@@ -114,3 +118,12 @@ def failures() -> None:
             assert_type(error.text, str)
         except ServiceError as error:
             assert_type(error.retry_after, float | None)
+
+
+def below_other_clients() -> None:
+    """The transports under clients, and both clients of a chat model."""
+    store = ImageStore("memory://x")
+    httpx2.Client(transport=ImageTransport(httpx2.HTTPTransport(), store))
+    httpx2.AsyncClient(transport=AsyncImageTransport(image_store=store))
+    assert_type(http_clients(store, timeout=60), dict[str, Any])
+    ImageGenerationMiddleware(wire=True)
