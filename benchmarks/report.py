@@ -24,7 +24,7 @@ what Python's allocator handed out at the most (`tracemalloc`).
 
 The floor ({FLOOR}) reads the body from a socket, finds the key and decodes with `pybase64`: no HTTP library, no JSON,
 no checks, no digest. In a stream it decodes while it reads; for many calls at once one thread reads whatever socket
-has something, which was as fast as threads and event loops. It takes fresh memory for each picture, as others do."""
+has something, about as fast as threads or an event loop. It takes fresh memory for each picture, as others do."""
 
 
 def rendered(results: Results) -> str:
