@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections.abc import Callable
 from types import TracebackType
 
 from typing_extensions import Self
@@ -20,8 +21,9 @@ class BlobWriter:
     For one thread.
     """
 
-    def __init__(self, place: Place, max_bytes: int) -> None:
+    def __init__(self, place: Place, max_bytes: int, committed: Callable[[Blob], None]) -> None:
         self._upload = place.upload()
+        self._committed = committed
         self._hash = hashlib.sha256()
         self._sniffer = Sniffer()
         self._max_bytes = max_bytes
@@ -82,7 +84,9 @@ class BlobWriter:
         sha256 = self.sha256
         with self._using:
             self._upload.commit(name_of(sha256, media.mime_type), media.mime_type)
-        return Blob(sha256, self._sniffer.size, media.mime_type, media.width, media.height)
+        blob = Blob(sha256, self._sniffer.size, media.mime_type, media.width, media.height)
+        self._committed(blob)
+        return blob
 
     def abort(self) -> None:
         """Leaves nothing behind, nor takes anything more; harmless after `commit`."""

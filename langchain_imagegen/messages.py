@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from langchain_imagegen.artifacts import GeneratedImage, ImageResult, Origin, ReadPicture, is_record
 from langchain_imagegen.blocks import decode, read_block
 from langchain_imagegen.errors import CorruptImageError, ImageStoreError
-from langchain_imagegen.media import Blob, sniff
+from langchain_imagegen.media import Blob
 from langchain_imagegen.store import ImageStore
 from langchain_imagegen.tokens import Token, read_token
 from langchain_imagegen.wire import CALL, Item, read_calls
@@ -134,13 +134,9 @@ def named(token: Token, store: ImageStore) -> Blob:
     says so.
     """
     try:
-        data = store.get(*token)
+        return store.blob(*token)
     except ImageStoreError:
         return Blob(token.sha256, 0, token.mime_type, None, None)
-    seen = sniff(data)
-    if seen is None:
-        return Blob(token.sha256, len(data), token.mime_type, None, None)
-    return Blob(token.sha256, len(data), seen.mime_type, seen.width, seen.height)
 
 
 def hosted_items(message: AIMessage) -> Iterator[Item]:

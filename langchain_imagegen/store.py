@@ -22,13 +22,15 @@ from typing_extensions import Self
 from langchain_imagegen.blobs import BlobWriter, name_of
 from langchain_imagegen.errors import ImageStoreError, OptionError
 from langchain_imagegen.homes import find_unbound_in
-from langchain_imagegen.media import EXTENSIONS, Blob
+from langchain_imagegen.media import EXTENSIONS, Blob, Media, sniff
 from langchain_imagegen.places import Place, place_at
 
 ENVIRONMENT_VARIABLE = "LANGCHAIN_IMAGEGEN_STORE"
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _KEY_OF_PICTURE = re.compile(r"([0-9a-f]{2})/(\1[0-9a-f]{62})\.[a-z]+")
+
+_REMEMBERED = 1024  # what so many of the latest pictures are, for `blob`
 
 _lock = threading.Lock()
 _opened: weakref.WeakValueDictionary[int, ImageStore] = weakref.WeakValueDictionary()
@@ -66,6 +68,7 @@ class ImageStore:
         self._max_bytes = max_bytes
         chosen = self._url or os.environ.get(ENVIRONMENT_VARIABLE)
         self._place: Place = place_at(chosen, storage_options) if chosen else place_at(_user_folder(), {}, mode=0o700)
+        self._stored: dict[str, Blob] = {}
         with _lock:
             _opened[id(self)] = self
 
@@ -87,7 +90,7 @@ class ImageStore:
 
     def writer(self) -> BlobWriter:
         """Stores a picture while it arrives; into a folder without holding it in memory."""
-        return BlobWriter(self._place, self._max_bytes)
+        return BlobWriter(self._place, self._max_bytes, self._remember)
 
     def get(self, sha256: str, mime_type: str | None = None) -> bytes:
         """The bytes with this digest, checked; `mime_type` saves a look-up where it is known.
@@ -107,6 +110,19 @@ class ImageStore:
                 "put the original again or draw it anew"
             )
         return data
+
+    def blob(self, sha256: str, mime_type: str | None = None) -> Blob:
+        """What a picture is: known at once if this object stored it lately, else read off its bytes.
+
+        Raises:
+            ImageStoreError: As `get`.
+        """
+        blob = self._stored.get(sha256)
+        if blob is None:
+            data = self.get(sha256, mime_type)
+            media = sniff(data) or Media(mime_type or "application/octet-stream", "bin")
+            blob = Blob(sha256, len(data), media.mime_type, media.width, media.height)
+        return blob
 
     def __contains__(self, sha256: object) -> bool:
         if not isinstance(sha256, str) or not _DIGEST.fullmatch(sha256):
@@ -161,6 +177,7 @@ class ImageStore:
             picture = _KEY_OF_PICTURE.fullmatch(key)
             if picture and picture[2] not in kept and written <= before:
                 self._place.remove(key)
+                self._stored.pop(picture[2], None)
                 removed.append(picture[2])
         return removed
 
@@ -208,6 +225,12 @@ class ImageStore:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         ImageStore.__init__(self, **state)
+
+    def _remember(self, blob: Blob) -> None:
+        with _lock:
+            self._stored[blob.sha256] = blob
+            if len(self._stored) > _REMEMBERED:
+                del self._stored[next(iter(self._stored))]
 
     def _read(self, sha256: str, mime_type: str | None) -> bytes | None:
         if mime_type in EXTENSIONS:

@@ -18,6 +18,8 @@ import urllib.request
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
+from pathlib import Path
 from threading import Barrier
 
 import pytest
@@ -86,13 +88,19 @@ def folder(tmp_path):
 
 
 @pytest.fixture(params=["folder", "memory", "s3"])
-def store(request, folder):
-    """A fresh store of each kind."""
+def opened(request, folder):
+    """Opens a place of each kind, always the same one, which is fresh at first."""
     if request.param == "folder":
-        return folder
+        return partial(ImageStore, folder.location)
     if request.param == "memory":
-        return ImageStore(f"memory://{uuid.uuid4().hex}")
-    return ImageStore(f"s3://pictures/{uuid.uuid4().hex}", **request.getfixturevalue("s3"))
+        return partial(ImageStore, f"memory://{uuid.uuid4().hex}")
+    return partial(ImageStore, f"s3://pictures/{uuid.uuid4().hex}", **request.getfixturevalue("s3"))
+
+
+@pytest.fixture
+def store(opened):
+    """A fresh store of each kind."""
+    return opened()
 
 
 def test_put_and_get(store):
@@ -581,3 +589,23 @@ def test_opened_stores_are_held_weakly(dropped):
     listed = [store for store in opened_stores() if store.location == "memory://weak"]
     assert len(listed) == 1
     assert listed[0] is stores[0]
+
+
+def test_what_a_stored_picture_is(store, opened):
+    """`blob` tells what `put` told, wherever the picture was put, and says so if it is no longer there."""
+    put = store.put(picture())
+    other = opened()
+
+    assert store.blob(put.sha256) == other.blob(put.sha256) == other.blob(put.sha256, "image/png") == put
+    store.prune(older_than=timedelta(0))
+    for each in (store, other):
+        with pytest.raises(ImageStoreError, match=f"no image {put.sha256}"):
+            each.blob(put.sha256)
+
+
+def test_what_a_picture_is_takes_no_second_look(folder):
+    """What a picture is that was stored lately is told without reading it again."""
+    put = folder.put(picture())
+    next(Path(folder.location).rglob("*.png")).unlink()
+
+    assert folder.blob(put.sha256) == put
