@@ -290,12 +290,12 @@ def test_a_token_whose_picture_is_gone(image_store, token):
         drawn.read()
 
 
-def test_a_token_whose_picture_was_changed(image_store, token, tmp_path):
+def test_a_token_whose_picture_was_changed(token, tmp_path):
     """Bytes that do not have the digest are not taken for the picture."""
     [path] = (tmp_path / "images").rglob("*.png")
     path.write_bytes(photo("another"))
 
-    [drawn] = images_from(answer_with(token), image_store=image_store)
+    [drawn] = images_from(answer_with(token), image_store=ImageStore(tmp_path / "images"))
     assert drawn.width is None
     with pytest.raises(ImageStoreError, match="was changed"):
         drawn.read()
