@@ -1,13 +1,9 @@
-"""What drives a flow: which step is next, what comes of it, and writing beside reading. No network here."""
+"""What drives a flow: which step is next, and what comes of it. No network here."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from types import TracebackType
-
-from typing_extensions import Self
 
 from langchain_imagegen.artifacts import ImageResult
 from langchain_imagegen.body import Body
@@ -76,40 +72,3 @@ class Drive:
     def _discard(self) -> None:
         if self.body is not None:
             self.body.discard()
-
-
-class Work:
-    """What is to be written while an answer arrives: at once, or in a thread while the event loop goes on reading."""
-
-    def __init__(self) -> None:
-        self._running: asyncio.Task[None] | None = None
-
-    def do(self, work: Callable[[], None]) -> None:
-        """Do a piece."""
-        work()
-
-    async def ado(self, work: Callable[[], None]) -> None:
-        """Begin a piece once the one before is done: they come in order, and at most one waits in memory."""
-        await self._end()
-        self._running = asyncio.create_task(asyncio.to_thread(work))
-
-    async def _end(self) -> None:
-        running, self._running = self._running, None
-        if running is not None:
-            await running
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """All is done."""
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._end()

@@ -13,8 +13,8 @@ from langchain_imagegen.errors import CorruptImageError
 from langchain_imagegen.media import Blob
 from langchain_imagegen.store import ImageStore
 
-AT_A_TIME = 1 << 17
-"""Bytes of a picture that wait in memory before they are hashed and written."""
+AT_A_TIME = 1 << 16
+"""Bytes of a picture that wait in memory before they are hashed and written; more would cost memory in a crowd."""
 
 
 class Held(Sink):

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from langchain_imagegen.artifacts import ImageResult, PartialImage
 from langchain_imagegen.body import Body
-from langchain_imagegen.drive import Drive, Work
+from langchain_imagegen.drive import Drive
 from langchain_imagegen.errors import OptionError
 from langchain_imagegen.flows import Call, Flow, Read, Wait
 from langchain_imagegen.store import ImageStore
@@ -99,12 +99,12 @@ class Transport:
                 elif isinstance(step, Read):
                     drive.answer(step.image.to_data_url())
                 else:
-                    with self._send(self.client, step) as response, Work() as work:
+                    with self._send(self.client, step) as response:
                         body = drive.body = _body_of(step, response, store, partials=partials)
                         for chunk in response.iter_bytes():
                             yield from body.feed(chunk)
                             if piece := body.work():
-                                work.do(piece)
+                                piece()
                     drive.answer(body.finish())
             if drive.unsettled:
                 drive.settle()
@@ -122,13 +122,13 @@ class Transport:
                 elif isinstance(step, Read):
                     drive.answer(await asyncio.to_thread(step.image.to_data_url))
                 else:
-                    async with self._send(self.async_client, step) as response, Work() as work:
+                    async with self._send(self.async_client, step) as response:
                         body = drive.body = _body_of(step, response, store, partials=partials)
                         async for chunk in response.iter_bytes():
                             for partial in body.feed(chunk):
                                 yield partial
                             if piece := body.work():
-                                await work.ado(piece)
+                                await asyncio.to_thread(piece)
                     drive.answer(await asyncio.to_thread(body.finish))
             if drive.unsettled:
                 await asyncio.to_thread(drive.settle)
