@@ -21,7 +21,6 @@ from langchain_imagegen.errors import (
     UnknownImageError,
 )
 from langchain_imagegen.ladder import (
-    Api,
     Drawing,
     Rungs,
     concluded,
@@ -31,6 +30,7 @@ from langchain_imagegen.ladder import (
     origin_of,
     rung_of,
 )
+from langchain_imagegen.options import Api
 from langchain_imagegen.references import Remote, Source
 
 LONGEST_WAIT = 120.0  # seconds; a service that asks for more gets its error handed on

@@ -6,31 +6,56 @@ It makes a request out of what a chain or a cell gives, and hands it to a flow; 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from langchain_core.messages import BaseMessage, HumanMessage
-from langchain_core.prompt_values import PromptValue, StringPromptValue
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, field_validator
 from typing_extensions import Self
 
-from langchain_imagegen.artifacts import GeneratedImage, ImageResult, PartialImage, is_record
+from langchain_imagegen.artifacts import GeneratedImage, ImageResult, PartialImage
 from langchain_imagegen.capabilities import image_model
 from langchain_imagegen.errors import OptionError
-from langchain_imagegen.flows import draw
-from langchain_imagegen.ladder import Api, Drawing, Reference
 from langchain_imagegen.memory import ImageMemory
-from langchain_imagegen.messages import Conversation, read_conversation
-from langchain_imagegen.options import ImageOptions, ImageRequest
-from langchain_imagegen.references import Source, resolve
+from langchain_imagegen.options import Api, ImageOptions, ImageRequest, Reference
 from langchain_imagegen.rules import check_mainline
 from langchain_imagegen.store import ImageStore, default_store
-from langchain_imagegen.transport import Transport
 from langchain_imagegen.wording import complaints, listed
+
+if TYPE_CHECKING:
+    from langchain_imagegen.ladder import Drawing
+    from langchain_imagegen.references import Source
+    from langchain_imagegen.transport import Transport
 
 FORCED = {"type": "image_generation"}
 AZURE_HEADER = "x-ms-oai-image-generation-deployment"
+
+
+class Connections:
+    """The transport of a generator and its copies, loaded when it is first needed: to be imported is to be quick."""
+
+    def __init__(self, settings: Mapping[str, Any], **clients: Any) -> None:
+        self._settings, self._clients = settings, clients
+        self._made: Transport | None = None
+        self._making = threading.Lock()
+
+    @property
+    def transport(self) -> Transport:
+        """The one transport."""
+        from langchain_imagegen.transport import Transport
+
+        with self._making:
+            if self._made is None:
+                self._made = Transport(self._settings, **self._clients)
+            return self._made
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(Connections, **self._clients), (self._settings,)
+
+    def __deepcopy__(self, memo: object) -> Connections:
+        return self
 
 
 class ImageGenerator(RunnableSerializable[Any, ImageResult]):
@@ -78,7 +103,7 @@ class ImageGenerator(RunnableSerializable[Any, ImageResult]):
     async_client: Any = Field(default=None, exclude=True, repr=False, description="its async twin")
     azure_image_deployment: str | None = Field(default=None, description="Azure's name of the image model's deployment")
 
-    _transport: Transport = PrivateAttr()
+    _connections: Connections = PrivateAttr()
 
     if not TYPE_CHECKING:  # checkers read the fields
 
@@ -103,7 +128,7 @@ class ImageGenerator(RunnableSerializable[Any, ImageResult]):
         """Make ready to connect; nothing is opened yet."""
         super().model_post_init(context)
         key = self.api_key.get_secret_value() if self.api_key else None
-        self._transport = Transport(
+        self._connections = Connections(
             {"api_key": key, "base_url": self.base_url, "organization": self.organization},
             client=self.client,
             async_client=self.async_client,
@@ -183,10 +208,14 @@ class ImageGenerator(RunnableSerializable[Any, ImageResult]):
         return super().__deepcopy__({**(memo or {}), **clients})
 
     def _run(self, drawing: Drawing, *, partials: bool = True) -> Iterator[PartialImage | ImageResult]:
+        from langchain_imagegen.flows import draw
+
         for piece in self._transport.run(draw(drawing), self._home(), partials=partials):
             yield self._remembered(piece)
 
     async def _arun(self, drawing: Drawing, *, partials: bool = True) -> AsyncIterator[PartialImage | ImageResult]:
+        from langchain_imagegen.flows import draw
+
         async for piece in self._transport.arun(draw(drawing), self._home(), partials=partials):
             yield self._remembered(piece)
 
@@ -206,6 +235,10 @@ class ImageGenerator(RunnableSerializable[Any, ImageResult]):
             self.memory.add(result)
         return result
 
+    @property
+    def _transport(self) -> Transport:
+        return self._connections.transport
+
     def _home(self) -> ImageStore:
         return self.image_store or default_store()
 
@@ -213,11 +246,15 @@ class ImageGenerator(RunnableSerializable[Any, ImageResult]):
 
     def _prepare(self, given: Any, fields: Mapping[str, Any], *, stream: bool) -> Drawing:
         """A request made ready, with local bytes in the store; after this nothing heavy is passed on."""
+        from langchain_imagegen.inputs import joined, one_of, read_input
+        from langchain_imagegen.ladder import Drawing
+        from langchain_imagegen.references import resolve
+
         read, conversation = read_input(given, self._home())
         request = ImageRequest.parse(joined(read, fields))
         options = self.options.merge(request.options)
         sources = tuple(resolve(request.images, self.memory, self._home()))
-        mask = _one_of(resolve([request.mask], self.memory, self._home())) if request.mask is not None else None
+        mask = one_of(resolve([request.mask], self.memory, self._home())) if request.mask is not None else None
         self._check(options, sources, mask, request, turns=conversation.turns, stream=stream)
         edits = bool(sources) and options.action in (None, "edit")
         return Drawing(
@@ -282,66 +319,5 @@ class ImageGenerator(RunnableSerializable[Any, ImageResult]):
         return tuple(image for image in self.memory if image.response_id == response_id)
 
 
-def read_input(given: Any, store: ImageStore) -> tuple[dict[str, Any], Conversation]:
-    """Any input of the runnable as fields of a request, and the earlier turns that it holds."""
-    if isinstance(given, ImageRequest):
-        return {name: getattr(given, name) for name in given.model_fields_set}, _ALONE
-    if isinstance(given, StringPromptValue):
-        return {"prompt": given.text}, _ALONE
-    if isinstance(given, PromptValue):
-        return _of_messages(given.to_messages(), store)
-    if isinstance(given, BaseMessage):
-        return _of_messages([given if isinstance(given, HumanMessage) else HumanMessage(given.text)], store)
-    if isinstance(given, (ImageResult, GeneratedImage)) or is_record(given):
-        return {"images": [given]}, _ALONE
-    if isinstance(given, (list, tuple)) and given:
-        if isinstance(given[0], (ImageResult, GeneratedImage)):
-            return {"images": list(given)}, _ALONE
-        return _of_messages(given, store)
-    if isinstance(given, str):
-        return {"prompt": given}, _ALONE
-    if isinstance(given, Mapping):
-        return dict(given), _ALONE
-    raise OptionError(
-        f"an ImageGenerator cannot draw a {type(given).__name__}: give a str, a dict of request fields, an "
-        "ImageRequest, a prompt value, messages, an ImageResult or a GeneratedImage"
-    )
-
-
-def joined(read: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The request fields of an input with those of the call or of `bind`.
-
-    Raises:
-        OptionError: a field is given twice; only `images` add up.
-    """
-    both = [name for name in fields if read.get(name) and name != "images"]
-    if both:
-        raise OptionError(
-            *(f"{name} is given twice: as input {read[name]!r} and as argument {fields[name]!r}" for name in both)
-        )
-    images = [*_several(read.get("images")), *_several(fields.get("images"))]
-    return {**read, **fields, **({"images": images} if images else {})}
-
-
-def _of_messages(messages: Any, store: ImageStore) -> tuple[dict[str, Any], Conversation]:
-    conversation = read_conversation(messages, store)
-    return {"prompt": conversation.prompt, "images": list(conversation.images)}, conversation
-
-
-def _several(value: Any) -> list[Any]:
-    if value is None:
-        return []
-    return list(value) if isinstance(value, (list, tuple)) else [value]
-
-
-def _one_of(sources: list[Source]) -> Source:
-    if len(sources) != 1:
-        raise OptionError(f"mask must name one image, it names {len(sources)}")
-    return sources[0]
-
-
 def _result(results: list[ImageResult]) -> ImageResult:
     return results[-1]
-
-
-_ALONE = Conversation(turns=(), prompt="", images=(), earlier=())

@@ -8,16 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 from langchain_imagegen.artifacts import GeneratedImage, ImageResult, Origin, Rung
 from langchain_imagegen.errors import ServiceError
 from langchain_imagegen.failures import is_lost_reference
-from langchain_imagegen.options import ImageOptions
+from langchain_imagegen.options import Api, ImageOptions, Reference
 from langchain_imagegen.references import Remote, Source
 
-Api = Literal["responses", "images"]
-Reference = Literal["auto", "call_id", "response_id", "bytes"]
 Rungs = Mapping[str, "Rung | None"]
 """By which way each source is named, by `key_of`; `None` for what the service fetches by itself."""
 

@@ -74,6 +74,13 @@ class Svg(_Options):
     reasoning: SvgReasoning | None = Field(None, description="How hard that model thinks.")
 
 
+Api = Literal["responses", "images"]
+"""Which of OpenAI's APIs draws."""
+
+Reference = Literal["auto", "call_id", "response_id", "bytes"]
+"""How an edit names its source first."""
+
+
 class ImageOptions(_Options):
     """Every option of the hosted tool, named as the API names it; `None` is not sent.
 

@@ -162,8 +162,14 @@ class Repeated(Sink):
         assert self._own is not None
         self._own.write(data)
 
+    def spill(self, text: bytes) -> None:
+        """It goes on behind the copy, with what is no base64."""
+        del text
+        if self._own is None:
+            self._part()
+
     def close(self, error: str | None = None) -> None:
-        """The end of the data."""
+        """The end of the data; a copy that is whole may lack its closing quote."""
         if self._own is None and self._original.read(self._same, self._same + 1):
             self._part()  # it breaks off, or is the beginning of the other one
         if self._own is not None:

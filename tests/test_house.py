@@ -28,7 +28,7 @@ messages  sinks
 memory  body  extract_http
 references  state  output_parser  history  http_transports
 clients
-ladder  turn
+ladder  turn  inputs
 flows
 drive
 transport

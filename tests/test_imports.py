@@ -41,23 +41,24 @@ def of(names: set[str], *packages: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "program",
+    ("program", "needed"),
     [
-        "import langchain_imagegen",
-        f"{FROM}; ImageGenerator({SETTINGS})",
-        f"{FROM}; ImageGenerationTool()",
-        f"{FROM}; ImageGenerationTool(generator=ImageGenerator({SETTINGS})).args",
-        f"{FROM}; ImageStore('pictures').location",
+        ("import langchain_imagegen", "errors"),
+        (f"{FROM}; ImageGenerator({SETTINGS})", "generator"),
+        (f"{FROM}; ImageGenerationTool()", "tool"),
+        (f"{FROM}; ImageGenerationTool(generator=ImageGenerator({SETTINGS})).args", "tool"),
+        (f"{FROM}; ImageStore('pictures').location", "store"),
     ],
     ids=["import", "generator", "tool", "tool-of-a-generator", "store"],
 )
-def test_before_something_is_drawn_only_this_package_is_loaded(loaded, program):
+def test_before_something_is_drawn_only_this_package_is_loaded(loaded, program, needed):
     """Importing and constructing load nothing but this package: no SDK, no HTTP, no graphs, no file systems."""
     names = loaded(program)
 
     others = {name for name in names if name.partition(".")[0] not in sys.stdlib_module_names}
     assert {name.partition(".")[0] for name in others} <= {"langchain_imagegen", "langchain_core", "pydantic"}
-    assert "langchain_imagegen.generator" in names
+    assert f"langchain_imagegen.{needed}" in names
+    assert not {f"langchain_imagegen.{name}" for name in ("transport", "extract", "body", "flows")} & names
     assert not of(names, *HEAVY)
 
 
@@ -94,3 +95,10 @@ def test_only_the_middleware_loads_agents(loaded):
 
     assert not of(before, "langchain", "langgraph")
     assert of(after, "langchain", "langgraph", "openai") == {"langchain", "langgraph"}
+
+
+def test_importing_alone_loads_almost_nothing(loaded):
+    """Each name is loaded with what it needs when it is first used, and all are told by `dir`."""
+    names = loaded("import langchain_imagegen as package", "assert {*package.__all__} <= {*dir(package)}")
+
+    assert {name for name in names if "imagegen" in name} == {"langchain_imagegen", "langchain_imagegen.errors"}

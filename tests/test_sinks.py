@@ -134,6 +134,23 @@ def test_a_copy_that_breaks_off_is_no_picture(kind: Any, cut: int, image_store: 
     assert image_store.get(original.blob().sha256) == SMALL
 
 
+@pytest.mark.parametrize("kind", [Held, Written])
+@pytest.mark.parametrize("more", ["A", "=", "%", "\\n"])
+def test_what_goes_on_behind_a_copy_is_told(kind: Any, more: str, image_store: ImageStore):
+    """A copy that is followed by what is no base64 is as corrupt as it is without the original."""
+    original = fed(kind(image_store), SMALL, [100])
+    alone, copy = Written(image_store), Repeated(original, image_store)
+
+    for sink in (alone, copy):
+        extractor = Extractor(lambda _, sink=sink: sink)
+        extractor.feed(f'{{"result": "{encoded(SMALL)}{more}"}}'.encode())
+        extractor.finish()
+
+    for sink in (alone, copy):
+        with pytest.raises(CorruptImageError, match="base64"):
+            sink.blob()
+
+
 def test_a_copy_is_not_written_again(tmp_path: Path):
     """A copy of a picture leaves no file of its own, at any time."""
     store = ImageStore(tmp_path)
