@@ -30,7 +30,7 @@ ENVIRONMENT_VARIABLE = "LANGCHAIN_IMAGEGEN_STORE"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _KEY_OF_PICTURE = re.compile(r"([0-9a-f]{2})/(\1[0-9a-f]{62})\.[a-z]+")
 
-_REMEMBERED = 1024  # what so many of the latest pictures are, for `blob`
+_REMEMBERED = 128  # what so many of the latest pictures are, for `blob`
 
 _lock = threading.Lock()
 _opened: weakref.WeakValueDictionary[int, ImageStore] = weakref.WeakValueDictionary()
