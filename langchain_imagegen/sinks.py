@@ -26,6 +26,11 @@ class Held(Sink):
         self._error: str | None = None
         self._blob: Blob | None = None
 
+    @property
+    def flawed(self) -> bool:
+        """Whether it is known to be no whole picture."""
+        return self._error is not None
+
     def write(self, data: bytes) -> None:
         """Take the next bytes."""
         self._pieces.append(data)
@@ -75,6 +80,11 @@ class Written(Sink):
         self._held = self._taken = 0
         self._error: str | None = None
         self._blob: Blob | None = None
+
+    @property
+    def flawed(self) -> bool:
+        """Whether it is known to be no whole picture."""
+        return self._error is not None
 
     def write(self, data: bytes) -> None:
         """Take the next bytes; where nothing goes to a disk, they are hashed at once."""
@@ -170,7 +180,7 @@ class Repeated(Sink):
 
     def close(self, error: str | None = None) -> None:
         """The end of the data; a copy that is whole may lack its closing quote."""
-        if self._own is None and self._original.read(self._same, self._same + 1):
+        if self._own is None and (self._original.flawed or self._original.read(self._same, self._same + 1)):
             self._part()  # it breaks off, or is the beginning of the other one
         if self._own is not None:
             self._own.close(error)

@@ -151,6 +151,18 @@ def test_what_goes_on_behind_a_copy_is_told(kind: Any, more: str, image_store: I
             sink.blob()
 
 
+@pytest.mark.parametrize("kind", [Held, Written])
+def test_a_picture_is_not_lost_with_a_flawed_first_copy(kind: Any, image_store: ImageStore):
+    """A copy of what an earlier one held before its fault is a picture of its own."""
+    original = kind(image_store)
+    extractor = Extractor(lambda _: original)
+    extractor.feed(f'{{"result": "{encoded(SMALL)}%"}}'.encode())
+
+    copy = fed(Repeated(original, image_store), SMALL, [100])
+
+    assert image_store.get(copy.blob().sha256) == SMALL
+
+
 def test_a_copy_is_not_written_again(tmp_path: Path):
     """A copy of a picture leaves no file of its own, at any time."""
     store = ImageStore(tmp_path)
