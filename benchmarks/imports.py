@@ -11,7 +11,7 @@ from benchmarks.contestants import AGENTS, BASE, CHAT, OURS, PYDANTIC, SDK
 from benchmarks.lineup import present
 from benchmarks.rounds import Bench, Row, compared, interleaved, timed
 
-ROUNDS = 7
+ROUNDS = 11
 
 WHAT = {
     BASE: "from langchain_core.tools import BaseTool; from langchain_core.runnables import RunnableSerializable",

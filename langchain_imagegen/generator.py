@@ -20,7 +20,6 @@ from langchain_imagegen.capabilities import image_model
 from langchain_imagegen.errors import OptionError
 from langchain_imagegen.memory import ImageMemory
 from langchain_imagegen.options import Api, ImageOptions, ImageRequest, Reference
-from langchain_imagegen.rules import check_mainline
 from langchain_imagegen.store import ImageStore, default_store
 from langchain_imagegen.wording import complaints, listed
 
@@ -116,6 +115,8 @@ class ImageGenerator(RunnableSerializable[Any, ImageResult]):
     @field_validator("model")
     @classmethod
     def _mainline(cls, value: str) -> str:
+        from langchain_imagegen.rules import check_mainline
+
         check_mainline(value)
         return value
 

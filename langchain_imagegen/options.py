@@ -20,7 +20,6 @@ from pydantic import (
     model_serializer,
 )
 
-from langchain_imagegen import rules
 from langchain_imagegen.capabilities import DEFAULT_IMAGE_MODEL
 from langchain_imagegen.errors import OptionError
 from langchain_imagegen.geometry import SIZE_PATTERN, written
@@ -193,6 +192,8 @@ class ImageOptions(_Options):
         Raises:
             OptionError: Names every problem at once, and the nearest legal size.
         """
+        from langchain_imagegen import rules
+
         if found := rules.problems(rules.Asked(self.sent(), api, mask=mask, stream=stream)):
             raise OptionError(*found)
 

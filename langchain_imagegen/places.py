@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from langchain_imagegen.buckets import Bucket
 from langchain_imagegen.folders import Folder
 
-Place: TypeAlias = Folder | Bucket
+if TYPE_CHECKING:
+    from langchain_imagegen.buckets import Bucket
+
+Place: TypeAlias = "Folder | Bucket"
 
 
 def place_at(url: str, options: Mapping[str, Any], *, mode: int = 0o777) -> Place:
@@ -22,4 +24,6 @@ def place_at(url: str, options: Mapping[str, Any], *, mode: int = 0o777) -> Plac
         return Folder(Path(url), mode=mode)
     if scheme in ("file", "local"):
         return Folder(Path(path), mode=mode)
+    from langchain_imagegen.buckets import Bucket
+
     return Bucket(url, options)
