@@ -175,11 +175,14 @@ class GeneratedImage(BaseModel):
         return self._home().url(self.sha256, self.mime_type, expires=expires)
 
     def _home(self) -> ByteStore:
-        store = store_with(self.sha256) if self._store is None else self._store
+        if self._store is not None:
+            return self._store
+        store, unasked = store_with(self.sha256)
         if store is None:
             raise ImageStoreError(
                 f"no image store at hand holds {self.handle} (sha256 {self.sha256[:12]}…); "
                 "open the ImageStore that it was drawn into, or pass it as image_store="
+                + "".join(f"; {reason}" for reason in unasked)
             )
         return store
 

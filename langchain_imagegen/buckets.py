@@ -164,8 +164,9 @@ class BucketUpload:
         return bytes(self._data.getbuffer()[start:stop])
 
     def commit(self, key: str, mime_type: str) -> None:
-        """Writes the object."""
+        """Writes the object, and lets go of the bytes."""
         self._bucket.write(key, self._data.getvalue(), mime_type)
+        self.discard()
 
     def discard(self) -> None:
         """Leaves nothing behind; harmless after `commit`."""

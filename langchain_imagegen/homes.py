@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from langchain_imagegen.errors import ImageStoreError
+
 
 class ByteStore(Protocol):
     """What an image needs of a store: its bytes by their digest."""
@@ -34,6 +36,13 @@ def find_unbound_in(stores: Callable[[], Iterable[ByteStore]]) -> None:
     _at_hand = stores
 
 
-def store_with(sha256: str) -> ByteStore | None:
-    """The first store at hand that has these bytes."""
-    return next((store for store in _at_hand() if sha256 in store), None)
+def store_with(sha256: str) -> tuple[ByteStore | None, list[str]]:
+    """The first store at hand that has these bytes, and why others before it could not be asked."""
+    unasked: list[str] = []
+    for store in _at_hand():
+        try:
+            if sha256 in store:
+                return store, unasked
+        except ImageStoreError as error:
+            unasked.append(str(error))
+    return None, unasked

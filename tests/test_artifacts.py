@@ -137,6 +137,19 @@ def test_an_unbound_image_finds_its_bytes_in_the_open_stores(image_store: ImageS
     assert GeneratedImage.model_validate(record).read() == png
 
 
+def test_a_store_out_of_reach_hides_no_other(tmp_path: Path, png: bytes):
+    """A store that cannot be asked is passed over; it is told of where no other has the bytes."""
+    pytest.importorskip("s3fs", reason="needs the extra s3")
+    once = {"retries": {"max_attempts": 1}, "connect_timeout": 1}
+    away = ImageStore("s3://away", endpoint_url="http://127.0.0.1:9", key="k", secret="s", config_kwargs=once)
+    record = held(ImageStore(tmp_path), png).record()
+    opened = [away, ImageStore(tmp_path)]
+
+    assert GeneratedImage.model_validate(record).read() == png
+    with pytest.raises(ImageStoreError, match=opened[0].location):
+        GeneratedImage.model_validate({**record, "sha256": "0" * 64}).read()
+
+
 def test_an_image_whose_bytes_are_nowhere_says_what_to_do(png: bytes):
     """The error names the image and both ways to a store."""
     lost = GeneratedImage(id="ig_1", sha256="0" * 64, size_bytes=1, mime_type="image/png")
