@@ -5,6 +5,7 @@ Fed by the decoder; what an answer is, and which picture is wanted, is not known
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from functools import partial
 
@@ -13,8 +14,29 @@ from langchain_imagegen.errors import CorruptImageError
 from langchain_imagegen.media import Blob
 from langchain_imagegen.store import ImageStore
 
-AT_A_TIME = 1 << 16
-"""Bytes of a picture that wait in memory before they are hashed and written; more would cost memory in a crowd."""
+AT_A_TIME = 1 << 18
+"""Bytes of a picture that wait in memory, at most, before they are hashed and written."""
+
+_IN_A_CROWD = 1 << 16
+_TOGETHER = 1 << 22  # bytes of all pictures; of more than 16 at once each waits for less, down to the above
+_arriving: weakref.WeakSet[Arriving] = weakref.WeakSet()
+
+
+class Arriving(Sink):
+    """A picture that is written piece by piece: large ones, or small ones where many pictures arrive at once."""
+
+    def __init__(self) -> None:
+        _arriving.add(self)
+
+    @property
+    def piece(self) -> int:
+        """Bytes that wait for a piece."""
+        return max(_IN_A_CROWD, min(AT_A_TIME, _TOGETHER // max(len(_arriving), 1)))
+
+    def close(self, error: str | None = None) -> None:
+        """The end of the data."""
+        del error
+        _arriving.discard(self)
 
 
 class Held(Sink):
@@ -68,13 +90,14 @@ class Held(Sink):
         self._pieces.clear()
 
 
-class Written(Sink):
+class Written(Arriving):
     """A picture that goes into the store piece by piece, where it has no name before it is whole.
 
     What touches the disk is done by `work` and `blob`; whoever feeds the sink asks it for work after each piece.
     """
 
     def __init__(self, store: ImageStore) -> None:
+        super().__init__()
         self._writer = store.writer()
         self._waiting: list[bytes] = []
         self._held = self._taken = 0
@@ -90,11 +113,12 @@ class Written(Sink):
         """Take the next bytes; where nothing goes to a disk, they are hashed at once."""
         self._waiting.append(data)
         self._held += len(data)
-        if self._held >= AT_A_TIME and not self._writer.on_disk:
+        if self._held >= self.piece and not self._writer.on_disk:
             self._take()()
 
     def close(self, error: str | None = None) -> None:
         """The end of the data."""
+        super().close(error)
         self._error = self._error or error
 
     def read(self, start: int, stop: int) -> bytes:
@@ -105,7 +129,7 @@ class Written(Sink):
 
     def work(self) -> Callable[[], None] | None:
         """What is to be hashed and written now: one piece after the other, in any thread; `None` if little waits."""
-        return self._take() if self._held >= AT_A_TIME else None
+        return self._take() if self._held >= self.piece else None
 
     def blob(self) -> Blob:
         """The picture, now under its final name.
