@@ -1,6 +1,6 @@
-"""The only module that talks to the network: SDK clients, their errors as ours, and the drivers of flows.
+"""The only module of the generator that talks to the network: the SDK's clients, and both halves that carry flows out.
 
-It decides nothing about a drawing; see `flows` for what is sent and when again.
+It decides nothing about a drawing; see `flows` for what is sent and when again, `translation` for errors.
 """
 
 from __future__ import annotations
