@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from functools import partial
 
 from benchmarks.bodies import SIZES, Picture
-from benchmarks.contestants import CHAT, FLOOR, OURS, SDK, WIRE
+from benchmarks.contestants import AIOHTTP, CHAT, FLOOR, OURS, SDK, UNREAD, WIRE
 from benchmarks.lineup import present
 from benchmarks.memory import peak
 from benchmarks.rounds import FOLDER, MEMORY, Bench, Row, compared, interleaved, timed
 
 LATENCY = 200
 ROUNDS = {("64 KB", MEMORY): 9, ("2 MB", MEMORY): 7, ("2 MB", FOLDER): 5}
-WHO = (SDK, CHAT, OURS, WIRE)
+WHO = (UNREAD, SDK, CHAT, OURS, WIRE, AIOHTTP)
 
 
 def measure(bench: Bench) -> Iterator[Row]:

@@ -23,7 +23,9 @@ TOOL = {"type": "image_generation", "model": "gpt-image-2"}
 KEY = "none"
 
 FLOOR, SDK, CHAT, PYDANTIC, AGENTS = "raw socket", "openai SDK", "ChatOpenAI", "pydantic-ai", "Agents SDK"
+UNREAD = "openai SDK, body thrown away"
 OURS, READ, WIRE = "langchain_imagegen", "langchain_imagegen + read()", "ChatOpenAI + http_clients()"
+AIOHTTP = f"{OURS} over aiohttp"
 
 WIRED = f"{OURS}, wire=True"
 WORDS, BASE = "words alone", "langchain-core"

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+from openai import AsyncOpenAI, DefaultAioHttpClient, OpenAI
+
 from benchmarks.bodies import PARTIALS
-from benchmarks.contestants import KEY, MODEL, OURS, PROMPT, READ, WIRE, Contestant, Shelf
+from benchmarks.contestants import AIOHTTP, KEY, MODEL, OURS, PROMPT, READ, WIRE, Contestant, Shelf
 from benchmarks.peers import Chat
 from langchain_imagegen import GeneratedImage, ImageGenerator, PartialImage, http_clients, images_from
 
@@ -40,6 +42,25 @@ class Generator(Contestant):
     async def aclose(self) -> None:
         self.generator.close()
         await self.generator.aclose()
+
+
+class GeneratorOverAiohttp(Generator):
+    """The same with the SDK's own client for aiohttp in place of its default."""
+
+    name = AIOHTTP
+    needs = ("aiohttp",)
+
+    def __init__(self, url: str, shelf: Shelf) -> None:
+        super().__init__(url, shelf)
+        self.client = OpenAI(base_url=url, api_key=KEY)
+        self.aclient = AsyncOpenAI(base_url=url, api_key=KEY, http_client=DefaultAioHttpClient())
+        self.generator = ImageGenerator(
+            model=MODEL, image_store=shelf.store, client=self.client, async_client=self.aclient
+        )
+
+    async def aclose(self) -> None:
+        self.client.close()
+        await self.aclient.close()
 
 
 class GeneratorAndRead(Generator):

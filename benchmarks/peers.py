@@ -10,7 +10,20 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from benchmarks.bodies import PARTIALS
-from benchmarks.contestants import AGENTS, ASYNC, CHAT, KEY, MODEL, PROMPT, PYDANTIC, SDK, TOOL, Contestant, Shelf
+from benchmarks.contestants import (
+    AGENTS,
+    ASYNC,
+    CHAT,
+    KEY,
+    MODEL,
+    PROMPT,
+    PYDANTIC,
+    SDK,
+    TOOL,
+    UNREAD,
+    Contestant,
+    Shelf,
+)
 
 CALL = "image_generation_call"
 PARTIAL = "response.image_generation_call.partial_image"
@@ -58,6 +71,26 @@ class RawSDK(Contestant):
     def _picture(self, response: Any) -> bytes:
         [result] = [item.result for item in response.output if item.type == CALL]
         return self.shelf.keep(base64.b64decode(result))
+
+
+class Unread(RawSDK):
+    """The SDK's client reads the body and nobody looks at it: the floor of all that is built on that client."""
+
+    name = UNREAD
+
+    def draw(self) -> bytes:
+        create = self.client.responses.with_streaming_response.create
+        with create(model=MODEL, input=PROMPT, tools=[TOOL]) as response:
+            for _ in response.iter_bytes():
+                pass
+        return b""
+
+    async def adraw(self) -> bytes:
+        create = self.aclient.responses.with_streaming_response.create
+        async with create(model=MODEL, input=PROMPT, tools=[TOOL]) as response:
+            async for _ in response.iter_bytes():
+                pass
+        return b""
 
 
 class Chat(Contestant):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from benchmarks.contestants import ASYNC, READ, SDK, SYNC, Contestant
+from benchmarks.contestants import AIOHTTP, ASYNC, READ, SDK, SYNC, UNREAD, Contestant
 from benchmarks.lineup import present
 from benchmarks.rounds import FOLDER, MEMORY, Bench, Row, compared, interleaved, timed
 
@@ -21,13 +21,18 @@ def measure(bench: Bench) -> Iterator[Row]:
 
 
 def _measured(bench: Bench, size: str, where: str) -> Iterator[Row]:
-    kinds = [kind for kind in present() if where == MEMORY or kind.name != READ]
     with bench.shelf(where) as shelf:
         for half in (SYNC, ASYNC):
-            with bench.opened(kinds, bench.server.url(size), shelf) as contestants:
+            with bench.opened(_kinds(where, half), bench.server.url(size), shelf) as contestants:
                 works = {name: timed(work) for name, work in _works(bench, contestants, half).items()}
                 found = interleaved(works, bench.rounds(ROUNDS[size]), shelf.clear)
             yield from compared(found, SDK, measure="plain", unit="ms", size=size, where=where, half=half)
+
+
+def _kinds(where: str, half: str) -> list[type[Contestant]]:
+    if where != MEMORY:
+        return [kind for kind in present() if kind.name != READ]
+    return [*present(), *present(UNREAD, *([AIOHTTP] if half == ASYNC else []))]
 
 
 def _works(bench: Bench, contestants: Mapping[str, Contestant], half: str) -> dict[str, Callable[[], Any]]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from benchmarks.contestants import CHAT, FLOOR, OURS, SDK, WIRED, WORDS
-from benchmarks.lineup import EVERYBODY
+from benchmarks.contestants import AIOHTTP, CHAT, FLOOR, OURS, SDK, UNREAD, WIRED, WORDS
+from benchmarks.lineup import ORDER
 from benchmarks.results import Results
 from benchmarks.rounds import FOLDER, MEMORY, Row
 from benchmarks.targets import TARGETS, Target
@@ -24,7 +24,11 @@ what Python's allocator handed out at the most (`tracemalloc`).
 
 The floor ({FLOOR}) reads the body from a socket, finds the key and decodes with `pybase64`: no HTTP library, no JSON,
 no checks, no digest. In a stream it decodes while it reads; for many calls at once one thread reads whatever socket
-has something, about as fast as threads or an event loop. It takes fresh memory for each picture, as others do."""
+has something, about as fast as threads or an event loop. It takes fresh memory for each picture, as others do.
+
+"{UNREAD}" sends the same request with `with_streaming_response` and drops what comes: whatever is
+built on the SDK's client takes at least as long. "{AIOHTTP}" is the same generator whose
+`async_client` was made with `openai.DefaultAioHttpClient`."""
 
 
 def rendered(results: Results) -> str:
@@ -47,7 +51,7 @@ def _head(run: dict[str, Any]) -> str:
 
 
 def _targets(results: Results) -> str:
-    header = ["", "at most", "measured", "", "floor", SDK, CHAT]
+    header = ["", "at most", "measured", "", "over aiohttp", "floor", "SDK's reading", SDK, CHAT]
     rows = [_verdict(target, results) for target in TARGETS]
     met = sum(row[3] == "met" for row in rows)
     words = (
@@ -59,7 +63,7 @@ def _targets(results: Results) -> str:
 
 def _verdict(target: Target, results: Results) -> list[str]:
     row = target.row(results)
-    others = [_figure(target.row(results, name)) for name in (target.floor, SDK, CHAT)]
+    others = [_figure(target.row(results, name)) for name in (AIOHTTP, target.floor, UNREAD, SDK, CHAT)]
     verdict = "not measured" if row is None else "met" if row.compared <= target.at_most else "**not met**"
     at_most = _number(target.at_most, row.unit if row else "")
     return [target.title, at_most, _told(row, at_most, verdict), verdict, *others]
@@ -116,8 +120,7 @@ def _cell(row: Row | None) -> str:
 
 def _names(rows: Iterable[Row]) -> list[str]:
     """Contestants in the order of the line-up, others first."""
-    order = [kind.name for kind in EVERYBODY]
-    return sorted({row.contestant for row in rows}, key=lambda name: order.index(name) if name in order else -1)
+    return sorted({row.contestant for row in rows}, key=lambda name: ORDER.index(name) if name in ORDER else -1)
 
 
 _EDITING = {

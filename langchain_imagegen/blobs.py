@@ -21,8 +21,8 @@ class BlobWriter:
     For one thread.
     """
 
-    def __init__(self, place: Place, max_bytes: int, committed: Callable[[Blob], None]) -> None:
-        self._upload = place.upload()
+    def __init__(self, place: Place, max_bytes: int, committed: Callable[[Blob], None], expected: int = 0) -> None:
+        self._upload = place.upload(min(expected, max_bytes))
         self._committed = committed
         self._hash = hashlib.sha256()
         self._sniffer = Sniffer()

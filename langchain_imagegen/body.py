@@ -6,7 +6,7 @@ Fed with chunks of the HTTP body, whoever reads them; it knows no client and no 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic_core import from_json
@@ -41,15 +41,16 @@ class Body:
         api: Which API answers.
         origin: What the caller knows of the call.
         store: Where pictures go.
-        content_type: The answer's own word for what it is.
+        headers: The answer's; they say what it is, and perhaps how long.
         partials: Whether partial pictures are wanted; else they take no memory, and `feed` gives none.
     """
 
     def __init__(
-        self, api: str, origin: Origin, store: ImageStore, content_type: str, *, partials: bool = True
+        self, api: str, origin: Origin, store: ImageStore, headers: Mapping[str, str], *, partials: bool = True
     ) -> None:
         self._api, self._origin, self._store, self._partials = api, origin, store, partials
-        self._content_type = content_type.partition(";")[0].strip().lower()
+        self._content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+        self._to_come = _length(headers)
         self._streamed = self._content_type == _EVENT_STREAM
         self._extractor = Extractor(self._open)
         self._events = EventReader()
@@ -63,7 +64,9 @@ class Body:
 
     def feed(self, chunk: bytes) -> list[PartialImage]:
         """The partial pictures that this chunk completes; neither the disk nor a store is touched."""
-        return self._read_text(self._extractor.feed(chunk))
+        partials = self._read_text(self._extractor.feed(chunk))
+        self._to_come -= len(chunk)
+        return partials
 
     def work(self) -> Callable[[], None] | None:
         """What is to be hashed and written now, if anything; all that a picture holds in memory is a few hundred KB."""
@@ -116,7 +119,7 @@ class Body:
 
     def _sink(self, before: bytes) -> Held | Written | Repeated | None:
         if not self._streamed or _COMPLETED.search(before):
-            return Written(self._store)
+            return Written(self._store, max(self._to_come, 0) // 4 * 3)
         if not before.rstrip(b" \t:").endswith(b'"result"'):
             return Held(self._store) if self._partials else Written(self._store)
         if self._delivered(before):
@@ -199,6 +202,12 @@ class Body:
         return ConnectionLostError(
             f"the answer broke off before the picture had arrived ({error}){found}", response_id=id
         )
+
+
+def _length(headers: Mapping[str, str]) -> int:
+    """How many bytes there are to come, as far as that is told; 0 if it is not, or of a body that is compressed."""
+    told = headers.get("content-length", "")
+    return int(told) if told.isdecimal() and not headers.get("content-encoding") else 0
 
 
 def _parsed(text: bytes, *, begun: bool = False) -> dict[str, Any]:

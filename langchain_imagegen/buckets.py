@@ -40,9 +40,9 @@ class Bucket:
         self._opened: tuple[int, Any, str] | None = None
         self._check_driver()
 
-    def upload(self) -> BucketUpload:
+    def upload(self, expected: int = 0) -> BucketUpload:
         """An upload that is held in memory until it is whole."""
-        return BucketUpload(self)
+        return BucketUpload(self, expected)
 
     def write(self, key: str, data: bytes, mime_type: str) -> None:
         """Writes one object; S3 and Google are told its type, so that a browser shows it."""
@@ -147,13 +147,13 @@ class Bucket:
 
 
 class BucketUpload:
-    """Bytes in memory until they are whole."""
+    """Bytes in memory until they are whole; a buffer of the size that is expected need not be copied to grow."""
 
     on_disk = False
 
-    def __init__(self, bucket: Bucket) -> None:
+    def __init__(self, bucket: Bucket, expected: int = 0) -> None:
         self._bucket = bucket
-        self._data = io.BytesIO()
+        self._data = io.BytesIO(bytes(expected))
 
     def write(self, data: bytes) -> None:
         """Takes the next bytes."""
@@ -165,6 +165,7 @@ class BucketUpload:
 
     def commit(self, key: str, mime_type: str) -> None:
         """Writes the object, and lets go of the bytes."""
+        self._data.truncate()
         self._bucket.write(key, self._data.getvalue(), mime_type)
         self.discard()
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import binascii
 import re
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from langchain_imagegen.decoding import NOT_BASE64, Decoder, Sink, unescaped
@@ -69,7 +70,7 @@ class Extractor:
 
     def __init__(self, open_sink: Callable[[bytes], Sink | None], *, keys: Collection[str] = PICTURE_KEYS) -> None:
         self._open_sink = open_sink
-        self._opening, self._unfinished = _key_patterns(keys)
+        self._opening, self._unfinished = _key_patterns(tuple(keys))
         self._held = b""  # the end of the last chunk, where it cannot be told yet what it is
         self._passed: list[bytes | Gap] = []
         self._event = bytearray()
@@ -184,7 +185,8 @@ def _placeholder(n: int) -> bytes:
     return b'{"$picture": %d}' % n
 
 
-def _key_patterns(keys: Collection[str]) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
+@cache
+def _key_patterns(keys: tuple[str, ...]) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
     """A key up to the quote that opens its value, and the same cut anywhere by the end of the text."""
     names = [key.encode() for key in keys]
     # The look-behinds stand at the end, because a search is fast only when it begins with a literal.

@@ -153,7 +153,7 @@ class ImageGenerator(RunnableSerializable[Any, ImageResult]):
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **fields: Any) -> ImageResult:
         """Async twin of `invoke`."""
-        drawing = await asyncio.to_thread(self._prepare, input, fields, stream=self.delivery == "stream")
+        drawing = await self._aprepare(input, fields, stream=self.delivery == "stream")
 
         async def last(_: Any) -> ImageResult:
             return await self._alast(drawing)
@@ -181,7 +181,7 @@ class ImageGenerator(RunnableSerializable[Any, ImageResult]):
         **fields: Any,
     ) -> AsyncIterator[PartialImage | ImageResult]:
         """Async twin of `stream`."""
-        drawing = await asyncio.to_thread(self._prepare, input, fields, stream=True)
+        drawing = await self._aprepare(input, fields, stream=True)
 
         async def traced() -> AsyncIterator[Any]:
             yield drawing.trace()
@@ -279,6 +279,12 @@ class ImageGenerator(RunnableSerializable[Any, ImageResult]):
             max_retries=self.max_retries,
             edits=edits,
         )
+
+    async def _aprepare(self, given: Any, fields: Mapping[str, Any], *, stream: bool) -> Drawing:
+        """`_prepare`, in a thread unless it gets words alone: pictures may have to be read or written."""
+        if isinstance(given, str) and not fields:
+            return self._prepare(given, fields, stream=stream)
+        return await asyncio.to_thread(self._prepare, given, fields, stream=stream)
 
     def _check(
         self,

@@ -96,9 +96,9 @@ class Written(Arriving):
     What touches the disk is done by `work` and `blob`; whoever feeds the sink asks it for work after each piece.
     """
 
-    def __init__(self, store: ImageStore) -> None:
+    def __init__(self, store: ImageStore, expected: int = 0) -> None:
         super().__init__()
-        self._writer = store.writer()
+        self._writer = store.writer(expected)
         self._waiting: list[bytes] = []
         self._held = self._taken = 0
         self._error: str | None = None
@@ -113,7 +113,7 @@ class Written(Arriving):
         """Take the next bytes; where nothing goes to a disk, they are hashed at once."""
         self._waiting.append(data)
         self._held += len(data)
-        if self._held >= self.piece and not self._writer.on_disk:
+        if not self._writer.on_disk:
             self._take()()
 
     def close(self, error: str | None = None) -> None:

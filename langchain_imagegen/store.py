@@ -84,13 +84,17 @@ class ImageStore:
             CorruptImageError: `data` is no picture, only a part of one, or larger than `max_bytes`.
             ImageStoreError: It cannot be written.
         """
-        with self.writer() as writer:
+        with self.writer(len(data)) as writer:
             writer.write(data)
             return writer.commit()
 
-    def writer(self) -> BlobWriter:
-        """Stores a picture while it arrives; into a folder without holding it in memory."""
-        return BlobWriter(self._place, self._max_bytes, self._remember)
+    def writer(self, expected: int = 0) -> BlobWriter:
+        """Stores a picture while it arrives; into a folder without holding it in memory.
+
+        Args:
+            expected: How many bytes there may be; more or fewer do no harm.
+        """
+        return BlobWriter(self._place, self._max_bytes, self._remember, expected)
 
     def get(self, sha256: str, mime_type: str | None = None) -> bytes:
         """The bytes with this digest, checked; `mime_type` saves a look-up where it is known.

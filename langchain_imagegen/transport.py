@@ -172,7 +172,7 @@ class Transport:
 
 
 def _body_of(call: Call, response: Any, store: ImageStore, *, partials: bool) -> Body:
-    return Body(call.api, call.origin, store, response.headers.get("content-type", ""), partials=partials)
+    return Body(call.api, call.origin, store, response.headers, partials=partials)
 
 
 def _finished(drive: Drive) -> ImageResult:

@@ -13,9 +13,11 @@ from PIL import Image
 
 from benchmarks.__main__ import FIGURES, PAGE, PLOT
 from benchmarks.bodies import PARTIALS, SIZES, Picture, serial_of
-from benchmarks.contestants import ASYNC, FLOOR, OURS, SDK, SYNC, Contestant, Shelf
+from benchmarks.contestants import AIOHTTP, ASYNC, FLOOR, OURS, SDK, SYNC, UNREAD, Contestant, Shelf
 from benchmarks.editing import measure as edit
 from benchmarks.lineup import EVERYBODY
+from benchmarks.ours import GeneratorOverAiohttp
+from benchmarks.peers import RawSDK, Unread
 from benchmarks.report import NONE, rendered
 from benchmarks.results import Results
 from benchmarks.rounds import FOLDER, MEMORY, Bench, Row, interleaved
@@ -58,7 +60,7 @@ def shelf(request: pytest.FixtureRequest, tmp_path: Path):
     assert not list(folder.iterdir())
 
 
-@pytest.fixture(params=EVERYBODY, ids=lambda kind: kind.name)
+@pytest.fixture(params=(*EVERYBODY, GeneratorOverAiohttp), ids=lambda kind: kind.name)
 def contestant(request: pytest.FixtureRequest, server: Server, shelf: Shelf, loop: asyncio.AbstractEventLoop):
     """Each of those who take part."""
     if missing := request.param.missing():
@@ -103,6 +105,23 @@ def test_every_way_gives_many_at_once(contestant: Contestant, loop: asyncio.Abst
 
     assert len(set(pictures)) == CROWD
     assert pictures == [sent(picture) for picture in pictures]
+
+
+def test_the_sdk_whose_answers_nobody_reads_asks_the_same(
+    server: Server, tmp_path: Path, loop: asyncio.AbstractEventLoop
+):
+    """The floor of the SDK sends the request that the SDK sends, as often, and so is sent the same answer."""
+    lengths = []
+    for kind in (RawSDK, Unread):
+        made = kind(server.url(SIZE), Shelf(tmp_path))
+        server.lengths()
+        made.draw()
+        made.crowd(loop, CROWD)
+        lengths.append(server.lengths())
+        loop.run_until_complete(made.aclose())
+
+    assert lengths[0] == lengths[1]
+    assert len(lengths[0]) == CROWD + 1
 
 
 def test_every_way_streams_the_same_pictures(contestant: Contestant, loop: asyncio.AbstractEventLoop):
@@ -163,14 +182,15 @@ def test_results_survive_the_disk(tmp_path: Path):
     [(0.39, "0.39", "met"), (0.4, "0.40", "met"), (0.404, "0.404", "**not met**"), (None, NONE, "not measured")],
 )
 def test_the_report_judges_each_target(ratio: float | None, shown: str, verdict: str):
-    """A target is met, not met or not measured, next to what the floor and the SDK have."""
+    """A target is met, not met or not measured, next to what the floors and the SDK have."""
     facts = {"size": "2 MB", "where": MEMORY, "half": SYNC}
-    others = [row("plain", FLOOR, 1, ratio=0.25, **facts), row("plain", SDK, 4, ratio=1.0, **facts)]
+    ratios = {AIOHTTP: 0.35, FLOOR: 0.25, UNREAD: 0.3, SDK: 1.0}
+    others = [row("plain", name, 1, ratio=other, **facts) for name, other in ratios.items()]
     ours = [row("plain", OURS, 2, ratio=ratio, **facts)] if ratio else []
     page = rendered(Results(RUN, (*others, *ours)))
 
     [line] = [line for line in page.splitlines() if line.startswith(f"| {TARGETS[0].title} |")]
-    assert line.split(" | ")[1:6] == ["0.40", shown, verdict, "0.25", "1.00"]
+    assert line.split(" | ")[1:8] == ["0.40", shown, verdict, "0.35", "0.25", "0.30", "1.00"]
 
 
 def test_a_quick_run_is_not_judged():

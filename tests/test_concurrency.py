@@ -10,14 +10,15 @@ import sys
 import threading
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
+from openai import AsyncOpenAI, DefaultAioHttpClient, OpenAI
 
 from langchain_imagegen import ImageGenerator, ImageResult, ImageStore
 from langchain_imagegen.errors import ConnectionLostError, ModerationError, RateLimitError
@@ -167,6 +168,59 @@ async def test_a_picture_cancelled_at_any_moment_leaves_no_file(make: Make, imag
 
     assert {type(result) for result in results} <= {asyncio.CancelledError, ImageResult}
     assert not files(image_store)["unfinished"]
+
+
+# --- the SDK's client for aiohttp
+
+
+@pytest.fixture
+async def over_aiohttp(service: crowd.Crowd, make: Make) -> AsyncIterator[Make]:
+    """Makes generators whose async half is the SDK's `DefaultAioHttpClient`, closed after the test."""
+    pytest.importorskip("aiohttp", reason="needs openai[aiohttp]")
+    async with AsyncExitStack() as clients:
+
+        async def opened(size: int = SMALL, latency: int = 0) -> ImageGenerator:
+            there = {"base_url": service.base_url(size, latency), "api_key": "none"}
+            client = await clients.enter_async_context(AsyncOpenAI(**there, http_client=DefaultAioHttpClient()))
+            return make(client=clients.enter_context(OpenAI(**there)), async_client=client)
+
+        yield opened
+
+
+async def test_faults_over_aiohttp_are_the_same_errors(over_aiohttp: Make, image_store: ImageStore):
+    """Cut bodies, rate limits and refusals are errors in their own place there too, and keep no file."""
+    drawing = await over_aiohttp()
+    prompts = [f"{crowd.KINDS[number % 4]} {number}" for number in range(200)]
+
+    results = await drawing.abatch(prompts, AT_ONCE, return_exceptions=True)
+
+    assert [type(result) for result in results] == [FAULTS[prompt.split()[0]] for prompt in prompts]
+    assert files(image_store) == {"whole": sorted(digest(number) for number in range(0, 200, 4)), "unfinished": []}
+
+
+async def test_cancelled_drawings_over_aiohttp_leave_nothing(over_aiohttp: Make, image_store: ImageStore):
+    """When half of a crowd is cancelled, the other half is drawn, and no file is left of the first."""
+    drawing = await over_aiohttp(2 * MB, latency=20)
+
+    tasks = [asyncio.create_task(drawing.ainvoke(f"draw {number}")) for number in range(32)]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks[1::2]:
+        task.cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.get_running_loop().shutdown_default_executor()
+
+    assert digests(results[::2]) == [digest(number, 2 * MB) for number in range(0, 32, 2)]
+    assert sum(isinstance(result, asyncio.CancelledError) for result in results) > 8
+    assert not files(image_store)["unfinished"]
+
+
+async def test_streams_over_aiohttp_end_with_their_pictures(over_aiohttp: Make):
+    """A stream of events is read there as over the default client."""
+    drawing = await over_aiohttp()
+
+    *_, result = [piece async for piece in drawing.astream("draw 7")]
+
+    assert result.image.sha256 == digest(7)
 
 
 # --- threads and event loops
@@ -374,3 +428,21 @@ async def test_a_crowd_on_its_way_into_files_needs_little_memory(make: Make, cou
 
     assert len(results) == count
     assert peak <= most * count * size
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["length-told", "length-not-told"])
+def test_a_picture_into_memory_is_there_once(half: Any, make: Make, told: bool):
+    """12 MB take 12 MB, in a buffer of the size that the answer tells, or in one that grows."""
+    drawing = make(12 * MB, image_store=ImageStore("memory://there-once"), delivery="direct" if told else "stream")
+    drawn(half, drawing, ["draw 1"])
+    MemoryFileSystem.store.clear()
+    gc.collect()
+
+    tracemalloc.start()
+    [result] = drawn(half, drawing, ["draw 1"])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    MemoryFileSystem.store.clear()
+
+    assert result.image.sha256 == digest(1, 12 * MB)
+    assert peak <= 1.15 * 12 * MB

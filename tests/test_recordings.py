@@ -312,7 +312,7 @@ def test_cut(recording, image_store):
     step = max(1, (len(recording.body) - end) // 16)
 
     for cut in range(end, len(recording.body), step):
-        body = Body("responses", Origin(), image_store, JSON)
+        body = Body("responses", Origin(), image_store, {"content-type": JSON})
         body.feed(recording.body[:cut])
         result = body.break_off(ConnectionError("cut"))
 
@@ -326,7 +326,7 @@ def test_cut_before_the_picture_was_whole(recording, image_store):
     end = recording.body.index(recording.call["result"].encode()) + len(recording.call["result"])
 
     for cut in range(0, end, end // 9):
-        body = Body("responses", Origin(), image_store, JSON)
+        body = Body("responses", Origin(), image_store, {"content-type": JSON})
         body.feed(recording.body[:cut])
         with pytest.raises(ConnectionLostError) as caught:
             body.break_off(ConnectionError("cut"))

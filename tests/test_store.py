@@ -186,6 +186,21 @@ def test_writer(store):
     assert store.get(blob.sha256) == data
 
 
+@pytest.mark.parametrize("expected", [1, 600, 10_000, 10**15])
+def test_an_expectation_does_no_harm(store, expected):
+    """More or fewer bytes than were expected are stored all the same, and none that were not written."""
+    data = picture()
+
+    with store.writer(expected) as writer:
+        writer.write(data[:100])
+        assert writer.read(0, 100) == data[:100]
+        writer.write(data[100:])
+        blob = writer.commit()
+
+    assert blob.size_bytes == len(data)
+    assert store.get(blob.sha256) == data
+
+
 def test_writer_that_fails_leaves_nothing(tmp_path):
     """An exception between two pieces takes the file away with it."""
     store = ImageStore(tmp_path)
