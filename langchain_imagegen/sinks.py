@@ -15,7 +15,7 @@ from langchain_imagegen.media import Blob
 from langchain_imagegen.store import ImageStore
 
 AT_A_TIME = 1 << 18
-"""Bytes of a picture that wait in memory, at most, before they are hashed and written."""
+"""Bytes of a picture that wait, at most, before they are hashed and written to a disk; to memory they go at once."""
 
 _IN_A_CROWD = 1 << 16
 _TOGETHER = 1 << 22  # bytes of all pictures; of more than 16 at once each waits for less, down to the above
