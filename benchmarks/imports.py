@@ -17,7 +17,7 @@ from benchmarks.contestants import AGENTS, BASE, CHAT, OURS, PYDANTIC, SDK
 from benchmarks.lineup import present
 from benchmarks.rounds import Bench, Row, compared, interleaved, timed
 
-ROUNDS = 15
+ROUNDS = 21
 
 WHAT = {
     BASE: "from langchain_core.tools import BaseTool; from langchain_core.runnables import RunnableSerializable",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import random
 import statistics
 import tempfile
 import time
@@ -117,9 +118,13 @@ def interleaved(
 
 
 def rotated(names: Sequence[str], number: int) -> list[str]:
-    """The order of a round: everybody comes first in turn."""
-    turn = number % len(names)
-    return [*names[turn:], *names[:turn]]
+    """The order of a round: everybody comes first in turn, and nobody always right behind the same one.
+
+    The order of the others is drawn by lot, in each run alike: whoever follows one of its own kind has warm caches.
+    """
+    first = names[number % len(names)]
+    others = [name for name in names if name != first]
+    return [first, *random.Random(number).sample(others, len(others))]
 
 
 def timed(work: Callable[[], object]) -> Callable[[], float]:

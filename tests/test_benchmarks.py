@@ -149,13 +149,17 @@ def test_pictures_are_pictures(size: str):
 
 
 def test_each_takes_its_turn_in_another_order():
-    """Every round has everybody once, who comes first changes, and a first turn of each is not counted."""
+    """Everybody is in every round and first in turn, behind different ones; a first turn of each is not counted."""
     turns: list[str] = []
-    works = {name: lambda name=name: turns.append(name) or float(len(turns)) for name in "abc"}
+    works = {name: lambda name=name: turns.append(name) or float(len(turns)) for name in "abcd"}
 
-    found = interleaved(works, 3, lambda: None)
-    assert "".join(turns) == "abc" + "abc" + "bca" + "cab"
-    assert [len(values) for values in found.values()] == [3, 3, 3]
+    found = interleaved(works, 12, lambda: None)
+    uncounted, *rounds = ["".join(turns[start : start + 4]) for start in range(0, len(turns), 4)]
+    assert uncounted == "abcd"
+    assert "".join(order[0] for order in rounds) == "abcd" * 3
+    assert {"".join(sorted(order)) for order in rounds} == {"abcd"}
+    assert {order[order.index("c") - 1] for order in rounds if order[0] != "c"} == set("abd")
+    assert [len(values) for values in found.values()] == [12] * 4
 
 
 def test_editing_tells_what_is_kept_and_sent(server: Server, loop: asyncio.AbstractEventLoop):
