@@ -445,4 +445,4 @@ def test_a_picture_into_memory_is_there_once(half: Any, make: Make, told: bool):
     MemoryFileSystem.store.clear()
 
     assert result.image.sha256 == digest(1, 12 * MB)
-    assert peak <= (1.05 if told else 1.15) * 12 * MB
+    assert peak <= 1.15 * 12 * MB
