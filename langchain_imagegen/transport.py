@@ -52,6 +52,7 @@ class Transport:
         self._timeout, self._headers = timeout, dict(headers or {})
         self._client: OpenAI | None = None
         self._async_clients: weakref.WeakKeyDictionary[Any, AsyncOpenAI] = weakref.WeakKeyDictionary()
+        self._turns: weakref.WeakKeyDictionary[AsyncOpenAI, asyncio.Lock] = weakref.WeakKeyDictionary()
 
     @property
     def provider(self) -> str:
@@ -99,7 +100,7 @@ class Transport:
                 elif isinstance(step, Read):
                     drive.answer(step.image.to_data_url())
                 else:
-                    with self._send(self.client, step) as response:
+                    with self._send(self._turn(), step) as response:
                         body = drive.body = _body_of(step, response, store, partials=partials)
                         for chunk in response.iter_bytes():
                             yield from body.feed(chunk)
@@ -122,7 +123,7 @@ class Transport:
                 elif isinstance(step, Read):
                     drive.answer(await asyncio.to_thread(step.image.to_data_url))
                 else:
-                    async with self._send(self.async_client, step) as response:
+                    async with self._send(await self._aturn(), step) as response:
                         body = drive.body = _body_of(step, response, store, partials=partials)
                         async for chunk in response.iter_bytes():
                             for partial in body.feed(chunk):
@@ -133,6 +134,21 @@ class Transport:
             if drive.unsettled:
                 await asyncio.to_thread(drive.settle)
         yield _finished(drive)
+
+    def _turn(self) -> OpenAI:
+        """The sync client, at once."""
+        return self.client
+
+    async def _aturn(self) -> AsyncOpenAI:
+        """The async client, a pass of the event loop after the request before this one.
+
+        A request is built in one go and leaves a few passes later. Were all requests of a crowd built in one pass, the
+        first would leave after the last is built, and the answers would come at once too.
+        """
+        client = self.async_client
+        async with self._turns.setdefault(client, asyncio.Lock()):
+            await asyncio.sleep(0)
+        return client
 
     def _send(self, client: Any, call: Call) -> Any:
         """The request; all but what the SDK looks at goes as `extra_body`, which it sends as it is."""
@@ -162,10 +178,10 @@ class Transport:
             raise translate(error) from error
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_client": None, "_async_clients": None}
+        return {**self.__dict__, "_client": None, "_async_clients": None, "_turns": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _async_clients=weakref.WeakKeyDictionary())
+        self.__dict__.update(state, _async_clients=weakref.WeakKeyDictionary(), _turns=weakref.WeakKeyDictionary())
 
     def __deepcopy__(self, memo: object) -> Transport:
         return self

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import httpx2
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
-from openai import AsyncOpenAI, DefaultAioHttpClient, OpenAI
+from openai import AsyncOpenAI, DefaultAioHttpClient, DefaultAsyncHttpxClient, OpenAI
 
 from langchain_imagegen import ImageGenerator, ImageResult, ImageStore
 from langchain_imagegen.errors import ConnectionLostError, ModerationError, RateLimitError
@@ -177,6 +178,31 @@ async def test_a_picture_cancelled_at_any_moment_leaves_no_file(make: Make, imag
 
     assert {type(result) for result in results} <= {asyncio.CancelledError, ImageResult}
     assert not files(image_store)["unfinished"]
+
+
+async def test_requests_of_a_crowd_leave_one_after_another(service: crowd.Crowd, make: Make):
+    """Requests are on their way while others are still being built: nobody waits for the whole crowd."""
+    passed: list[str] = []
+
+    async def trace(name: str, _: object) -> None:
+        if name == "http11.send_request_body.complete":
+            passed.append("left")
+
+    async def begin(request: httpx2.Request) -> None:
+        passed.append("built")
+        request.extensions["trace"] = trace
+
+    there = {"base_url": service.base_url(SMALL), "api_key": "none"}
+    http_client = DefaultAsyncHttpxClient(event_hooks={"request": [begin]})
+    async with AsyncOpenAI(**there, http_client=http_client) as async_client:
+        with OpenAI(**there) as client:
+            drawing = make(client=client, async_client=async_client)
+            await drawing.ainvoke("draw 0")  # the first call alone loads modules
+            passed.clear()
+            await asyncio.gather(*(drawing.ainvoke(f"draw {number}") for number in range(64)))
+
+    assert passed.count("built") == passed.count("left") == 64
+    assert passed.index("left") < 32
 
 
 # --- the SDK's client for aiohttp
