@@ -74,7 +74,7 @@ class RawSDK(Contestant):
 
 
 class Unread(RawSDK):
-    """The SDK's client reads the body and nobody looks at it: the floor of all that is built on that client."""
+    """The SDK's client reads the body and nobody looks at it: the floor of a call of all that is built on it."""
 
     name = UNREAD
 

@@ -26,8 +26,9 @@ The floor ({FLOOR}) reads the body from a socket, finds the key and decodes with
 no checks, no digest. In a stream it decodes while it reads; for many calls at once one thread reads whatever socket
 has something, about as fast as threads or an event loop. It takes fresh memory for each picture, as others do.
 
-"{UNREAD}" sends the same request with `with_streaming_response` and drops what comes: whatever is
-built on the SDK's client takes at least as long. "{AIOHTTP}" is the same generator whose
+"{UNREAD}" sends the same request with `with_streaming_response` and drops what comes: one
+call of whatever is built on the SDK's client takes at least as long. Of many at once, ours can still be sooner, since
+it sends the first requests while the others are being built. "{AIOHTTP}" is the same generator whose
 `async_client` was made with `openai.DefaultAioHttpClient`."""
 
 

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI, OpenAI
 
 OPENAI_URL = "https://api.openai.com/v1"
-_LOOKED_AT = {"responses": ("stream",), "images": ("model", "prompt", "stream")}  # Azure's client: by model, whither
-_BUILT_IN_A_PASS = 2  # measured with 64 at once: one each makes more passes than it saves, four save less
+_LOOKED_AT = {"responses": ("stream",), "images": ("model", "prompt", "stream")}
+"""What the SDK's clients read of a request themselves; Azure's finds an image model's deployment by its name."""
+_BUILT_IN_A_PASS = 2
+"""Of 64 at once, 1, 2 and 4 end equally soon after 200 ms of latency; at less latency 1 was slower in some runs."""
 
 
 class Transport:
