@@ -13,6 +13,8 @@ from langchain_imagegen.errors import CorruptImageError, ImageStoreError
 from langchain_imagegen.media import EXTENSIONS, Blob, Media, Sniffer
 from langchain_imagegen.places import Place
 
+_HASHED_AT_ONCE = 1 << 18
+
 
 class BlobWriter:
     """A picture on its way into a store, hashed and checked as it passes; nothing is there until `commit`.
@@ -25,6 +27,7 @@ class BlobWriter:
         self._upload = place.upload(min(expected, max_bytes))
         self._committed = committed
         self._hash = hashlib.sha256()
+        self._hashed = 0
         self._sniffer = Sniffer()
         self._max_bytes = max_bytes
         self._using = threading.Lock()  # a cancelled task aborts while its thread still writes
@@ -42,7 +45,8 @@ class BlobWriter:
 
     @property
     def sha256(self) -> str:
-        """The digest of what was written so far."""
+        """The digest of what was written so far; what lies in memory is hashed when this is asked for."""
+        self._hash_in_memory()
         return self._hash.hexdigest()
 
     def write(self, data: bytes) -> None:
@@ -58,7 +62,8 @@ class BlobWriter:
             )
         with self._using:
             if not self._aborted:
-                self._hash.update(data)
+                if self.on_disk:
+                    self._hash.update(data)
                 self._sniffer.feed(data)
                 self._upload.write(data)
 
@@ -93,6 +98,13 @@ class BlobWriter:
         with self._using:
             self._aborted = True
             self._upload.discard()
+
+    def _hash_in_memory(self) -> None:
+        """In one go at the end, which an event loop leaves to a thread, while others' pictures arrive."""
+        while not self.on_disk and self._hashed < self._sniffer.size:
+            end = min(self._hashed + _HASHED_AT_ONCE, self._sniffer.size)
+            self._hash.update(self.read(self._hashed, end))
+            self._hashed = end
 
     def __enter__(self) -> Self:
         return self

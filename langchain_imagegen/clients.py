@@ -16,6 +16,7 @@ import httpx2
 import openai
 from langchain_core.runnables import RunnableBinding
 
+from langchain_imagegen.connections import AsyncLargeReads, LargeReads
 from langchain_imagegen.errors import OptionError
 from langchain_imagegen.http_transports import AsyncImageTransport, ImageTransport
 from langchain_imagegen.store import ImageStore
@@ -44,6 +45,20 @@ class Private:
         copied._mounts = {pattern: inner and change(inner) for pattern, inner in copied._mounts.items()}  # noqa: SLF001
         return copied  # type: ignore[no-any-return]
 
+    @staticmethod
+    def change_network(client: Any, change: Callable[[Any], Any]) -> None:
+        """Have an HTTP client (`httpx2`) reach hosts over a changed network, but not the proxies it knows."""
+        pool: Any = getattr(client._transport, "_pool", None)  # noqa: SLF001
+        if hasattr(pool, "_network_backend"):
+            pool._network_backend = change(pool._network_backend)  # noqa: SLF001
+
+
+def read_in_large_pieces(client: Client) -> Client:
+    """The HTTP client given, which must be new, with connections as `connections` makes them."""
+    large = LargeReads if isinstance(client, httpx2.Client) else AsyncLargeReads
+    Private.change_network(client, large)
+    return client
+
 
 def http_clients(image_store: ImageStore | None = None, **settings: Any) -> dict[str, Any]:
     """Both HTTP clients of a chat model: `ChatOpenAI(…, **http_clients())`; see `ImageTransport`.
@@ -62,8 +77,10 @@ def http_clients(image_store: ImageStore | None = None, **settings: Any) -> dict
     """
     if wrong := [_unshared(name) for name in _OF_ONE_HALF if name in settings]:
         raise OptionError(*wrong)
-    client = openai.DefaultHttpxClient(**_connected(settings, httpx2.HTTPTransport))
-    async_client = openai.DefaultAsyncHttpxClient(**_connected(settings, httpx2.AsyncHTTPTransport))
+    client = read_in_large_pieces(openai.DefaultHttpxClient(**_connected(settings, httpx2.HTTPTransport)))
+    async_client = read_in_large_pieces(
+        openai.DefaultAsyncHttpxClient(**_connected(settings, httpx2.AsyncHTTPTransport))
+    )
     return {
         "http_client": Private.with_transports(client, lambda inner: ImageTransport(inner, image_store)),
         "http_async_client": Private.with_transports(

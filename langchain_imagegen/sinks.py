@@ -14,7 +14,7 @@ from langchain_imagegen.errors import CorruptImageError
 from langchain_imagegen.media import Blob
 from langchain_imagegen.store import ImageStore
 
-AT_A_TIME = 1 << 18
+AT_A_TIME = 1 << 17
 """Bytes of a picture that wait, at most, before they are hashed and written to a disk; to memory they go at once."""
 
 _IN_A_CROWD = 1 << 16

@@ -172,14 +172,18 @@ class Transport:
     def _make(self, name: str) -> Any:
         import openai
 
+        from langchain_imagegen.clients import Private, read_in_large_pieces
+
         settings = dict(self._settings)
         if name == "AsyncOpenAI":
             # The SDK's own client would close itself when it is collected, in whatever event loop then runs.
             settings["http_client"] = openai.DefaultAsyncHttpxClient()
         try:
-            return getattr(openai, name)(**settings)
+            client = getattr(openai, name)(**settings)
         except openai.OpenAIError as error:
             raise translate(error) from error
+        read_in_large_pieces(Private.http_client(client))
+        return client
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_client": None, "_async_clients": None, "_turns": None}
