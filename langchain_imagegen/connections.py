@@ -166,7 +166,7 @@ class _Arrivals(asyncio.BufferedProtocol):
     def __init__(self, open_now: set[_Arrivals]) -> None:
         self._open = open_now
         self._came: list[bytes] = []
-        self._buffer = bytearray()
+        self._buffer = memoryview(b"")
         self._ended = False
         self._error: Exception | None = None
         self._reader: asyncio.Future[None] | None = None
@@ -222,16 +222,16 @@ class _Arrivals(asyncio.BufferedProtocol):
         _wake(self._reader)
         _wake(self._writer)
 
-    def get_buffer(self, sizehint: int) -> bytearray:
-        """Where the next piece goes, which is about to come."""
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next piece goes, which is about to come; asyncio fills slices of it, which must be no copies."""
         del sizehint
-        self._buffer = bytearray(max(_IN_A_CROWD, min(PIECE, _TOGETHER // max(len(self._open), 1))))
+        self._buffer = memoryview(bytearray(max(_IN_A_CROWD, min(PIECE, _TOGETHER // max(len(self._open), 1)))))
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         """It has come; no more is wanted until a reader has come back for it."""
-        self._came.append(bytes(memoryview(self._buffer)[:nbytes]))
-        self._buffer = bytearray()
+        self._came.append(bytes(self._buffer[:nbytes]))
+        self._buffer = memoryview(b"")
         if self._reader is None:
             self.transport.pause_reading()
         _wake(self._reader)
