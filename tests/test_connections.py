@@ -9,6 +9,7 @@ import sys
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -287,8 +288,8 @@ def test_uvloop(service: crowd.Crowd, low: Make):
         await draw.aclose()
         return result
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        assert runner.run(drawn()).image.read() == crowd.picture(SIZE, 1)
+    with closing(uvloop.new_event_loop()) as loop:
+        assert loop.run_until_complete(drawn()).image.read() == crowd.picture(SIZE, 1)
 
 
 def test_trio(plenty: str):
