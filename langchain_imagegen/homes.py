@@ -5,10 +5,14 @@ The one seam between values, which open nothing, and stores, which know nothing 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
+from weakref import WeakKeyDictionary
 
 from langchain_imagegen.errors import ImageStoreError
+
+REST = 10.0  # seconds
 
 
 class ByteStore(Protocol):
@@ -28,6 +32,7 @@ def _none() -> Iterable[ByteStore]:
 
 
 _at_hand: Callable[[], Iterable[ByteStore]] = _none
+_resting: WeakKeyDictionary[ByteStore, tuple[float, str]] = WeakKeyDictionary()
 
 
 def find_unbound_in(stores: Callable[[], Iterable[ByteStore]]) -> None:
@@ -37,12 +42,21 @@ def find_unbound_in(stores: Callable[[], Iterable[ByteStore]]) -> None:
 
 
 def store_with(sha256: str) -> tuple[ByteStore | None, list[str]]:
-    """The first store at hand that has these bytes, and why others before it could not be asked."""
+    """The first store at hand that has these bytes, and why others before it could not be asked.
+
+    A store that could not be asked is left alone for `REST` seconds: a driver may try for as long before it gives up,
+    and a view of a thousand images asks a thousand times.
+    """
     unasked: list[str] = []
     for store in _at_hand():
+        until, reason = _resting.get(store, (0.0, ""))
+        if time.monotonic() < until:
+            unasked.append(reason)
+            continue
         try:
             if sha256 in store:
                 return store, unasked
         except ImageStoreError as error:
             unasked.append(str(error))
+            _resting[store] = time.monotonic() + REST, str(error)
     return None, unasked

@@ -6,8 +6,11 @@ import base64
 import json
 import os
 import pickle
+import socket
 import stat
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +151,33 @@ def test_a_store_out_of_reach_hides_no_other(tmp_path: Path, png: bytes):
     assert GeneratedImage.model_validate(record).read() == png
     with pytest.raises(ImageStoreError, match=opened[0].location):
         GeneratedImage.model_validate({**record, "sha256": "0" * 64}).read()
+
+
+def test_a_store_out_of_reach_is_not_asked_again_at_once(image_store: ImageStore):
+    """Of a thousand images that a dead bucket may hold only the first waits for its driver; each error tells of it."""
+    pytest.importorskip("s3fs", reason="needs the extra s3")
+    lost = GeneratedImage(id="ig_1", sha256="0" * 64, size_bytes=1, mime_type="image/png")
+    tries: list[socket.socket] = []
+
+    def hang_up() -> None:
+        with suppress(OSError):
+            while True:
+                tries.append(listening.accept()[0])
+                tries[-1].close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=hang_up, daemon=True).start()
+        endpoint = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        once = {"retries": {"max_attempts": 1}, "connect_timeout": 1}
+        away = ImageStore("s3://dead", endpoint_url=endpoint, key="k", secret="s", config_kwargs=once)
+        asked = []
+        for _ in range(1000):
+            with pytest.raises(ImageStoreError, match=away.location):
+                lost.read()
+            asked.append(len(tries))
+
+    assert asked[0] > 0
+    assert asked[-1] == asked[0]
 
 
 def test_an_image_whose_bytes_are_nowhere_says_what_to_do(png: bytes):
