@@ -13,8 +13,6 @@ from langchain_imagegen.errors import CorruptImageError, ImageStoreError
 from langchain_imagegen.media import EXTENSIONS, Blob, Media, Sniffer
 from langchain_imagegen.places import Place
 
-_HASHED_AT_ONCE = 1 << 18
-
 
 class BlobWriter:
     """A picture on its way into a store, hashed and checked as it passes; nothing is there until `commit`.
@@ -74,7 +72,7 @@ class BlobWriter:
             ImageStoreError: They cannot be read back.
         """
         with self._using:
-            return self._upload.read(start, stop)
+            return bytes(self._upload.read(start, stop))
 
     def commit(self) -> Blob:
         """Stores the picture under its digest.
@@ -101,10 +99,10 @@ class BlobWriter:
 
     def _hash_in_memory(self) -> None:
         """In one go at the end, which an event loop leaves to a thread, while others' pictures arrive."""
-        while not self.on_disk and self._hashed < self._sniffer.size:
-            end = min(self._hashed + _HASHED_AT_ONCE, self._sniffer.size)
-            self._hash.update(self.read(self._hashed, end))
-            self._hashed = end
+        if not self.on_disk:
+            with self._using, memoryview(self._upload.read(self._hashed, self._sniffer.size)) as new:
+                self._hash.update(new)
+                self._hashed += len(new)
 
     def __enter__(self) -> Self:
         return self

@@ -159,9 +159,9 @@ class BucketUpload:
         """Takes the next bytes."""
         self._data.write(data)
 
-    def read(self, start: int, stop: int) -> bytes:
-        """Some of the bytes that were written."""
-        return bytes(self._data.getbuffer()[start:stop])
+    def read(self, start: int, stop: int) -> memoryview:
+        """Some of the bytes that were written, where they lie: nothing can be written while they are looked at."""
+        return self._data.getbuffer()[start:stop]
 
     def commit(self, key: str, mime_type: str) -> None:
         """Writes the object, and lets go of the bytes."""

@@ -1,8 +1,8 @@
 """Connections that are read in large pieces, for the clients that are made here.
 
 A piece of a body passes some twenty calls from the socket to the store, whatever its length. `httpcore` asks for 64 KB;
-here a read gives up to 128 KB, and less to each of many at once. How a connection is made, and everything over a
-proxy, stays as it is there.
+here a read gives up to 128 KB, and less to each of many whose readers fall behind. How a connection is made, and
+everything over a proxy, stays as it is there.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ import httpcore2
 PIECE = 1 << 17
 """Bytes that one read gives at the most."""
 
+_FIRST = 3 << 15  # bytes of an answer's first piece, whose reader may turn out to be slow
 _IN_A_CROWD = 1 << 16
-_TOGETHER = 3 << 21  # bytes of all connections; of more than 48 each reads less at a time, down to the above
+_TOGETHER = 1 << 19  # bytes of all whose readers are behind; of more than 4 each gets less, down to the above
 _HAPPY_EYEBALLS = 0.25  # seconds for one address before the next is tried beside it (RFC 8305)
 _EXTRA = {"client_addr": "sockname", "server_addr": "peername"}
 
@@ -74,7 +75,7 @@ class AsyncLargeReads(httpcore2.AsyncNetworkBackend):
 
     def __init__(self, usual: httpcore2.AsyncNetworkBackend) -> None:
         self._usual = usual
-        self._open: set[_Arrivals] = set()
+        self._behind: set[_Arrivals] = set()
 
     async def connect_tcp(
         self,
@@ -91,7 +92,7 @@ class AsyncLargeReads(httpcore2.AsyncNetworkBackend):
         local = (local_address, 0) if local_address else None
         with _told(httpcore2.ConnectTimeout, httpcore2.ConnectError), anyio.fail_after(timeout):
             transport, arrivals = await loop.create_connection(
-                lambda: _Arrivals(self._open), host, port, local_addr=local, happy_eyeballs_delay=_HAPPY_EYEBALLS
+                lambda: _Arrivals(self._behind), host, port, local_addr=local, happy_eyeballs_delay=_HAPPY_EYEBALLS
             )
             stream = _AsyncStream(transport, arrivals)
             try:
@@ -129,6 +130,7 @@ class _AsyncStream(httpcore2.AsyncNetworkStream):
             return
         if self._transport.is_closing():
             raise httpcore2.WriteError("the connection is closed")
+        self._arrivals.begin()
         with _told(httpcore2.WriteTimeout, httpcore2.WriteError):
             self._transport.write(buffer)
             await self._arrivals.drain(timeout)
@@ -163,8 +165,9 @@ class _Arrivals(asyncio.BufferedProtocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, open_now: set[_Arrivals]) -> None:
-        self._open = open_now
+    def __init__(self, behind: set[_Arrivals]) -> None:
+        self._behind = behind  # whose readers were away when a piece of this answer came: busy with a disk, say
+        self._first = True
         self._came: list[bytes] = []
         self._buffer = memoryview(b"")
         self._ended = False
@@ -176,6 +179,11 @@ class _Arrivals(asyncio.BufferedProtocol):
     def waiting(self) -> bool:
         """Whether there is something to take, if only the end."""
         return self._ended or bool(self._came)
+
+    def begin(self) -> None:
+        """What comes from now on answers another request."""
+        self._first = True
+        self._behind.discard(self)
 
     async def come(self, timeout: float | None) -> None:
         """Wait until there is something to take.
@@ -213,11 +221,10 @@ class _Arrivals(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """It begins."""
         self.transport = cast("asyncio.Transport", transport)
-        self._open.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is over, in good order or not."""
-        self._open.discard(self)
+        self._behind.discard(self)
         self._ended, self._error = True, exc
         _wake(self._reader)
         _wake(self._writer)
@@ -225,14 +232,17 @@ class _Arrivals(asyncio.BufferedProtocol):
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next piece goes, which is about to come; asyncio fills slices of it, which must be no copies."""
         del sizehint
-        self._buffer = memoryview(bytearray(max(_IN_A_CROWD, min(PIECE, _TOGETHER // max(len(self._open), 1)))))
+        most = _FIRST if self._first else PIECE
+        self._buffer = memoryview(bytearray(max(_IN_A_CROWD, min(most, _TOGETHER // max(len(self._behind), 1)))))
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         """It has come; no more is wanted until a reader has come back for it."""
         self._came.append(bytes(self._buffer[:nbytes]))
         self._buffer = memoryview(b"")
+        self._first = False
         if self._reader is None:
+            self._behind.add(self)
             self.transport.pause_reading()
         _wake(self._reader)
 
