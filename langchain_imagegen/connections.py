@@ -21,7 +21,7 @@ import httpcore2
 PIECE = 1 << 17
 """Bytes that one read gives at the most."""
 
-_FIRST = 3 << 15  # bytes of an answer's first piece, whose reader may turn out to be slow
+_FIRST = 3 << 15  # bytes of a piece until an answer has given as many: its reader may turn out to be slow
 _IN_A_CROWD = 1 << 16
 _TOGETHER = 1 << 19  # bytes of all whose readers are behind; of more than 4 each gets less, down to the above
 _HAPPY_EYEBALLS = 0.25  # seconds for one address before the next is tried beside it (RFC 8305)
@@ -167,7 +167,7 @@ class _Arrivals(asyncio.BufferedProtocol):
 
     def __init__(self, behind: set[_Arrivals]) -> None:
         self._behind = behind  # whose readers were away when a piece of this answer came: busy with a disk, say
-        self._first = True
+        self._given = 0  # bytes of this answer
         self._came: list[bytes] = []
         self._buffer = memoryview(b"")
         self._ended = False
@@ -182,7 +182,7 @@ class _Arrivals(asyncio.BufferedProtocol):
 
     def begin(self) -> None:
         """What comes from now on answers another request."""
-        self._first = True
+        self._given = 0
         self._behind.discard(self)
 
     async def come(self, timeout: float | None) -> None:
@@ -232,7 +232,7 @@ class _Arrivals(asyncio.BufferedProtocol):
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next piece goes, which is about to come; asyncio fills slices of it, which must be no copies."""
         del sizehint
-        most = _FIRST if self._first else PIECE
+        most = _FIRST if self._given < _FIRST else PIECE
         self._buffer = memoryview(bytearray(max(_IN_A_CROWD, min(most, _TOGETHER // max(len(self._behind), 1)))))
         return self._buffer
 
@@ -240,7 +240,7 @@ class _Arrivals(asyncio.BufferedProtocol):
         """It has come; no more is wanted until a reader has come back for it."""
         self._came.append(bytes(self._buffer[:nbytes]))
         self._buffer = memoryview(b"")
-        self._first = False
+        self._given += nbytes
         if self._reader is None:
             self._behind.add(self)
             self.transport.pause_reading()
