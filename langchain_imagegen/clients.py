@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import socket
 import urllib.request
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -19,6 +20,7 @@ from langchain_core.runnables import RunnableBinding
 from langchain_imagegen.connections import AsyncLargeReads, LargeReads
 from langchain_imagegen.errors import OptionError
 from langchain_imagegen.http_transports import AsyncImageTransport, ImageTransport
+from langchain_imagegen.receive_buffer import ReceiveBuffer
 from langchain_imagegen.store import ImageStore
 
 Client = TypeVar("Client")
@@ -46,17 +48,38 @@ class Private:
         return copied  # type: ignore[no-any-return]
 
     @staticmethod
-    def change_network(client: Any, change: Callable[[Any], Any]) -> None:
-        """Have an HTTP client (`httpx2`) reach hosts over a changed network, but not the proxies it knows."""
-        pool: Any = getattr(client._transport, "_pool", None)  # noqa: SLF001
+    def pool(client: Any) -> Any:
+        """The connections of an HTTP client (`httpx2`), those over proxies excepted."""
+        return getattr(client._transport, "_pool", None)  # noqa: SLF001
+
+    @staticmethod
+    def change_network(pool: Any, change: Callable[[Any], Any]) -> None:
+        """Have connections (`httpcore2`) made over a changed network."""
         if hasattr(pool, "_network_backend"):
             pool._network_backend = change(pool._network_backend)  # noqa: SLF001
+
+    @staticmethod
+    def change_buffer(pool: Any, stream: Any, change: Callable[[Any], Any]) -> None:
+        """Have the parser (`h11`) of the one connection (`httpcore2`) that reads this stream use a changed buffer."""
+        for each in getattr(pool, "connections", ()):
+            connection: Any = getattr(each, "_connection", None)
+            if getattr(connection, "_network_stream", None) is stream:
+                parser: Any = getattr(connection, "_h11_state", None)
+                if hasattr(parser, "_receive_buffer"):
+                    parser._receive_buffer = change(parser._receive_buffer)  # noqa: SLF001
 
 
 def read_in_large_pieces(client: Client) -> Client:
     """The HTTP client given, which must be new, with connections as `connections` makes them."""
     large = LargeReads if isinstance(client, httpx2.Client) else AsyncLargeReads
-    Private.change_network(client, large)
+    pool = Private.pool(client)
+    if pool is not None:
+        its = weakref.ref(pool)  # a pool that is let go of ends at once, not with a collection
+
+        def began(stream: Any) -> None:
+            Private.change_buffer(its(), stream, ReceiveBuffer)
+
+        Private.change_network(pool, lambda usual: large(usual, began))
     return client
 
 

@@ -1,7 +1,7 @@
 """Connections that are read in large pieces, for the clients that are made here.
 
 A piece of a body passes some twenty calls from the socket to the store, whatever its length. `httpcore` asks for 64 KB;
-here a read gives up to 128 KB, and less to each of many whose readers fall behind. How a connection is made, and
+here a read gives up to 256 KB, and less to each of many whose readers fall behind. How a connection is made, and
 everything over a proxy, stays as it is there.
 """
 
@@ -11,19 +11,22 @@ import asyncio
 import select
 import ssl
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import anyio
 import httpcore2
 
-PIECE = 1 << 17
+PIECE = 1 << 18
 """Bytes that one read gives at the most."""
+
+Began: TypeAlias = "Callable[[Any], None]"
+"""Called with a stream before the first read of it."""
 
 _FIRST = 3 << 15  # bytes of a piece until an answer has given as many: its reader may turn out to be slow
 _IN_A_CROWD = 1 << 16
-_TOGETHER = 1 << 19  # bytes of all whose readers are behind; of more than 4 each gets less, down to the above
+_TOGETHER = 1 << 19  # bytes of all whose readers are behind; of more than 2 each gets less, down to the above
 _HAPPY_EYEBALLS = 0.25  # seconds for one address before the next is tried beside it (RFC 8305)
 _EXTRA = {"client_addr": "sockname", "server_addr": "peername"}
 
@@ -31,16 +34,16 @@ _EXTRA = {"client_addr": "sockname", "server_addr": "peername"}
 class LargeReads(httpcore2.NetworkBackend):
     """A network whose streams are read in large pieces."""
 
-    def __init__(self, usual: httpcore2.NetworkBackend) -> None:
-        self._usual = usual
+    def __init__(self, usual: httpcore2.NetworkBackend, began: Began) -> None:
+        self._usual, self._began = usual, began
 
     def connect_tcp(self, *args: Any, **kwargs: Any) -> httpcore2.NetworkStream:
         """A connection to a host."""
-        return _Stream(self._usual.connect_tcp(*args, **kwargs))
+        return _Stream(self._usual.connect_tcp(*args, **kwargs), self._began)
 
     def connect_unix_socket(self, *args: Any, **kwargs: Any) -> httpcore2.NetworkStream:
         """A connection to a socket of this machine."""
-        return _Stream(self._usual.connect_unix_socket(*args, **kwargs))
+        return _Stream(self._usual.connect_unix_socket(*args, **kwargs), self._began)
 
     def sleep(self, seconds: float) -> None:
         """Wait."""
@@ -48,10 +51,13 @@ class LargeReads(httpcore2.NetworkBackend):
 
 
 class _Stream(httpcore2.NetworkStream):
-    def __init__(self, usual: httpcore2.NetworkStream) -> None:
-        self._usual = usual
+    def __init__(self, usual: httpcore2.NetworkStream, began: Began) -> None:
+        self._usual, self._began, self._fresh = usual, began, True
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        if self._fresh:
+            self._fresh = False
+            self._began(self)
         return self._usual.read(max(max_bytes, PIECE), timeout)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
@@ -61,7 +67,7 @@ class _Stream(httpcore2.NetworkStream):
         self._usual.close()
 
     def start_tls(self, *args: Any, **kwargs: Any) -> httpcore2.NetworkStream:
-        return _Stream(self._usual.start_tls(*args, **kwargs))
+        return _Stream(self._usual.start_tls(*args, **kwargs), self._began)
 
     def get_extra_info(self, info: str) -> Any:
         return self._usual.get_extra_info(info)
@@ -73,8 +79,8 @@ class AsyncLargeReads(httpcore2.AsyncNetworkBackend):
     There `httpcore` receives 256 KB for each connection, however many there are, and takes them apart.
     """
 
-    def __init__(self, usual: httpcore2.AsyncNetworkBackend) -> None:
-        self._usual = usual
+    def __init__(self, usual: httpcore2.AsyncNetworkBackend, began: Began) -> None:
+        self._usual, self._began = usual, began
         self._behind: set[_Arrivals] = set()
 
     async def connect_tcp(
@@ -94,7 +100,7 @@ class AsyncLargeReads(httpcore2.AsyncNetworkBackend):
             transport, arrivals = await loop.create_connection(
                 lambda: _Arrivals(self._behind), host, port, local_addr=local, happy_eyeballs_delay=_HAPPY_EYEBALLS
             )
-            stream = _AsyncStream(transport, arrivals)
+            stream = _AsyncStream(transport, arrivals, self._began)
             try:
                 for option in socket_options or ():
                     transport.get_extra_info("socket").setsockopt(*option)
@@ -113,13 +119,16 @@ class AsyncLargeReads(httpcore2.AsyncNetworkBackend):
 
 
 class _AsyncStream(httpcore2.AsyncNetworkStream):
-    def __init__(self, transport: asyncio.Transport, arrivals: _Arrivals) -> None:
-        self._transport, self._arrivals = transport, arrivals
+    def __init__(self, transport: asyncio.Transport, arrivals: _Arrivals, began: Began) -> None:
+        self._transport, self._arrivals, self._began, self._fresh = transport, arrivals, began, True
         arrivals.transport = transport
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """What has come, more than was asked for; nothing at the end."""
         del max_bytes
+        if self._fresh:
+            self._fresh = False
+            self._began(self)
         with _told(httpcore2.ReadTimeout, httpcore2.ReadError):
             await self._arrivals.come(timeout)
             return self._arrivals.take()
@@ -151,7 +160,7 @@ class _AsyncStream(httpcore2.AsyncNetworkStream):
             transport = await loop.start_tls(
                 self._transport, self._arrivals, ssl_context, server_hostname=server_hostname
             )
-        return _AsyncStream(cast("asyncio.Transport", transport), self._arrivals)
+        return _AsyncStream(cast("asyncio.Transport", transport), self._arrivals, self._began)
 
     def get_extra_info(self, info: str) -> Any:
         """What `httpcore` asks of a connection."""
