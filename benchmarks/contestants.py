@@ -27,8 +27,8 @@ UNREAD = "openai SDK, body thrown away"
 OURS, READ, WIRE = "langchain_imagegen", "langchain_imagegen + read()", "ChatOpenAI + http_clients()"
 AIOHTTP = f"{OURS} over aiohttp"
 
-WIRED = f"{OURS}, wire=True"
-WORDS, BASE = "words alone", "langchain-core"
+WIRED, CHAINED = f"{OURS}, wire=True", f"{OURS}, chained"
+WORDS, CHAINED_WORDS, BASE = "words alone", "words alone, chained", "langchain-core"
 
 SYNC, ASYNC = "sync", "async"
 

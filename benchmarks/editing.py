@@ -1,12 +1,13 @@
 """Ten turns of a conversation, each an edit of 2 MB: what is kept, sent and traced, and how turns slow down.
 
 `ChatOpenAI` in `create_agent` with its checkpoints in a file, with the hosted tool bound as it is and with
-`ImageGenerationMiddleware`; next to them ten turns of words alone, which is the least; and `ImageGenerator`.
+`ImageGenerationMiddleware`; next to them ten turns of words alone, which is the least; and `ImageGenerator`. Chained
+is what names the previous response in place of sending all messages again.
 """
 
 from __future__ import annotations
 
-import inspect
+import gc
 import sqlite3
 import statistics
 import tempfile
@@ -26,14 +27,14 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from openai import DefaultHttpxClient
 from pydantic_core import to_json
 
-from benchmarks.contestants import CHAT, KEY, MODEL, OURS, TOOL, WIRED, WORDS, Shelf
+from benchmarks.contestants import CHAINED, CHAINED_WORDS, CHAT, KEY, MODEL, OURS, TOOL, WIRED, WORDS, Shelf
 from benchmarks.rounds import MEMORY, Bench, Row, quartiles, rotated
 from benchmarks.server import Server
 from langchain_imagegen import ImageGenerationMiddleware, ImageGenerator, ImageMemory
 
 SIZE = "2 MB"
 TURNS = 10
-SESSIONS = {WORDS: 7, CHAT: 2, OURS: 7, WIRED: 7}
+SESSIONS = {WORDS: 11, CHAINED_WORDS: 11, CHAT: 2, OURS: 11, WIRED: 11, CHAINED: 11}
 THREAD = {"configurable": {"thread_id": "one"}}
 
 MakeAgent = Callable[[ChatOpenAI, Shelf, Any], Any]
@@ -62,12 +63,19 @@ def wired_agent(model: ChatOpenAI, shelf: Shelf, saver: Any) -> Any:
     return our_agent(model, shelf, saver, wire=True)
 
 
-def agents() -> dict[str, MakeAgent]:
-    """The agents that can be made here."""
-    made: dict[str, MakeAgent] = {WORDS: words_agent, CHAT: plain_agent, OURS: our_agent}
-    if "wire" in inspect.signature(ImageGenerationMiddleware).parameters:
-        made[WIRED] = wired_agent
-    return made
+def chained(make: MakeAgent) -> MakeAgent:
+    """The same agent with a chat model that names the previous response."""
+    return lambda model, shelf, saver: make(model.model_copy(update={"use_previous_response_id": True}), shelf, saver)
+
+
+AGENTS: dict[str, MakeAgent] = {
+    WORDS: words_agent,
+    CHAINED_WORDS: chained(words_agent),
+    CHAT: plain_agent,
+    OURS: our_agent,
+    WIRED: wired_agent,
+    CHAINED: chained(our_agent),
+}
 
 
 def measure(bench: Bench) -> Iterator[Row]:
@@ -77,7 +85,7 @@ def measure(bench: Bench) -> Iterator[Row]:
         for name, talks in _sessions(bench, shelf, turns).items():
             yield from _told(name, talks)
         yield _edits(bench.server, shelf, turns)
-        for name, make in agents().items():
+        for name, make in AGENTS.items():
             yield from _traced(bench.server, shelf, name, make, turns)
 
 
@@ -92,14 +100,13 @@ class Session:
 
 def _sessions(bench: Bench, shelf: Shelf, turns: int) -> dict[str, list[Session]]:
     """Some conversations with each agent, in turn, after a short one that is not counted."""
-    made = agents()
-    for make in made.values():
+    for make in AGENTS.values():
         _session(bench.server, shelf, make, 2)
-    talks: dict[str, list[Session]] = {name: [] for name in made}
+    talks: dict[str, list[Session]] = {name: [] for name in AGENTS}
     for number in range(bench.rounds(max(SESSIONS.values()))):
-        for name in rotated(list(made), number):
+        for name in rotated(list(AGENTS), number):
             if number < SESSIONS[name]:
-                talks[name].append(_session(bench.server, shelf, made[name], turns))
+                talks[name].append(_session(bench.server, shelf, AGENTS[name], turns))
     return talks
 
 
@@ -117,9 +124,10 @@ def _session(server: Server, shelf: Shelf, make: MakeAgent, turns: int) -> Sessi
 
 
 def _talk(agent: Any, turns: int, **config: Any) -> Iterator[float]:
-    """Talk to an agent; the time of each turn."""
+    """Talk to an agent; the time of each turn, garbage of the turns before it not counted."""
     for number in range(turns):
         words = "make it blue" if number else "draw a fox"
+        gc.collect()
         began = time.perf_counter()
         agent.invoke({"messages": [{"role": "user", "content": words}]}, {**THREAD, **config})
         yield (time.perf_counter() - began) * 1000

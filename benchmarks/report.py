@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from benchmarks.contestants import AIOHTTP, CHAT, FLOOR, OURS, SDK, UNREAD, WIRED, WORDS
+from benchmarks.contestants import AIOHTTP, CHAINED, CHAINED_WORDS, CHAT, FLOOR, OURS, SDK, UNREAD, WIRED, WORDS
 from benchmarks.lineup import ORDER
 from benchmarks.results import Results
 from benchmarks.rounds import FOLDER, MEMORY, Row
@@ -135,14 +135,16 @@ _EDITING = {
 
 
 def _editing(results: Results) -> str:
-    names = [WORDS, CHAT, OURS, WIRED]
+    names = [WORDS, CHAT, OURS, WIRED, CHAINED_WORDS, CHAINED]
     lines = [[title, *(_figure(results.find(measure, name)) for name in names)] for measure, title in _EDITING.items()]
     words = (
         "`create_agent` and `ChatOpenAI` with a `SqliteSaver` in a file, its journal written into it; the hosted tool "
-        "bound as it is, and with `ImageGenerationMiddleware`. The floor is as many turns of words alone. "
+        "bound as it is, and with `ImageGenerationMiddleware`. The floor is as many turns of words alone: all messages "
+        "are sent with every turn, and `ChatOpenAI` and the SDK go through each of them by its types, pictures or not. "
+        "Chained is the same with `use_previous_response_id=True`, by which `ChatOpenAI` sends only what is new. "
         "Traces are the inputs and outputs of runs as JSON."
     )
-    header = ["", WORDS, CHAT, "with the middleware", "and `wire=True`"]
+    header = ["", WORDS, CHAT, "with the middleware", "and `wire=True`", CHAINED_WORDS, "the middleware, chained"]
     return f"## Ten turns, each an edit of 2 MB\n\n{words}\n\n{table(header, lines)}"
 
 

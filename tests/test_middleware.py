@@ -74,6 +74,27 @@ def test_next_request_names_pictures_by_id(talks, version, streaming):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
+def test_a_model_that_chains_is_sent_what_is_new(talks, version):
+    """With `use_previous_response_id` an edit is as short in any turn, and names any picture by its handle."""
+    model = talks.model(output_version=version, use_previous_response_id=True)
+    talk = talks.start(ImageGenerationMiddleware(SMALL), model=model)
+    talk.say("draw a fox")
+    talk.say("draw an owl")
+    for handle in reversed(talk.handles):
+        talk.say(f"edit {handle}: make it winter")
+
+    fox, owl, *edits = talk.memory
+    answers = [message.response_metadata["id"] for message in talk.state["messages"] if message.type == "ai"]
+    bodies = [request.body for request in talk.requests]
+    assert [edit.parents for edit in edits] == [(owl.id,), (fox.id,)]
+    assert [body.get("previous_response_id") for body in bodies] == [None, *answers[:-1]]
+    assert [len(body["input"]) for body in bodies] == [1, 1, 1, 1]
+    assert "is number 2" in words(bodies[2]["input"])
+    assert "is number 1" in words(bodies[3]["input"])
+    assert copies(talk.file) == 0
+
+
+@pytest.mark.parametrize("version", VERSIONS)
 def test_messages_alone_tell_the_picture(talks, version):
     """A light message still says which picture it holds, so that it can be read without the channel."""
     talk = talks.start(ImageGenerationMiddleware(SMALL), model=talks.model(output_version=version))
