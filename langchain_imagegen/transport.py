@@ -10,6 +10,7 @@ import os
 import time
 import weakref
 from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -106,10 +107,11 @@ class Transport:
                 else:
                     with self._send(self._turn(), step) as response:
                         body = drive.body = _body_of(step, response, store, partials=partials)
-                        for chunk in response.iter_bytes():
-                            yield from body.feed(chunk)
-                            if piece := body.work():
-                                piece()
+                        with closing(response.http_response.iter_bytes()) as chunks:
+                            for chunk in chunks:
+                                yield from body.feed(chunk)
+                                if piece := body.work():
+                                    piece()
                     drive.answer(body.finish())
             if drive.unsettled:
                 drive.settle()
@@ -129,11 +131,12 @@ class Transport:
                 else:
                     async with self._send(await self._aturn(), step) as response:
                         body = drive.body = _body_of(step, response, store, partials=partials)
-                        async for chunk in response.iter_bytes():
-                            for partial in body.feed(chunk):
-                                yield partial
-                            if piece := body.work():
-                                await asyncio.to_thread(piece)
+                        async with aclosing(response.http_response.aiter_bytes()) as chunks:
+                            async for chunk in chunks:
+                                for partial in body.feed(chunk):
+                                    yield partial
+                                if piece := body.work():
+                                    await asyncio.to_thread(piece)
                     drive.answer(await asyncio.to_thread(body.finish))
             if drive.unsettled:
                 await asyncio.to_thread(drive.settle)

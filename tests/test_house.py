@@ -109,6 +109,9 @@ def test_names():
     assert not [path for path in (*MODULES, *TESTS) if drawers & {path.stem, *path.stem.split("_"), path.parent.name}]
 
 
+OTHERS = {"aclosing": "closing", "aiter_bytes": "iter_bytes"}  # twins of other libraries
+
+
 class _Sync(ast.NodeTransformer):
     """An async function as its sync twin would be written."""
 
@@ -153,7 +156,7 @@ class _Sync(ast.NodeTransformer):
         return node
 
     def _named(self, name: str) -> str:
-        return self.twins.get(name, name.removeprefix("async_"))
+        return self.twins.get(name) or OTHERS.get(name, name.removeprefix("async_"))
 
 
 def _twin(name: str) -> str | None:
