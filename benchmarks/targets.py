@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmarks.contestants import ASYNC, CHAINED, CHAINED_WORDS, FLOOR, OURS, SYNC, WIRED, WORDS
+from benchmarks.contestants import ASYNC, FLOOR, OURS, SYNC, WIRED, WORDS
 from benchmarks.results import Results
 from benchmarks.rounds import FOLDER, MEMORY, Row
 
@@ -41,7 +41,6 @@ TARGETS = (
     Target("64 calls of 2 MB at once into files: peak memory", 0.2, "crowd memory", "2 MB", FOLDER, ASYNC),
     Target("checkpoint file of ten edits of 2 MB", 250_000, "checkpoints", floor=WORDS),
     Target("time of the tenth of them over the second", 1.2, "last turn", floor=WORDS),
-    Target("the same, chained", 1.2, "last turn", contestant=CHAINED, floor=CHAINED_WORDS),
     Target("request of an edit", 1000, "request of an edit"),
     Target("traces of ten edits, the chat model's runs", 100_000, "model traces", contestant=WIRED, floor=WORDS),
     Target("import", 1.10, "import"),
