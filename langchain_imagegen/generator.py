@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import aclosing, closing
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, field_validator
@@ -186,9 +187,11 @@ class ImageGenerator(RunnableSerializable[Any, ImageResult]):
         async def traced() -> AsyncIterator[Any]:
             yield drawing.trace()
 
-        steps: Any = lambda _: self._arun(drawing)  # noqa: E731
-        async for piece in self._atransform_stream_with_config(traced(), steps, config):
-            yield piece
+        async with aclosing(  # left to the event loop, they would keep the connection
+            cast("Any", self._atransform_stream_with_config)(traced(), lambda _: self._arun(drawing), config)
+        ) as pieces:
+            async for piece in pieces:
+                yield piece
 
     def close(self) -> None:
         """Close the connections of the sync half, those of a given `client` excepted; a later call opens new ones."""
@@ -211,14 +214,16 @@ class ImageGenerator(RunnableSerializable[Any, ImageResult]):
     def _run(self, drawing: Drawing, *, partials: bool = True) -> Iterator[PartialImage | ImageResult]:
         from langchain_imagegen.flows import draw
 
-        for piece in self._transport.run(draw(drawing), self._home(), partials=partials):
-            yield self._remembered(piece)
+        with closing(self._transport.run(draw(drawing), self._home(), partials=partials)) as pieces:
+            for piece in pieces:
+                yield self._remembered(piece)
 
     async def _arun(self, drawing: Drawing, *, partials: bool = True) -> AsyncIterator[PartialImage | ImageResult]:
         from langchain_imagegen.flows import draw
 
-        async for piece in self._transport.arun(draw(drawing), self._home(), partials=partials):
-            yield self._remembered(piece)
+        async with aclosing(self._transport.arun(draw(drawing), self._home(), partials=partials)) as pieces:
+            async for piece in pieces:
+                yield self._remembered(piece)
 
     def _last(self, drawing: Drawing) -> ImageResult:
         return _result([piece for piece in self._run(drawing, partials=False) if isinstance(piece, ImageResult)])

@@ -9,7 +9,7 @@ import asyncio
 import os
 import time
 import weakref
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -95,7 +95,7 @@ class Transport:
         if client is not None and self._given_async is None:
             await client.close()
 
-    def run(self, flow: Flow, store: ImageStore, *, partials: bool = True) -> Iterator[PartialImage | ImageResult]:
+    def run(self, flow: Flow, store: ImageStore, *, partials: bool = True) -> Generator[PartialImage | ImageResult]:
         """Partial pictures as they arrive, if they are wanted; the result last."""
         drive = Drive(flow)
         for step in drive:
@@ -119,7 +119,7 @@ class Transport:
 
     async def arun(
         self, flow: Flow, store: ImageStore, *, partials: bool = True
-    ) -> AsyncIterator[PartialImage | ImageResult]:
+    ) -> AsyncGenerator[PartialImage | ImageResult]:
         """Async twin of `run`."""
         drive = Drive(flow)
         for step in drive:

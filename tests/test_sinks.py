@@ -322,6 +322,26 @@ async def closed(pieces: Any) -> None:
         pieces.close()
 
 
+def test_a_stream_that_is_left_leaves_nothing_to_the_event_loop(generator: Callable[..., ImageGenerator]):
+    """After `aclose` no part of an answer waits for the event loop to close it, which may have ended by then."""
+    forgotten: list[str] = []
+    body = events(png(1000), png(200_000, seed=1))
+    end = body.index(b"\n\n", body.index(b"partial_image_index")) + 2
+
+    async def leave(draw: ImageGenerator) -> None:
+        sys.set_asyncgen_hooks(finalizer=lambda left: forgotten.append(left.__qualname__))
+        pieces = draw.astream("draw", partial_images=1)
+        await anext(pieces)
+        await pieces.aclose()
+        await draw.aclose()
+
+    with serving([body[:end], 5.0, body[end:]], SSE) as server:
+        asyncio.run(leave(generator(base_url=server.base_url)))
+
+    ours = ("Response.aiter_bytes", "Transport.arun", "ImageGenerator._arun")
+    assert not {*ours, "Runnable._atransform_stream_with_config"} & {*forgotten}
+
+
 @pytest.mark.parametrize("pieces", [3, 9, 14, 20])
 def test_a_cancelled_drawing_leaves_no_file(
     pieces: int, generator: Callable[..., ImageGenerator], image_store: ImageStore
