@@ -1,34 +1,30 @@
 """Connections that are read in large pieces, for the clients that are made here.
 
-A piece of a body passes some twenty calls from the socket to the store, whatever its length. `httpcore` asks for 64 KB;
-here a read gives up to 256 KB, and less to each of many whose readers fall behind. How a connection is made, and
-everything over a proxy, stays as it is there.
+A piece of a body passes some twenty calls from the socket to the store, whatever its length. `httpcore` asks for 64 KB,
+and is given 16 over TLS; here a read gives up to 256 KB, in an event loop, where there are more calls, up to 384, and
+less to each of many whose readers fall behind. How a connection is made, and everything over a proxy, stays as there.
 """
 
 from __future__ import annotations
 
 import asyncio
-import select
 import ssl
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import anyio
 import httpcore2
+from anyio.streams.tls import TLSAttribute, TLSStream
 
-PIECE = 1 << 18
-"""Bytes that one read gives at the most."""
+from langchain_imagegen.sockets import PIECE, Late, Network, Socket
 
 Began: TypeAlias = "Callable[[Any], None]"
 """Called with a stream before the first read of it."""
 
-_FIRST = 3 << 15  # bytes of a piece until an answer has given as many: its reader may turn out to be slow
-_IN_A_CROWD = 1 << 16
-_TOGETHER = 1 << 19  # bytes of all whose readers are behind; of more than 2 each gets less, down to the above
+_PIECE = 1 << 18  # bytes that one read of the sync half gives at the most
+_RECORD = 1 << 14  # bytes that TLS deciphers at a time (RFC 8446, section 5.1)
 _HAPPY_EYEBALLS = 0.25  # seconds for one address before the next is tried beside it (RFC 8305)
-_EXTRA = {"client_addr": "sockname", "server_addr": "peername"}
 
 
 class LargeReads(httpcore2.NetworkBackend):
@@ -51,14 +47,22 @@ class LargeReads(httpcore2.NetworkBackend):
 
 
 class _Stream(httpcore2.NetworkStream):
-    def __init__(self, usual: httpcore2.NetworkStream, began: Began) -> None:
+    def __init__(self, usual: httpcore2.NetworkStream, began: Began, secured: ssl.SSLSocket | None = None) -> None:
         self._usual, self._began, self._fresh = usual, began, True
+        self._secured = secured
+        self._records = _Records(_PIECE)
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         if self._fresh:
             self._fresh = False
             self._began(self)
-        return self._usual.read(max(max_bytes, PIECE), timeout)
+        if self._secured is None:
+            return self._usual.read(max(max_bytes, _PIECE), timeout)
+        with _told(httpcore2.ReadTimeout, httpcore2.ReadError):
+            self._records.check()
+        first = self._usual.read(_RECORD, timeout)
+        self._secured.settimeout(0)
+        return self._records.from_first(first, self._secured.recv)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._usual.write(buffer, timeout)
@@ -67,21 +71,24 @@ class _Stream(httpcore2.NetworkStream):
         self._usual.close()
 
     def start_tls(self, *args: Any, **kwargs: Any) -> httpcore2.NetworkStream:
-        return _Stream(self._usual.start_tls(*args, **kwargs), self._began)
+        secured = self._usual.start_tls(*args, **kwargs)
+        connected = secured.get_extra_info("socket")
+        outermost = self._secured is None and isinstance(connected, ssl.SSLSocket)  # not in TLS to a proxy
+        return _Stream(secured, self._began, connected if outermost else None)
 
     def get_extra_info(self, info: str) -> Any:
         return self._usual.get_extra_info(info)
 
 
 class AsyncLargeReads(httpcore2.AsyncNetworkBackend):
-    """Async twin of `LargeReads`; it reads sockets itself in asyncio's own event loops, and nowhere else.
+    """Async twin of `LargeReads`; it reads sockets itself in asyncio's own event loops on selectors, and nowhere else.
 
-    There `httpcore` receives 256 KB for each connection, however many there are, and takes them apart.
+    There `httpcore` has up to 256 KB of each connection in memory before anybody asks for it, and takes them apart.
     """
 
     def __init__(self, usual: httpcore2.AsyncNetworkBackend, began: Began) -> None:
         self._usual, self._began = usual, began
-        self._behind: set[_Arrivals] = set()
+        self._network = Network()
 
     async def connect_tcp(
         self,
@@ -97,13 +104,17 @@ class AsyncLargeReads(httpcore2.AsyncNetworkBackend):
             return await self._usual.connect_tcp(host, port, timeout, local_address, socket_options)
         local = (local_address, 0) if local_address else None
         with _told(httpcore2.ConnectTimeout, httpcore2.ConnectError), anyio.fail_after(timeout):
-            transport, arrivals = await loop.create_connection(
-                lambda: _Arrivals(self._behind), host, port, local_addr=local, happy_eyeballs_delay=_HAPPY_EYEBALLS
+            transport, _ = await loop.create_connection(
+                _Unread, host, port, local_addr=local, happy_eyeballs_delay=_HAPPY_EYEBALLS
             )
-            stream = _AsyncStream(transport, arrivals, self._began)
+            try:
+                connected = transport.get_extra_info("socket").dup()
+            finally:
+                transport.abort()
+            stream = _AsyncStream(Socket(connected, self._network), self._began)
             try:
                 for option in socket_options or ():
-                    transport.get_extra_info("socket").setsockopt(*option)
+                    connected.setsockopt(*option)
             except OSError:
                 await stream.aclose()
                 raise
@@ -119,9 +130,10 @@ class AsyncLargeReads(httpcore2.AsyncNetworkBackend):
 
 
 class _AsyncStream(httpcore2.AsyncNetworkStream):
-    def __init__(self, transport: asyncio.Transport, arrivals: _Arrivals, began: Began) -> None:
-        self._transport, self._arrivals, self._began, self._fresh = transport, arrivals, began, True
-        arrivals.transport = transport
+    def __init__(self, connected: Socket, began: Began, secured: TLSStream | None = None) -> None:
+        self._socket, self._began, self._fresh = connected, began, True
+        self._secured = secured
+        self._records = _Records(PIECE)
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """What has come, more than was asked for; nothing at the end."""
@@ -129,154 +141,106 @@ class _AsyncStream(httpcore2.AsyncNetworkStream):
         if self._fresh:
             self._fresh = False
             self._began(self)
+        self._socket.timeout = timeout
         with _told(httpcore2.ReadTimeout, httpcore2.ReadError):
-            await self._arrivals.come(timeout)
-            return self._arrivals.take()
+            try:
+                if self._secured is None:
+                    return await self._socket.receive(PIECE)
+                self._records.check()
+                first = await self._secured.receive(_RECORD)
+            except anyio.EndOfStream:
+                return b""
+        return self._records.from_first(first, self._secured.extra(TLSAttribute.ssl_object).read)  # noqa: S610
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Send, and wait until more may be sent."""
+        """Send all."""
         if not buffer:
             return
-        if self._transport.is_closing():
-            raise httpcore2.WriteError("the connection is closed")
-        self._arrivals.begin()
+        self._socket.begin()
+        self._socket.timeout = timeout
         with _told(httpcore2.WriteTimeout, httpcore2.WriteError):
-            self._transport.write(buffer)
-            await self._arrivals.drain(timeout)
+            await (self._secured or self._socket).send(buffer)
 
     async def aclose(self) -> None:
         """Hang up."""
-        self._transport.close()
-        await asyncio.sleep(0)
-        self._transport.abort()  # over TLS it would wait for the other side's farewell
-        await asyncio.sleep(0)
+        await self._socket.aclose()
 
     async def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore2.AsyncNetworkStream:
-        """The same connection, from now on over TLS."""
-        loop = asyncio.get_running_loop()
-        with _told(httpcore2.ConnectTimeout, httpcore2.ConnectError), anyio.fail_after(timeout):
-            transport = await loop.start_tls(
-                self._transport, self._arrivals, ssl_context, server_hostname=server_hostname
-            )
-        return _AsyncStream(cast("asyncio.Transport", transport), self._arrivals, self._began)
+        """The same connection, from now on over TLS; closed if that fails."""
+        try:
+            with _told(httpcore2.ConnectTimeout, httpcore2.ConnectError), anyio.fail_after(timeout):
+                secured = await TLSStream.wrap(
+                    self._secured or self._socket,
+                    hostname=server_hostname,
+                    ssl_context=ssl_context,
+                    server_side=False,
+                    standard_compatible=False,  # as `httpcore`: farewells are neither said nor waited for
+                )
+        except BaseException:
+            await self.aclose()
+            raise
+        return _AsyncStream(self._socket, self._began, secured)
 
     def get_extra_info(self, info: str) -> Any:
-        """What `httpcore` asks of a connection."""
+        """What `httpcore` asks of a connection; whether it is readable, while it is idle."""
         if info == "is_readable":
-            return self._arrivals.waiting or _is_readable(self._transport.get_extra_info("socket"))
-        return self._transport.get_extra_info(_EXTRA.get(info, info))
+            return self._socket.is_readable()
+        if info == "ssl_object" and self._secured is not None:
+            return self._secured.extra(TLSAttribute.ssl_object)  # noqa: S610
+        connected = self._socket.connected
+        told = {"socket": lambda: connected, "client_addr": connected.getsockname, "server_addr": connected.getpeername}
+        return told.get(info, lambda: None)()
 
 
-class _Arrivals(asyncio.BufferedProtocol):
-    """What has come over a connection and was not read yet, two pieces at the most; and whether more may be sent."""
+class _Records:
+    """The records of TLS that one read gives: all that have come, with an error behind them kept for the next read.
 
-    transport: asyncio.Transport
+    Args:
+        most: Bytes of all of them.
+    """
 
-    def __init__(self, behind: set[_Arrivals]) -> None:
-        self._behind = behind  # whose readers were away when a piece of this answer came: busy with a disk, say
-        self._given = 0  # bytes of this answer
-        self._came: list[bytes] = []
-        self._buffer = memoryview(b"")
-        self._ended = False
-        self._error: Exception | None = None
-        self._reader: asyncio.Future[None] | None = None
-        self._writer: asyncio.Future[None] | None = None
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._error: OSError | None = None
 
-    @property
-    def waiting(self) -> bool:
-        """Whether there is something to take, if only the end."""
-        return self._ended or bool(self._came)
-
-    def begin(self) -> None:
-        """What comes from now on answers another request."""
-        self._given = 0
-        self._behind.discard(self)
-
-    async def come(self, timeout: float | None) -> None:
-        """Wait until there is something to take.
-
-        Raises:
-            TimeoutError: nothing has come for that many seconds.
-        """
-        if not self.waiting:
-            self._reader = asyncio.get_running_loop().create_future()
-            try:
-                await _in_time(self._reader, timeout)
-            finally:
-                self._reader = None
-
-    def take(self) -> bytes:
-        """All that has come; at the end nothing, or the error that ended it."""
-        if not self._came and self._error is not None:
-            raise self._error
-        data = b"".join(self._came)
-        self._came.clear()
-        self.transport.resume_reading()
-        return data
-
-    async def drain(self, timeout: float | None) -> None:
-        """Wait until more may be sent.
-
-        Raises:
-            TimeoutError: the other side has taken nothing for that many seconds.
-        """
-        if self._writer is not None:
-            await _in_time(self._writer, timeout)
+    def check(self) -> None:
+        """Raise the error that has come."""
         if self._error is not None:
             raise self._error
 
+    def from_first(self, first: bytes, read: Callable[[int], bytes]) -> bytes:
+        """The first record and those behind it, which `read` gives if they have come."""
+        records, missing = [first], self._most - len(first)
+        while records[-1] and missing > 0:
+            try:
+                records.append(read(min(missing, _RECORD)))
+            except ssl.SSLWantReadError:
+                break
+            except OSError as error:
+                self._error = error
+                break
+            missing -= len(records[-1])
+        return b"".join(records)
+
+
+class _Unread(asyncio.Protocol):
+    """Leaves what comes where it is."""
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """It begins."""
-        self.transport = cast("asyncio.Transport", transport)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """It is over, in good order or not."""
-        self._behind.discard(self)
-        self._ended, self._error = True, exc
-        _wake(self._reader)
-        _wake(self._writer)
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        """Where the next piece goes, which is about to come; asyncio fills slices of it, which must be no copies."""
-        del sizehint
-        most = _FIRST if self._given < _FIRST else PIECE
-        self._buffer = memoryview(bytearray(max(_IN_A_CROWD, min(most, _TOGETHER // max(len(self._behind), 1)))))
-        return self._buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
-        """It has come; no more is wanted until a reader has come back for it."""
-        self._came.append(bytes(self._buffer[:nbytes]))
-        self._buffer = memoryview(b"")
-        self._given += nbytes
-        if self._reader is None:
-            self._behind.add(self)
-            self.transport.pause_reading()
-        _wake(self._reader)
-
-    def eof_received(self) -> None:
-        """The other side has said all."""
-        self._ended = True
-        _wake(self._reader)
-
-    def pause_writing(self) -> None:
-        """The other side does not keep up."""
-        self._writer = asyncio.get_running_loop().create_future()
-
-    def resume_writing(self) -> None:
-        """It has caught up."""
-        _wake(self._writer)
-        self._writer = None
+        assert isinstance(transport, asyncio.ReadTransport)
+        transport.pause_reading()
 
 
 def _event_loop() -> asyncio.AbstractEventLoop | None:
-    """The running event loop if it is one of asyncio's own."""
+    """The running event loop if it is one of asyncio's own that tells when a socket can be read."""
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
         return None
-    return loop if isinstance(loop, asyncio.BaseEventLoop) else None
+    return loop if isinstance(loop, asyncio.SelectorEventLoop) else None
 
 
 @contextmanager
@@ -284,35 +248,7 @@ def _told(late: type[Exception], failed: type[Exception]) -> Iterator[None]:
     """Errors as `httpcore` tells them."""
     try:
         yield
-    except TimeoutError as error:
+    except (TimeoutError, Late) as error:
         raise late(str(error)) from error
-    except OSError as error:
-        raise failed(str(error)) from error
-
-
-async def _in_time(what: asyncio.Future[None], timeout: float | None) -> None:
-    timer = None if timeout is None else asyncio.get_running_loop().call_later(timeout, _expire, what)
-    try:
-        await what
-    finally:
-        if timer is not None:
-            timer.cancel()
-
-
-def _expire(what: asyncio.Future[None]) -> None:
-    if not what.done():
-        what.set_exception(TimeoutError())
-
-
-def _wake(what: asyncio.Future[None] | None) -> None:
-    if what is not None and not what.done():
-        what.set_result(None)
-
-
-def _is_readable(connection: Any) -> bool:
-    """Whether something has come that the event loop has not yet seen, as when the service hung up."""
-    if sys.platform == "win32":
-        return bool(select.select([connection], [], [], 0)[0])
-    poll = select.poll()
-    poll.register(connection, select.POLLIN)
-    return bool(poll.poll(0))
+    except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream) as error:
+        raise failed(str(error.__cause__ or error)) from error

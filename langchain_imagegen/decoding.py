@@ -53,8 +53,8 @@ class Decoder:
         if self._error:
             self._sink.spill(bytes(piece))
         elif text.find(b"\\", start, end) >= 0:
-            plain = unescaped(bytes(piece))
-            self._decode(self._sink, memoryview(self._carry + plain), self._carry + piece)
+            plain = self._carry + unescaped(bytes(piece))
+            self._decode(self._sink, memoryview(plain), self._carry + piece)
         else:
             self._decode_in_place(self._sink, piece)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PICTURE_KEYS = ("result", "partial_image_b64", "b64_json")
 
 _LOOKAHEAD = 96  # enough for twelve bytes of magic even if every character is written as \u00XX
-_STEP = 1 << 18  # larger chunks are taken in steps, so that memory stays the same
+_STEP = 3 << 17  # larger chunks are taken in steps, so that memory stays the same
 _HEAD, _TAIL = 256, 2048  # what `open_sink` is shown of a long event: its beginning and its end
 _MAX_SPACE = 256  # white space around a colon; more than that and the value is not looked at
 

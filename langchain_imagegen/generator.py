@@ -286,7 +286,8 @@ class ImageGenerator(RunnableSerializable[Any, ImageResult]):
         )
 
     async def _aprepare(self, given: Any, fields: Mapping[str, Any], *, stream: bool) -> Drawing:
-        """`_prepare`, in a thread unless it gets words alone: pictures may have to be read or written."""
+        """`_prepare` in its turn, in a thread unless it gets words alone: pictures may have to be read or written."""
+        await self._transport.begin()
         if isinstance(given, str) and not fields:
             return self._prepare(given, fields, stream=stream)
         return await asyncio.to_thread(self._prepare, given, fields, stream=stream)
