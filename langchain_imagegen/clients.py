@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+import httpcore2
 import httpx2
 import openai
 from langchain_core.runnables import RunnableBinding
@@ -20,6 +21,7 @@ from langchain_core.runnables import RunnableBinding
 from langchain_imagegen.connections import AsyncLargeReads, LargeReads
 from langchain_imagegen.errors import OptionError
 from langchain_imagegen.http_transports import AsyncImageTransport, ImageTransport
+from langchain_imagegen.lanes import Lanes
 from langchain_imagegen.receive_buffer import ReceiveBuffer
 from langchain_imagegen.store import ImageStore
 
@@ -53,6 +55,26 @@ class Private:
         return getattr(client._transport, "_pool", None)  # noqa: SLF001
 
     @staticmethod
+    def put_in_lanes(client: Any, lanes: Callable[[Callable[[int, int], Any], int, int], Any]) -> Any:
+        """Have connections of an async HTTP client (`httpx2`) in several pools (`httpcore2`), unless they speak HTTP/2."""
+        pool: Any = Private.pool(client)
+        told = ("_connections", "_requests", "_max_connections", "_max_keepalive_connections")
+        if type(pool) is not httpcore2.AsyncConnectionPool or getattr(pool, "_http2", True):
+            return pool
+        if not all(hasattr(pool, name) for name in told):
+            return pool
+
+        def another(connections: int, idle: int) -> Any:
+            copied: Any = copy.copy(pool)
+            copied._connections, copied._requests = [], []  # noqa: SLF001
+            copied._max_connections, copied._max_keepalive_connections = connections, idle  # noqa: SLF001
+            return copied
+
+        most: Any = pool._max_connections  # noqa: SLF001
+        client._transport._pool = lanes(another, most, pool._max_keepalive_connections)  # noqa: SLF001
+        return Private.pool(client)
+
+    @staticmethod
     def change_network(pool: Any, change: Callable[[Any], Any]) -> None:
         """Have connections (`httpcore2`) made over a changed network."""
         if hasattr(pool, "_network_backend"):
@@ -70,16 +92,18 @@ class Private:
 
 
 def read_in_large_pieces(client: Client) -> Client:
-    """The HTTP client given, which must be new, with connections as `connections` makes them."""
-    large = LargeReads if isinstance(client, httpx2.Client) else AsyncLargeReads
+    """The HTTP client given, which must be new, with connections as `connections` and `lanes` make them."""
     pool = Private.pool(client)
-    if pool is not None:
-        its = weakref.ref(pool)  # a pool that is let go of ends at once, not with a collection
+    if pool is None:
+        return client
+    sync = isinstance(client, httpx2.Client)
+    its = weakref.ref(pool if sync else Private.put_in_lanes(client, Lanes))  # what is let go of ends at once
 
-        def began(stream: Any) -> None:
-            Private.change_buffer(its(), stream, ReceiveBuffer)
+    def began(stream: Any) -> None:
+        Private.change_buffer(its(), stream, ReceiveBuffer)
 
-        Private.change_network(pool, lambda usual: large(usual, began))
+    large = LargeReads if sync else AsyncLargeReads
+    Private.change_network(pool, lambda usual: large(usual, began))
     return client
 
 

@@ -21,7 +21,7 @@ PIECE = 3 << 17
 _FIRST = 3 << 15  # bytes of a piece until an answer has given as many: its reader may turn out to be slow
 _IN_A_CROWD = 1 << 16
 _TOGETHER = 1 << 20  # bytes of all whose readers are behind; of more than 2 each gets less, down to the above
-_FRESH = 0.001  # seconds for which it is known whether something has come
+_FRESH = 0.001  # seconds for which a look at all sockets holds
 _SELECTOR = getattr(selectors, "PollSelector", selectors.SelectSelector)  # those that take up no file handle
 
 
@@ -38,7 +38,7 @@ class Network:
         self._selector = _SELECTOR()
         self._looked = 0.0
         self._readable: set[Socket] = set()
-        self._asked: set[Socket] = set()
+        self._seen: set[Socket] = set()  # asked about or read since the last look
 
     def add(self, new: Socket) -> None:
         """Another one."""
@@ -49,7 +49,7 @@ class Network:
         self._selector.unregister(old.connected)
         self.between_answers(old)
         self._readable.discard(old)
-        self._asked.discard(old)
+        self._seen.discard(old)
         self._latest = None if self._latest is old else self._latest
 
     def between_answers(self, which: Socket) -> None:
@@ -60,6 +60,7 @@ class Network:
         """It gave a piece."""
         self._behind.add(which)
         self._latest = which
+        self._seen.add(which)
 
     def piece(self, which: Socket, given: int) -> int:
         """How many bytes one may read now that has given so many of an answer."""
@@ -71,14 +72,14 @@ class Network:
     def is_readable(self, which: Socket) -> bool:
         """Whether something has come to it, if only the end.
 
-        `httpcore` asks all that are idle, before and after each request: they are looked at together.
+        `httpcore` asks all that are idle, before and after each request: one look serves all of them, once.
         """
         now = time.monotonic()
-        if which in self._asked or now - self._looked > _FRESH:
+        if which in self._seen or now - self._looked > _FRESH:
             self._looked = now
             self._readable = {key.data for key, _ in self._selector.select(0)}
-            self._asked.clear()
-        self._asked.add(which)
+            self._seen.clear()
+        self._seen.add(which)
         return which in self._readable
 
 
