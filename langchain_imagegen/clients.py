@@ -55,13 +55,11 @@ class Private:
         return getattr(client._transport, "_pool", None)  # noqa: SLF001
 
     @staticmethod
-    def put_in_lanes(client: Any, lanes: Callable[[Callable[[int, int], Any], int, int], Any]) -> Any:
-        """Have connections of an async HTTP client (`httpx2`) in several pools (`httpcore2`), unless they speak HTTP/2."""
+    def put_in_lanes(client: Any) -> Any:
+        """What an async HTTP client (`httpx2`) uses from now on: lanes of pools (`httpcore2`), its own for HTTP/2."""
         pool: Any = Private.pool(client)
-        told = ("_connections", "_requests", "_max_connections", "_max_keepalive_connections")
-        if type(pool) is not httpcore2.AsyncConnectionPool or getattr(pool, "_http2", True):
-            return pool
-        if not all(hasattr(pool, name) for name in told):
+        needed = {"_connections", "_requests", "_max_connections", "_max_keepalive_connections", "_http2"}
+        if type(pool) is not httpcore2.AsyncConnectionPool or not needed <= vars(pool).keys() or pool._http2:  # noqa: SLF001
             return pool
 
         def another(connections: int, idle: int) -> Any:
@@ -71,7 +69,7 @@ class Private:
             return copied
 
         most: Any = pool._max_connections  # noqa: SLF001
-        client._transport._pool = lanes(another, most, pool._max_keepalive_connections)  # noqa: SLF001
+        client._transport._pool = Lanes(another, most, pool._max_keepalive_connections)  # noqa: SLF001
         return Private.pool(client)
 
     @staticmethod
@@ -97,7 +95,7 @@ def read_in_large_pieces(client: Client) -> Client:
     if pool is None:
         return client
     sync = isinstance(client, httpx2.Client)
-    its = weakref.ref(pool if sync else Private.put_in_lanes(client, Lanes))  # what is let go of ends at once
+    its = weakref.ref(pool if sync else Private.put_in_lanes(client))  # what is let go of ends at once
 
     def began(stream: Any) -> None:
         Private.change_buffer(its(), stream, ReceiveBuffer)

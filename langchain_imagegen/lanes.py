@@ -14,7 +14,7 @@ import httpcore2
 from typing_extensions import Self
 
 WIDTH = 8
-"""Requests at once in one lane. Of 64 at once, with lanes of 16 each costs more, with one lane for all a fifth more."""
+"""Requests at once in one lane. In a single one 64 small pictures at once take 3 to 5 % longer, 500 take 16 to 40 %."""
 
 
 class Lanes:

@@ -142,9 +142,9 @@ async def test_all_are_closed_with_their_client(service: crowd.Crowd):
 
 
 def test_what_is_private_is_where_it_was():
-    """A client's own pool is what lanes are made of; one for HTTP/2, which needs no more than one connection, stays."""
+    """A client's pool gives way to lanes, once."""
     client = httpx2.AsyncClient()
-    pool = Private.pool(client)
+    lanes = Private.put_in_lanes(client)
 
-    assert Private.put_in_lanes(client, Lanes) is Private.pool(client) is not pool
-    assert Private.put_in_lanes(client, Lanes) is Private.pool(client)
+    assert isinstance(lanes, Lanes)
+    assert Private.put_in_lanes(client) is Private.pool(client) is lanes
