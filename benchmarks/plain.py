@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -21,12 +21,18 @@ def measure(bench: Bench) -> Iterator[Row]:
 
 
 def _measured(bench: Bench, size: str, where: str) -> Iterator[Row]:
-    with bench.shelf(where) as shelf:
-        for half in (SYNC, ASYNC):
-            with bench.opened(_kinds(where, half), bench.server.url(size), shelf) as contestants:
-                works = {name: timed(work) for name, work in _works(bench, contestants, half).items()}
-                found = interleaved(works, bench.rounds(ROUNDS[size]), shelf.clear)
-            yield from compared(found, SDK, measure="plain", unit="ms", size=size, where=where, half=half)
+    for half in (SYNC, ASYNC):
+        found = called(bench, _kinds(where, half), size, where, half)
+        yield from compared(found, SDK, measure="plain", unit="ms", size=size, where=where, half=half)
+
+
+def called(
+    bench: Bench, kinds: Sequence[type[Contestant]], size: str, where: str, half: str
+) -> Mapping[str, Sequence[float]]:
+    """The milliseconds of a call, of each of these in each round."""
+    with bench.shelf(where) as shelf, bench.opened(kinds, bench.server.url(size), shelf) as contestants:
+        works = {name: timed(work) for name, work in _works(bench, contestants, half).items()}
+        return interleaved(works, bench.rounds(ROUNDS[size]), shelf.clear)
 
 
 def _kinds(where: str, half: str) -> list[type[Contestant]]:

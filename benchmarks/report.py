@@ -86,6 +86,7 @@ def _measures(results: Results) -> Iterator[str]:
     for where in (MEMORY, FOLDER):
         rows = results.of("plain", where=where)
         yield _compared(f"## One call, into {_place(where)}", "Over the SDK, and milliseconds.", rows)
+    yield _compared("## One call over TLS, into memory", "Over the SDK, and milliseconds.", results.of("encrypted"))
     yield _compared("## A stream of three partial pictures and the final one", _STREAMED, results.of("stream"))
     yield _compared("### Until the first partial picture", "", results.of("first partial"))
     yield _compared("## 64 calls at once", _CROWD, results.of("crowd"), by_place=True)

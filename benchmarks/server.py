@@ -2,7 +2,7 @@
 
 A path names the size of the picture and the latency in milliseconds: `/2MB/200/v1/responses`. Who asks for a stream
 gets one, and who does not bind the tool gets words. `GET /lengths` tells how long the requests since the last such
-question were. Nothing in here is measured.
+question were. With a certificate it speaks TLS. Nothing in here is measured.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import itertools
 import json
 import re
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -37,10 +38,11 @@ class Server:
     """A running server."""
 
     port: int
+    scheme: str = "http"
 
     def url(self, size: str, latency: int = 0) -> str:
         """The base URL at which pictures are of this size."""
-        return f"http://127.0.0.1:{self.port}/{size.replace(' ', '')}/{latency}/v1"
+        return f"{self.scheme}://127.0.0.1:{self.port}/{size.replace(' ', '')}/{latency}/v1"
 
     def lengths(self) -> list[int]:
         """Bytes of each request since this was last asked."""
@@ -50,13 +52,13 @@ class Server:
 
 
 @contextmanager
-def serving() -> Iterator[Server]:
-    """A server that is gone after the block."""
-    command = [sys.executable, "-m", "benchmarks.server"]
+def serving(certificate: Path | None = None) -> Iterator[Server]:
+    """A server that is gone after the block; it speaks TLS with the certificate of a file that has its key too."""
+    command = [sys.executable, "-m", "benchmarks.server", *([str(certificate)] if certificate else [])]
     with subprocess.Popen(command, cwd=HERE, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout
-            yield Server(int(process.stdout.readline()))
+            yield Server(int(process.stdout.readline()), "https" if certificate else "http")
         finally:
             process.kill()
 
@@ -64,7 +66,10 @@ def serving() -> Iterator[Server]:
 class Service:
     """Answers connections, each in a thread; sending leaves the interpreter to the other threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: str | None = None) -> None:
+        self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if certificate else None
+        if self._tls and certificate:
+            self._tls.load_cert_chain(certificate)
         self._bodies: dict[tuple[str, Callable[[int], Body] | None], Body] = {}
         self._making = threading.Lock()
         self._serials = itertools.count(1)
@@ -80,6 +85,8 @@ class Service:
             threading.Thread(target=self._answer_all, args=(connection,), daemon=True).start()
 
     def _answer_all(self, connection: socket.socket) -> None:
+        if self._tls:
+            connection = self._tls.wrap_socket(connection, server_side=True)
         with connection, connection.makefile("rb") as requests:
             try:
                 while line := requests.readline():
@@ -133,4 +140,4 @@ def _send(connection: socket.socket, body: Body, serial: int) -> None:
 
 
 if __name__ == "__main__":
-    Service().listen()
+    Service(*sys.argv[1:]).listen()

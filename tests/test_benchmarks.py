@@ -15,8 +15,9 @@ from benchmarks.__main__ import FIGURES, PAGE, PLOT
 from benchmarks.bodies import PARTIALS, SIZES, Picture, serial_of
 from benchmarks.contestants import AIOHTTP, ASYNC, FLOOR, OURS, SDK, SYNC, UNREAD, Contestant, Shelf
 from benchmarks.editing import measure as edit
+from benchmarks.encrypted import certified
 from benchmarks.lineup import EVERYBODY
-from benchmarks.ours import GeneratorOverAiohttp
+from benchmarks.ours import Generator, GeneratorOverAiohttp
 from benchmarks.peers import RawSDK, Unread
 from benchmarks.report import NONE, rendered
 from benchmarks.results import Results
@@ -104,6 +105,17 @@ def test_every_way_gives_many_at_once(contestant: Contestant, loop: asyncio.Abst
     pictures = [contestant.read(drawn) for drawn in contestant.crowd(loop, CROWD)]
 
     assert len(set(pictures)) == CROWD
+    assert pictures == [sent(picture) for picture in pictures]
+
+
+def test_pictures_come_over_tls(shelf: Shelf, loop: asyncio.AbstractEventLoop):
+    """The server speaks TLS with a certificate that is trusted for as long, and sends the same pictures."""
+    with certified() as certificate, serving(certificate) as secured:
+        made = Generator(secured.url(SIZE), shelf)
+        pictures = [made.read(drawn) for drawn in (made.draw(), loop.run_until_complete(made.adraw()))]
+        loop.run_until_complete(made.aclose())
+
+    assert secured.url(SIZE).startswith("https://")
     assert pictures == [sent(picture) for picture in pictures]
 
 
