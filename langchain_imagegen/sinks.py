@@ -18,7 +18,7 @@ AT_A_TIME = 1 << 17
 """Bytes of a picture that wait, at most, before they are hashed and written to a disk; to memory they go at once."""
 
 _IN_A_CROWD = 1 << 16
-_TOGETHER = 1 << 22  # bytes of all pictures; of more than 16 at once each waits for less, down to the above
+_TOGETHER = 3 << 21  # bytes of all pictures; of more than 48 at once each waits for less, down to the above
 _arriving: weakref.WeakSet[Arriving] = weakref.WeakSet()
 
 

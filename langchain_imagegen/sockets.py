@@ -18,8 +18,7 @@ from anyio.abc import ByteStream
 PIECE = 3 << 17
 """Bytes that one read gives at the most: 384 KB, as base64 288 KB of a picture."""
 
-_FIRST = 3 << 15  # bytes of a piece until an answer has given as many: its reader may turn out to be slow
-_IN_A_CROWD = 1 << 16
+_SMALL = 3 << 15  # bytes of a piece until an answer has given as many: its reader may turn out to be slow
 _TOGETHER = 1 << 20  # bytes of all whose readers are behind; of more than 2 each gets less, down to the above
 _FRESH = 0.001  # seconds for which a look at all sockets holds
 _SELECTOR = getattr(selectors, "PollSelector", selectors.SelectSelector)  # those that take up no file handle
@@ -66,8 +65,8 @@ class Network:
         """How many bytes one may read now that has given so many of an answer."""
         if self._latest is which:
             self._behind.discard(which)
-        most = _FIRST if given < _FIRST else PIECE
-        return max(_IN_A_CROWD, min(most, _TOGETHER // max(len(self._behind), 1)))
+        most = _SMALL if given < _SMALL else PIECE
+        return max(_SMALL, min(most, _TOGETHER // max(len(self._behind), 1)))
 
     def is_readable(self, which: Socket) -> bool:
         """Whether something has come to it, if only the end.
