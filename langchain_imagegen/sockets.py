@@ -168,6 +168,8 @@ class Socket(ByteStream):
 
     async def _ready(self, add: Callable[..., Any], remove: Callable[[int], Any]) -> None:
         loop, number = asyncio.get_running_loop(), self.connected.fileno()  # by number: selectors print what they miss
+        if number < 0:
+            raise anyio.ClosedResourceError
         waiting = loop.create_future()
         timer = None if self.timeout is None else loop.call_later(self.timeout, _tell, waiting, Late())
         add(number, _tell, waiting)
