@@ -28,8 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if asked.render:
         _write(Results.read(FIGURES))
         return
-    results = run(asked.only or MEASURES, quick=asked.quick)
-    if asked.quick or asked.only:
+    results = run(asked.only or asked.again or MEASURES, quick=asked.quick)
+    if asked.again and not asked.quick:
+        results = Results.read(FIGURES).replaced_by(results, asked.again)
+    elif asked.quick or asked.only:
         print(rendered(results))
         return
     results.write(FIGURES)
@@ -71,6 +73,13 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="one round of everything, only shown: does it work?")
     parser.add_argument(
         "--only", nargs="+", choices=MEASURES, metavar="MEASURE", help=f"only show {', '.join(MEASURES)}"
+    )
+    parser.add_argument(
+        "--again",
+        nargs="+",
+        choices=MEASURES,
+        metavar="MEASURE",
+        help="measure these alone and write them to the others",
     )
     parser.add_argument("--render", action="store_true", help="write page and plot again from results.json")
     return parser.parse_args(arguments)

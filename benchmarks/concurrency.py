@@ -12,7 +12,7 @@ from benchmarks.memory import peak
 from benchmarks.rounds import FOLDER, MEMORY, Bench, Row, compared, interleaved, timed
 
 LATENCY = 200
-ROUNDS = {("64 KB", MEMORY): 9, ("2 MB", MEMORY): 7, ("2 MB", FOLDER): 5}
+ROUNDS = {("64 KB", MEMORY): 7, ("2 MB", MEMORY): 5, ("2 MB", FOLDER): 5}
 WHO = (UNREAD, SDK, CHAT, OURS, WIRE, AIOHTTP)
 
 
@@ -30,7 +30,7 @@ def _timed(bench: Bench, size: str, where: str, rounds: int) -> Iterator[Row]:
         works = {
             name: timed(partial(contestant.crowd, bench.loop, bench.crowd)) for name, contestant in contestants.items()
         }
-        found = interleaved(works, rounds, shelf.clear)
+        found = interleaved(works, rounds, shelf.clear, warm=True)
     yield from compared(found, FLOOR, measure="crowd", unit="ms", size=size, where=where, half="async")
 
 

@@ -41,6 +41,10 @@ def rendered(results: Results) -> str:
 
 def _head(run: dict[str, Any]) -> str:
     lines = [f"# Results\n\nMade by `{COMMAND}` on {run['date']}: {run['cpu']}, {run['cores']} cores, {run['os']}."]
+    if run.get("again"):
+        lines.append(
+            f"Measured again since, alone: {', '.join(f'{name} ({date})' for name, date in run['again'].items())}."
+        )
     if run.get("quick"):
         lines.append(
             "**A quick run of one round shows that all works. No figure in it says anything; no target is judged.**"
@@ -100,7 +104,10 @@ _STREAMED = (
     "Each partial picture is as large as the final one, which comes as a fourth and twice more behind it, as recorded "
     "from the live service. Over the SDK, and milliseconds; `ChatOpenAI` gives no partial pictures."
 )
-_CROWD = "From a service that answers after 200 ms. Over the floor, and milliseconds."
+_CROWD = (
+    "From a service that answers after 200 ms. Each turn comes right behind one that does not count, so that all have "
+    "their connections open: HTTP clients hang up after 5 s, the floor never does. Over the floor, and milliseconds."
+)
 
 
 def _compared(title: str, words: str, rows: Sequence[Row], *, by_place: bool = False) -> str:

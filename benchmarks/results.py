@@ -30,6 +30,13 @@ class Results:
         run = json.dumps(self.run, ensure_ascii=False)
         file.write_text(f'{{\n "run": {run},\n "rows": [\n{rows}\n ]\n}}\n', encoding="utf-8")
 
+    def replaced_by(self, newer: Results, names: Iterable[str]) -> Results:
+        """These figures with newer ones in the place of those of the same measures; the page tells which and when."""
+        measured = {row.measure for row in newer.rows}
+        kept = [row for row in self.rows if row.measure not in measured]
+        again = {**self.run.get("again", {}), **dict.fromkeys(names, newer.run["date"])}
+        return Results({**self.run, "again": again}, (*kept, *newer.rows))
+
     def of(self, measure: str, **facts: str) -> list[Row]:
         """All figures of a measure, of one size, half or place where that is said."""
         return [row for row in self.rows if row.measure == measure and _fits(row, facts.items())]

@@ -95,12 +95,19 @@ class Bench:
 
 
 def interleaved(
-    works: Mapping[str, Callable[[], float]], rounds: int, after: Callable[[], object]
+    works: Mapping[str, Callable[[], float]], rounds: int, after: Callable[[], object], *, warm: bool = False
 ) -> dict[str, list[float]]:
     """What each work gave in each round.
 
     A first turn of each is not counted. Nobody pays for the garbage of another: what was there before is set aside,
     and what a work leaves is collected behind it.
+
+    Args:
+        works: By the names of the contestants.
+        rounds: How many there are.
+        after: Called behind each turn.
+        warm: Whether each turn that counts comes right behind one that does not. HTTP clients hang up after some
+            seconds, which a round of many can last.
     """
     for work in works.values():
         work()
@@ -110,9 +117,11 @@ def interleaved(
     found: dict[str, list[float]] = {name: [] for name in works}
     for number in range(rounds):
         for name in rotated(list(works), number):
-            found[name].append(works[name]())
-            after()
-            gc.collect()
+            for _ in range(2 if warm else 1):
+                value = works[name]()
+                after()
+                gc.collect()
+            found[name].append(value)
     gc.unfreeze()
     return found
 

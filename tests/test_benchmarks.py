@@ -174,6 +174,17 @@ def test_each_takes_its_turn_in_another_order():
     assert [len(values) for values in found.values()] == [12] * 4
 
 
+def test_a_warm_turn_comes_right_behind_one_that_does_not_count():
+    """Connections are open then, however long a round lasts; what counts is the second turn."""
+    turns: list[str] = []
+    works = {name: lambda name=name: turns.append(name) or float(len(turns)) for name in "ab"}
+
+    found = interleaved(works, 2, lambda: None, warm=True)
+
+    assert "".join(turns) == "abaabbbbaa"
+    assert found == {"a": [4, 10], "b": [6, 8]}
+
+
 def test_editing_tells_what_is_kept_and_sent(server: Server, loop: asyncio.AbstractEventLoop):
     """A short session of edits gives sizes of checkpoints, requests and traces; ours are the small ones."""
     results = Results(RUN, tuple(edit(Bench(server, loop, quick=True))))
@@ -191,6 +202,19 @@ def test_results_survive_the_disk(tmp_path: Path):
     read = Results.read(tmp_path / "results.json")
     assert read.run == RUN
     assert [each.as_json() for each in read.rows] == [each.as_json() for each in rows]
+
+
+def test_what_is_measured_again_takes_the_place_of_what_was():
+    """Figures of a measure that was made again are the newer ones, and the page says which they are."""
+    rows = (row("plain", SDK, 12.5, ratio=1.0, size="2 MB"), row("crowd", SDK, 7, ratio=2.0))
+    newer = Results({**RUN, "date": "2026-02-02"}, (row("crowd", OURS, 3, ratio=1.5),))
+
+    both = Results(RUN, rows).replaced_by(newer, ["concurrency"])
+
+    assert [(each.measure, each.contestant) for each in both.rows] == [("plain", SDK), ("crowd", OURS)]
+    assert "on 2026-01-01" in rendered(both)
+    assert "Measured again since, alone: concurrency (2026-02-02)." in rendered(both)
+    assert "again" not in rendered(Results(RUN, rows)).partition("##")[0]
 
 
 @pytest.mark.parametrize(
