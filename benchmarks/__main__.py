@@ -71,10 +71,9 @@ def _write(results: Results) -> None:
 def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one round of everything, only shown: does it work?")
-    parser.add_argument(
-        "--only", nargs="+", choices=MEASURES, metavar="MEASURE", help=f"only show {', '.join(MEASURES)}"
-    )
-    parser.add_argument(
+    some = parser.add_mutually_exclusive_group()
+    some.add_argument("--only", nargs="+", choices=MEASURES, metavar="MEASURE", help=f"only show {', '.join(MEASURES)}")
+    some.add_argument(
         "--again",
         nargs="+",
         choices=MEASURES,

@@ -98,8 +98,8 @@ class Transport:
     async def begin(self) -> None:
         """Wait for this call's turn: a few begin in each pass of the event loop.
 
-        A call is made ready and its request built in one go, and it leaves some passes later. Were all of a crowd begun
-        in one pass, the first would leave after the last is built, and the service would have waited for that.
+        A call is made ready in one pass, and its request is built and leaves in another. Were all of a crowd begun in
+        one pass, none would leave before the last is made ready, and the service would have waited for that.
         """
         async with self._turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(_BEGUN_IN_A_PASS)):
             await asyncio.sleep(0)
