@@ -12,7 +12,7 @@ import pytest
 
 from langchain_imagegen import ImageGenerator, ImageResult, ImageStore, PartialImage
 from langchain_imagegen.simulator import Simulator
-from tests import sdk
+from tests import crowd, sdk
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +30,13 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def simulator() -> Iterator[Simulator]:
     """A started simulator, one for each test."""
     with Simulator() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def service() -> Iterator[crowd.Crowd]:
+    """A service in a process of its own, for many requests at once; one for all tests, since it keeps nothing."""
+    with crowd.serving() as started:
         yield started
 
 

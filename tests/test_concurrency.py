@@ -26,20 +26,13 @@ from openai import AsyncOpenAI, DefaultAioHttpClient, DefaultAsyncHttpxClient, O
 from langchain_imagegen import ImageGenerator, ImageResult, ImageStore
 from langchain_imagegen.errors import ConnectionLostError, ModerationError, RateLimitError
 from tests import crowd
+from tests.handles import handles
 
 KB, MB = 1_000, 1_000_000
 SMALL = 20 * KB
 AT_ONCE = {"max_concurrency": 64}
-HANDLES = Path("/proc/self/fd")
 
 Make = Callable[..., ImageGenerator]
-
-
-@pytest.fixture(scope="module")
-def service() -> Iterator[crowd.Crowd]:
-    """The service, one for all tests of this file: it keeps nothing."""
-    with crowd.serving() as started:
-        yield started
 
 
 @pytest.fixture
@@ -52,14 +45,6 @@ def make(service: crowd.Crowd, image_store: ImageStore, made: list[ImageGenerato
         return made[-1]
 
     return generator
-
-
-def handles() -> int:
-    """How many files and sockets this process has open."""
-    if not HANDLES.exists():
-        pytest.skip("this system has no /proc to count file handles in")
-    gc.collect()
-    return len(list(HANDLES.iterdir()))
 
 
 def digest(number: int, size: int = SMALL) -> str:

@@ -25,6 +25,7 @@ from langchain_imagegen.clients import read_in_large_pieces
 from langchain_imagegen.errors import ImageGenerationError, ImageTimeoutError
 from langchain_imagegen.simulator import Simulator
 from tests import crowd
+from tests.handles import handles
 from tests.relay import Relay, relayed
 
 Make = Callable[..., ImageGenerator]
@@ -32,14 +33,6 @@ Make = Callable[..., ImageGenerator]
 SIZE = 2_000_000
 USUAL = 65_536
 LARGE = {"sync": 4 * USUAL, "async": 6 * USUAL}
-HANDLES = Path("/proc/self/fd")
-
-
-@pytest.fixture(scope="module")
-def service() -> Iterator[crowd.Crowd]:
-    """The service, one for all tests of this file: it keeps nothing."""
-    with crowd.serving() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")
@@ -65,11 +58,6 @@ def trusted(authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def port_of(simulator: Simulator) -> int:
     """Where the simulator listens."""
     return urlsplit(simulator.base_url).port or 0
-
-
-def handles() -> int:
-    """How many files and sockets this process has open."""
-    return len(list(HANDLES.iterdir()))
 
 
 def url_of(relay: Relay, scheme: str = "http") -> str:
@@ -281,7 +269,6 @@ def test_a_certificate_that_does_not_fit(half: Any, authority: trustme.CA, simul
     assert not simulator.requests
 
 
-@pytest.mark.skipif(not HANDLES.exists(), reason="this system has no /proc to count file handles in")
 async def test_a_peer_without_farewell_is_not_waited_for(authority: trustme.CA):
     """A connection that is closed within an answer is gone, also if the service neither reads nor hangs up."""
     over = threading.Event()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -14,21 +13,12 @@ import pytest
 from langchain_imagegen.clients import Private, read_in_large_pieces
 from langchain_imagegen.lanes import Lanes
 from tests import crowd
+from tests.handles import handles
 from tests.relay import Relay, relayed
 
-HANDLES = Path("/proc/self/fd")
 LATENCY = 400  # milliseconds, in which all that begin at once have asked
 
 Ask = Callable[[int], Awaitable[list[Any]]]
-
-needs_handles = pytest.mark.skipif(not HANDLES.exists(), reason="this system has no /proc to count file handles in")
-
-
-@pytest.fixture(scope="module")
-def service() -> Iterator[crowd.Crowd]:
-    """The service, one for all tests of this file: it keeps nothing."""
-    with crowd.serving() as started:
-        yield started
 
 
 @pytest.fixture
@@ -52,11 +42,6 @@ async def asking(port: int, *, timeout: float = 20, **limits: Any) -> AsyncItera
             return await asyncio.gather(*(one(number) for number in range(count)), return_exceptions=True)
 
         yield ask
-
-
-def handles() -> int:
-    """How many files and sockets this process has open."""
-    return len(list(HANDLES.iterdir()))
 
 
 async def test_a_crowd_has_a_connection_each_and_keeps_them(relay: Relay):
@@ -103,7 +88,6 @@ async def test_who_gives_up_takes_no_place(relay: Relay):
     assert relay.connections == before + 1
 
 
-@needs_handles
 async def test_no_more_idle_connections_than_allowed(service: crowd.Crowd):
     """`max_keepalive_connections` holds for all together."""
     async with asking(service.port, max_keepalive_connections=10) as ask:
@@ -115,7 +99,6 @@ async def test_no_more_idle_connections_than_allowed(service: crowd.Crowd):
     assert after - before == 9
 
 
-@needs_handles
 async def test_connections_of_a_crowd_that_has_gone_are_closed(service: crowd.Crowd):
     """What has been idle for too long is closed by and by while others ask, wherever it was."""
     async with asking(service.port, keepalive_expiry=0.5) as ask:
@@ -131,7 +114,6 @@ async def test_connections_of_a_crowd_that_has_gone_are_closed(service: crowd.Cr
     assert after <= before
 
 
-@needs_handles
 async def test_all_are_closed_with_their_client(service: crowd.Crowd):
     """A client that is closed leaves no connection open."""
     before = handles()
