@@ -86,6 +86,8 @@ async def _read(reader: asyncio.StreamReader) -> Ask:
     lines = head.decode().split("\r\n")
     length = next(int(line.split(":")[1]) for line in lines if line.lower().startswith("content-length:"))
     body = json.loads(await reader.readexactly(length))
+    if not isinstance(body["input"], str):
+        raise ConnectionError("here are no pictures to be edited")
     _, size, latency, *_ = lines[0].split()[1].split("/")
     kind, number = body["input"].split()
     return Ask(int(size), int(latency) / 1000, kind, int(number), bool(body.get("stream")))
