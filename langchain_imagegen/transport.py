@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import time
 import weakref
 from collections.abc import AsyncGenerator, Generator, Mapping
@@ -56,6 +57,7 @@ class Transport:
         self._given, self._given_async = client, async_client
         self._timeout, self._headers = timeout, dict(headers or {})
         self._client: OpenAI | None = None
+        self._making = threading.Lock()
         self._async_clients: weakref.WeakKeyDictionary[Any, AsyncOpenAI] = weakref.WeakKeyDictionary()
         self._turns: weakref.WeakKeyDictionary[Any, asyncio.Semaphore] = weakref.WeakKeyDictionary()
 
@@ -71,9 +73,10 @@ class Transport:
     @property
     def client(self) -> OpenAI:
         """The sync client; the SDK's retries are off, since it would send a paid request again."""
-        if self._client is None:
-            self._client = self._own(self._given, "OpenAI", "client", other=self._given_async)
-        return self._client
+        with self._making:
+            if self._client is None:
+                self._client = self._own(self._given, "OpenAI", "client", other=self._given_async)
+            return self._client
 
     @property
     def async_client(self) -> AsyncOpenAI:
@@ -85,9 +88,10 @@ class Transport:
 
     def close(self) -> None:
         """Close the connections of the sync client, unless it was given; a later call opens new ones."""
-        if self._client is not None and self._given is None:
-            self._client.close()
-        self._client = None
+        with self._making:
+            client, self._client = self._client, None
+        if client is not None and self._given is None:
+            client.close()
 
     async def aclose(self) -> None:
         """Async twin of `close`, for the running event loop."""
@@ -181,15 +185,6 @@ class Transport:
             raise translate(error) from error
         read_in_large_pieces(Private.http_client(client))
         return client
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_client": None, "_async_clients": None, "_turns": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _async_clients=weakref.WeakKeyDictionary(), _turns=weakref.WeakKeyDictionary())
-
-    def __deepcopy__(self, memo: object) -> Transport:
-        return self
 
 
 def _body_of(call: Call, response: Any, store: ImageStore, *, partials: bool) -> Body:
