@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpcore2
 import httpx2
 import pytest
 import trio
@@ -22,6 +23,7 @@ import trustme
 
 from langchain_imagegen import ImageGenerator
 from langchain_imagegen.clients import read_in_large_pieces
+from langchain_imagegen.connections import AsyncLargeReads
 from langchain_imagegen.errors import ImageGenerationError, ImageTimeoutError
 from langchain_imagegen.simulator import Simulator
 from tests import crowd
@@ -358,6 +360,18 @@ async def test_who_waits_when_a_client_is_closed():
         with pytest.raises(httpx2.ReadError):
             await asyncio.wait_for(waiting, 2)
         quiet.set()
+
+
+async def test_a_connection_that_is_closed_is_not_used(service: crowd.Crowd):
+    """Who reads or writes all the same is told so in the terms of the HTTP library."""
+    network = AsyncLargeReads(httpcore2.AnyIOBackend(), lambda _: None)
+    connection = await network.connect_tcp("127.0.0.1", service.port)
+    await connection.aclose()
+
+    with pytest.raises(httpcore2.ReadError):
+        await connection.read(1)
+    with pytest.raises(httpcore2.WriteError):
+        await connection.write(b"GET")
 
 
 # --- event loops
