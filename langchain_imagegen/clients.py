@@ -9,20 +9,16 @@ from __future__ import annotations
 import copy
 import socket
 import urllib.request
-import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-import httpcore2
 import httpx2
 import openai
 from langchain_core.runnables import RunnableBinding
 
-from langchain_imagegen.connections import AsyncLargeReads, LargeReads
 from langchain_imagegen.errors import OptionError
 from langchain_imagegen.http_transports import AsyncImageTransport, ImageTransport
-from langchain_imagegen.lanes import Lanes
-from langchain_imagegen.receive_buffer import ReceiveBuffer
+from langchain_imagegen.large_reads import AsyncLargeReads, LargeReads
 from langchain_imagegen.store import ImageStore
 
 Client = TypeVar("Client")
@@ -50,59 +46,13 @@ class Private:
         return copied  # type: ignore[no-any-return]
 
     @staticmethod
-    def pool(client: Any) -> Any:
-        """The connections of an HTTP client (`httpx2`), those over proxies excepted."""
-        return getattr(client._transport, "_pool", None)  # noqa: SLF001
-
-    @staticmethod
-    def put_in_lanes(client: Any) -> Any:
-        """What an async HTTP client (`httpx2`) uses from now on: lanes of pools (`httpcore2`), its own for HTTP/2."""
-        pool: Any = Private.pool(client)
-        needed = {"_connections", "_requests", "_max_connections", "_max_keepalive_connections", "_http2"}
-        if type(pool) is not httpcore2.AsyncConnectionPool or not needed <= vars(pool).keys() or pool._http2:  # noqa: SLF001
-            return pool
-
-        def another(connections: int, idle: int) -> Any:
-            copied: Any = copy.copy(pool)
-            copied._connections, copied._requests = [], []  # noqa: SLF001
-            copied._max_connections, copied._max_keepalive_connections = connections, idle  # noqa: SLF001
-            return copied
-
-        most: Any = pool._max_connections  # noqa: SLF001
-        client._transport._pool = Lanes(another, most, pool._max_keepalive_connections)  # noqa: SLF001
-        return Private.pool(client)
-
-    @staticmethod
-    def change_network(pool: Any, change: Callable[[Any], Any]) -> None:
-        """Have connections (`httpcore2`) made over a changed network."""
+    def with_large_reads(client: Client) -> Client:
+        """Return the HTTP client (`httpx2`), which must be new, with large reads in its pool (`httpcore2`)."""
+        pool: Any = getattr(client._transport, "_pool", None)  # type: ignore[attr-defined]  # noqa: SLF001
         if hasattr(pool, "_network_backend"):
-            pool._network_backend = change(pool._network_backend)  # noqa: SLF001
-
-    @staticmethod
-    def change_buffer(pool: Any, stream: Any, change: Callable[[Any], Any]) -> None:
-        """Have the parser (`h11`) of the one connection (`httpcore2`) that reads this stream use a changed buffer."""
-        for each in getattr(pool, "connections", ()):
-            connection: Any = getattr(each, "_connection", None)
-            if getattr(connection, "_network_stream", None) is stream:
-                parser: Any = getattr(connection, "_h11_state", None)
-                if hasattr(parser, "_receive_buffer"):
-                    parser._receive_buffer = change(parser._receive_buffer)  # noqa: SLF001
-
-
-def read_in_large_pieces(client: Client) -> Client:
-    """The HTTP client given, which must be new, with connections as `connections` and `lanes` make them."""
-    pool = Private.pool(client)
-    if pool is None:
+            large = LargeReads if isinstance(client, httpx2.Client) else AsyncLargeReads
+            pool._network_backend = large(pool._network_backend)  # noqa: SLF001
         return client
-    sync = isinstance(client, httpx2.Client)
-    its = weakref.ref(pool if sync else Private.put_in_lanes(client))  # what is let go of ends at once
-
-    def began(stream: Any) -> None:
-        Private.change_buffer(its(), stream, ReceiveBuffer)
-
-    large = LargeReads if sync else AsyncLargeReads
-    Private.change_network(pool, lambda usual: large(usual, began))
-    return client
 
 
 def http_clients(image_store: ImageStore | None = None, **settings: Any) -> dict[str, Any]:
@@ -122,8 +72,8 @@ def http_clients(image_store: ImageStore | None = None, **settings: Any) -> dict
     """
     if wrong := [_unshared(name) for name in _OF_ONE_HALF if name in settings]:
         raise OptionError(*wrong)
-    client = read_in_large_pieces(openai.DefaultHttpxClient(**_connected(settings, httpx2.HTTPTransport)))
-    async_client = read_in_large_pieces(
+    client = Private.with_large_reads(openai.DefaultHttpxClient(**_connected(settings, httpx2.HTTPTransport)))
+    async_client = Private.with_large_reads(
         openai.DefaultAsyncHttpxClient(**_connected(settings, httpx2.AsyncHTTPTransport))
     )
     return {

@@ -173,7 +173,7 @@ class Transport:
     def _make(self, name: str) -> Any:
         import openai
 
-        from langchain_imagegen.clients import Private, read_in_large_pieces
+        from langchain_imagegen.clients import Private
 
         settings = dict(self._settings)
         if name == "AsyncOpenAI":
@@ -183,7 +183,7 @@ class Transport:
             client = getattr(openai, name)(**settings)
         except openai.OpenAIError as error:
             raise translate(error) from error
-        read_in_large_pieces(Private.http_client(client))
+        Private.with_large_reads(Private.http_client(client))
         return client
 
 

@@ -19,8 +19,8 @@ TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 
 # A module imports only from lines above its own; the simulator imports nothing of ours at all.
 LAYERS = """
-errors  capabilities  files  formats  decoding  display  sockets  receive_buffer  lanes  simulator
-connections  media  homes  folders  buckets  failures  geometry  wording  extract
+errors  capabilities  files  formats  decoding  display  large_reads  simulator
+media  homes  folders  buckets  failures  geometry  wording  extract
 artifacts  rules  places  tokens
 options  translation  blobs  blocks  wire  wire_images
 store
