@@ -17,8 +17,9 @@ from typing import Any
 from openai._streaming import SSEDecoder
 from pydantic_core import from_json
 
-from langchain_imagegen.decoding import Sink
-from langchain_imagegen.extract import EventReader, Extractor
+from langchain_imagegen.streaming.decoder import Sink
+from langchain_imagegen.streaming.events import EventReader
+from langchain_imagegen.streaming.extractor import Extractor
 
 Parts = list[bytes]
 Way = Callable[[Parts], Any]

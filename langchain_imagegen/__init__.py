@@ -9,20 +9,24 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from langchain_imagegen import _moved
 from langchain_imagegen.errors import ImageGenerationError
 
 if TYPE_CHECKING:
-    from langchain_imagegen.artifacts import GeneratedImage, ImageResult, ImageUsage, PartialImage
-    from langchain_imagegen.clients import http_clients
-    from langchain_imagegen.generator import ImageGenerator
-    from langchain_imagegen.http_transports import AsyncImageTransport, ImageTransport
-    from langchain_imagegen.memory import ImageMemory, merge_images
-    from langchain_imagegen.middleware import ImageGenerationMiddleware
-    from langchain_imagegen.options import ImageOptions, ImageRequest
-    from langchain_imagegen.output_parser import ImageOutputParser, images_from
-    from langchain_imagegen.state import ImageState
-    from langchain_imagegen.store import ImageStore
-    from langchain_imagegen.tool import ImageGenerationTool
+    from langchain_imagegen.agents.middleware import ImageGenerationMiddleware
+    from langchain_imagegen.agents.tool import ImageGenerationTool
+    from langchain_imagegen.conversation.channel import merge_images
+    from langchain_imagegen.conversation.memory import ImageMemory
+    from langchain_imagegen.conversation.output_parser import ImageOutputParser, images_from
+    from langchain_imagegen.conversation.state import ImageState
+    from langchain_imagegen.drawing.generator import ImageGenerator
+    from langchain_imagegen.http.clients import http_clients
+    from langchain_imagegen.http.transports import AsyncImageTransport, ImageTransport
+    from langchain_imagegen.images.image import GeneratedImage, PartialImage
+    from langchain_imagegen.images.result import ImageResult, ImageUsage
+    from langchain_imagegen.options.options import ImageOptions
+    from langchain_imagegen.options.request import ImageRequest
+    from langchain_imagegen.storage.store import ImageStore
 
 __version__ = "0.1.0"
 __all__ = [
@@ -49,38 +53,37 @@ __all__ = [
 ]
 
 _MODULES = {
-    "artifacts": ("GeneratedImage", "ImageResult", "ImageUsage", "PartialImage"),
-    "clients": ("http_clients",),
-    "generator": ("ImageGenerator",),
-    "http_transports": ("AsyncImageTransport", "ImageTransport"),
-    "memory": ("ImageMemory", "merge_images"),
-    "middleware": ("ImageGenerationMiddleware",),
-    "options": ("ImageOptions", "ImageRequest"),
-    "output_parser": ("ImageOutputParser", "images_from"),
-    "state": ("ImageState",),
-    "store": ("ImageStore",),
-    "tool": ("ImageGenerationTool",),
+    "agents.middleware": ("ImageGenerationMiddleware",),
+    "agents.tool": ("ImageGenerationTool",),
+    "conversation.channel": ("merge_images",),
+    "conversation.memory": ("ImageMemory",),
+    "conversation.output_parser": ("ImageOutputParser", "images_from"),
+    "conversation.state": ("ImageState",),
+    "drawing.generator": ("ImageGenerator",),
+    "http.clients": ("http_clients",),
+    "http.transports": ("AsyncImageTransport", "ImageTransport"),
+    "images.image": ("GeneratedImage", "PartialImage"),
+    "images.result": ("ImageResult", "ImageUsage"),
+    "options.options": ("ImageOptions",),
+    "options.request": ("ImageRequest",),
+    "storage.store": ("ImageStore",),
 }
-"""Where each name is at home. A module is loaded when a name of it is first used, with the packages that it needs."""
+"""The module that defines each public name. A module is imported when one of its names is first used."""
 
-_HOMES = {name: module for module, names in _MODULES.items() for name in names}
-_FIRST = {"generator": "langchain_core.runnables.base", "tool": "langchain_core.tools.base"}
-"""What is loaded before a module although it would load it itself. Imports of many packages nest deeply; where calls go
-to and fro over the end of a 16 KB piece of CPython's stack, each time costs two system calls. From in here, with few
-calls around them, they take a tenth less time than from within a module of our own."""
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = _HOMES[name]
     try:
-        if module in _FIRST:
-            import_module(_FIRST[module])
-        return getattr(import_module(f"{__name__}.{module}"), name)
+        return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
     except ModuleNotFoundError as error:
         raise ImportError(f'{name} needs {error.name}: pip install "langchain_imagegen[agents]"') from error
 
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+_moved.install()

@@ -156,7 +156,7 @@ async def _closed(made: list[ImageGenerator]) -> None:
 @pytest.fixture
 def talks(half: Sync | Async, simulator: Simulator, tmp_path: Path) -> Iterator[Any]:
     """Makes conversations with agents that draw with the hosted tool: `talks.start(middleware)`."""
-    from conversations import Talks
+    from tests.conversations import Talks
 
     started = Talks(half, simulator, tmp_path)
     yield started

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from typing import Any
 
-from loopback import split
+from tests.loopback import split
 
 JSON, SSE = "application/json", "text/event-stream; charset=utf-8"
 

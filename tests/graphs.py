@@ -9,10 +9,10 @@ from langchain_core.messages import AnyMessage, ToolCall, ToolMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph, add_messages
 from langgraph.prebuilt import ToolNode, tools_condition
-from scripted import DONE, ScriptedModel, scripted
 from typing_extensions import TypedDict  # the one that LangGraph's own states are made of
 
 from langchain_imagegen import ImageGenerationMiddleware, ImageMemory, ImageState
+from tests.scripted import DONE, ScriptedModel, scripted
 
 THREAD = {"configurable": {"thread_id": "one"}}
 

@@ -14,8 +14,9 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 
-from langchain_imagegen.decoding import Sink
-from langchain_imagegen.extract import PICTURE_KEYS, EventReader, Extractor, picture_number
+from langchain_imagegen.streaming.decoder import Sink
+from langchain_imagegen.streaming.events import EventReader
+from langchain_imagegen.streaming.extractor import PICTURE_KEYS, Extractor, picture_number
 
 WHOLE = (1 << 30,)
 BEGINNINGS = {

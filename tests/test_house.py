@@ -1,4 +1,4 @@
-"""The habits of the house: layers, sizes, names, thin twins, public names, and nothing committed that must not be."""
+"""The habits of the house: rooms, sizes, names, thin twins, public names, and nothing committed that must not be."""
 
 from __future__ import annotations
 
@@ -17,28 +17,17 @@ PACKAGE = ROOT / "langchain_imagegen"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 
-# A module imports only from lines above its own; the simulator imports nothing of ours at all.
-LAYERS = """
-errors  capabilities  files  formats  decoding  display  large_reads  simulator
-media  homes  folders  buckets  failures  geometry  wording  extract
-artifacts  rules  places  tokens
-options  translation  blobs  blocks  wire  wire_images
-store
-messages  sinks
-memory  body  extract_http
-references  state  output_parser  history  http_transports
-clients
-ladder  turn  inputs
-flows
-drive
-transport
-generator
-tool
-middleware
-__init__  cli
-__main__
+# The rooms, floor by floor, the lowest first. A module imports from rooms on lower floors and from its own room.
+FLOORS = """
+errors
+images  options
+storage  api
+streaming
+conversation  http
+drawing
+agents
 """
-LAYER = {name: number for number, line in enumerate(LAYERS.split("\n")) for name in line.split()}
+FLOOR = {room: number for number, line in enumerate(FLOORS.strip().split("\n")) for room in line.split()}
 
 HERE = "|".join(re.escape(str(path)) for path in (ROOT, Path.home()) if len(path.parts) > 1)
 MACHINE = re.compile(
@@ -54,22 +43,35 @@ def tracked() -> list[Path]:
     return [path for name in listed.split("\0") if name and (path := ROOT / name).is_file()]
 
 
-def name_of(path: Path) -> str:
-    """A module's name in the table of layers; the simulator is one."""
-    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+def dotted(path: Path) -> str:
+    """A module's name within the package: `drawing.flows`, or `drawing` for a room itself."""
+    return ".".join(part for part in path.relative_to(PACKAGE).with_suffix("").parts if part != "__init__")
 
 
 def imports_of(tree: ast.AST) -> set[str]:
-    """Our modules that a module imports anywhere in it, also inside functions and for the type checker only."""
+    """The names within the package that a module imports, inside functions and for type checkers too."""
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute here"
-            module = node.module or ""
-            found |= {f"{module}.{alias.name}" for alias in node.names} if module == PACKAGE.name else {module}
-    return {name.split(".")[1] for name in found if name.startswith(f"{PACKAGE.name}.")}
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name.removeprefix(f"{PACKAGE.name}.") for name in found if name.startswith(f"{PACKAGE.name}.")}
+
+
+IMPORTS = {dotted(path): imports_of(ast.parse(path.read_text(encoding="utf-8"))) for path in MODULES}
+
+
+def modules_imported_by(name: str) -> set[str]:
+    """The modules of the package that a module imports."""
+    prefixes = ({found, found.rpartition(".")[0]} for found in IMPORTS[name])
+    return {module for found in prefixes for module in found if module in IMPORTS} - {""}
+
+
+def room_of(name: str) -> str:
+    """The room in which a module or name lives."""
+    return name.partition(".")[0]
 
 
 def functions(tree: ast.AST) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
@@ -82,15 +84,54 @@ def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_layers(path):
-    """A module imports only from lower layers, and each module has its place in the table."""
-    name = name_of(path)
-    imported = imports_of(parsed(path)) - ({"simulator"} if name == "simulator" else set())
+ROOMED = [name for name in IMPORTS if name and room_of(name) not in ("simulator", "_moved")]
 
-    assert name in LAYER, f"give {name} its line in LAYERS"
-    assert not {other for other in imported if other in LAYER and LAYER[other] >= LAYER[name]}
-    assert name != "simulator" or not imported, "the simulator must not share our reading of the service"
+
+@pytest.mark.parametrize("name", ROOMED)
+def test_no_import_upward(name: str):
+    """Each module stands in a room of the table, and imports only from its own room and from lower floors."""
+    room = room_of(name)
+    assert room in FLOOR, f"give {room} its floor in FLOORS"
+
+    others = {room_of(found) for found in IMPORTS[name]} - {room, "_moved"}
+    assert not {other for other in others if FLOOR.get(other, len(FLOOR)) >= FLOOR[room]}
+
+
+def test_no_circle():
+    """No module imports itself by way of others, inside functions neither."""
+
+    def reached(name: str, before: tuple[str, ...] = ()) -> None:
+        assert name not in before, f"a circle: {' -> '.join((*before, name))}"
+        if name not in seen:
+            for other in sorted(modules_imported_by(name)):
+                reached(other, (*before, name))
+            seen.add(name)
+
+    seen: set[str] = set()
+    for name in ROOMED:
+        reached(name)
+
+
+def test_the_simulator_stands_alone():
+    """The simulator imports nothing of the package, and nothing of the package imports it."""
+    own = {name: found for name, found in IMPORTS.items() if room_of(name) == "simulator"}
+
+    assert not {found for names in own.values() for found in names if room_of(found) != "simulator"}
+    assert not {name for name in ROOMED for found in IMPORTS[name] if room_of(found) == "simulator"}
+
+
+@pytest.mark.parametrize("room", sorted(room for room in FLOOR if room != "errors"))
+def test_a_room_says_what_lives_in_it(room: str):
+    """A room's `__init__` says what lives there and imports nothing, so that a module loads nothing beside itself."""
+    tree = ast.parse((PACKAGE / room / "__init__.py").read_text(encoding="utf-8"))
+
+    assert ast.get_docstring(tree)
+    assert not [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
+
+
+def test_the_top_level_shows_the_rooms():
+    """Beside the rooms, the top level of the package holds its public names and its errors alone."""
+    assert {path.name for path in PACKAGE.glob("*.py")} == {"__init__.py", "_moved.py", "errors.py"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))

@@ -19,6 +19,7 @@ SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"></svg>'
 CLIENTS = ("openai", "httpx", "httpx2", "httpcore", "httpcore2", "h11", "aiohttp")
 AGENTS = ("langchain", "langgraph", "langchain_openai", "pydantic_ai", "agents")
 FILES = ("fsspec", "s3fs", "gcsfs", "adlfs", "botocore", "requests")
+UNUSED = ("drawing.transport", "streaming.extractor", "streaming.answer", "drawing.flows")
 HEAVY = (*CLIENTS, *AGENTS, *FILES, "PIL", "IPython", "pybase64")
 
 
@@ -44,10 +45,10 @@ def of(names: set[str], *packages: str) -> set[str]:
     ("program", "needed"),
     [
         ("import langchain_imagegen", "errors"),
-        (f"{FROM}; ImageGenerator({SETTINGS})", "generator"),
-        (f"{FROM}; ImageGenerationTool()", "tool"),
-        (f"{FROM}; ImageGenerationTool(generator=ImageGenerator({SETTINGS})).args", "tool"),
-        (f"{FROM}; ImageStore('pictures').location", "store"),
+        (f"{FROM}; ImageGenerator({SETTINGS})", "drawing.generator"),
+        (f"{FROM}; ImageGenerationTool()", "agents.tool"),
+        (f"{FROM}; ImageGenerationTool(generator=ImageGenerator({SETTINGS})).args", "agents.tool"),
+        (f"{FROM}; ImageStore('pictures').location", "storage.store"),
     ],
     ids=["import", "generator", "tool", "tool-of-a-generator", "store"],
 )
@@ -58,7 +59,7 @@ def test_before_something_is_drawn_only_this_package_is_loaded(loaded, program, 
     others = {name for name in names if name.partition(".")[0] not in sys.stdlib_module_names}
     assert {name.partition(".")[0] for name in others} <= {"langchain_imagegen", "langchain_core", "pydantic"}
     assert f"langchain_imagegen.{needed}" in names
-    assert not {f"langchain_imagegen.{name}" for name in ("transport", "extract", "body", "flows")} & names
+    assert not {f"langchain_imagegen.{name}" for name in UNUSED} & names
     assert not of(names, *HEAVY)
 
 
@@ -101,4 +102,8 @@ def test_importing_alone_loads_almost_nothing(loaded):
     """Each name is loaded with what it needs when it is first used, and all are told by `dir`."""
     names = loaded("import langchain_imagegen as package", "assert {*package.__all__} <= {*dir(package)}")
 
-    assert {name for name in names if "imagegen" in name} == {"langchain_imagegen", "langchain_imagegen.errors"}
+    assert {name for name in names if "imagegen" in name} == {
+        "langchain_imagegen",
+        "langchain_imagegen._moved",
+        "langchain_imagegen.errors",
+    }

@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from langchain_imagegen.media import sniff
+from langchain_imagegen.images.sniffing import sniff
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))

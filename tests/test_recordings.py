@@ -15,12 +15,13 @@ from functools import cached_property
 from pathlib import Path
 
 import pytest
-from loopback import JSON, SSE, serving, split
-from scanner_oracle import check, scan
 
-from langchain_imagegen.artifacts import ImageResult, Origin, PartialImage
-from langchain_imagegen.body import Body
 from langchain_imagegen.errors import ConnectionLostError, CorruptImageError, NoImageError
+from langchain_imagegen.images.image import Origin, PartialImage
+from langchain_imagegen.images.result import ImageResult
+from langchain_imagegen.streaming.answer import Body
+from tests.loopback import JSON, SSE, serving, split
+from tests.scanner_oracle import check, scan
 
 FOLDER = Path(os.environ.get("IMAGEGEN_RECORDINGS") or Path(__file__).parents[2] / "shared" / "recordings")
 FILES = sorted(FOLDER.glob("*.json")) if FOLDER.is_dir() else []

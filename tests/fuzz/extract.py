@@ -21,13 +21,13 @@ from pathlib import Path
 
 import atheris
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 with atheris.instrument_imports(include=["langchain_imagegen.extract", "langchain_imagegen.decoding"]):
     import langchain_imagegen.decoding
     import langchain_imagegen.extract
 
-from scanner_oracle import BEGINNINGS, check, encoded
+from tests.scanner_oracle import BEGINNINGS, check, encoded
 
 RAW = 3  # one input in so many is a body as it stands
 KEYS = (langchain_imagegen.extract.PICTURE_KEYS, ("image",), ("re", "result", "result.0"))

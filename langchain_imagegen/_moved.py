@@ -1,0 +1,70 @@
+"""Old addresses of modules, so that pickles of version 0.1 still load and old imports still work."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from importlib import import_module
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+_PACKAGE = __name__.partition(".")[0]
+_MOVED = {
+    "artifacts": ("images.image", "images.result"),
+    "capabilities": ("options.models",),
+    "generator": ("drawing.generator", "drawing.transport"),
+    "memory": ("conversation.memory", "conversation.channel"),
+    "messages": ("conversation.messages",),
+    "middleware": ("agents.middleware",),
+    "options": ("options.options", "options.request"),
+    "output_parser": ("conversation.output_parser",),
+    "references": ("conversation.references",),
+    "state": ("conversation.state",),
+    "store": ("storage.store",),
+    "tokens": ("streaming.placeholders",),
+    "tool": ("agents.tool",),
+}
+
+
+def look_up(module: str, name: str) -> Any:
+    """Return what `name` of the module with this old name is now.
+
+    Raises:
+        AttributeError: The module never had it.
+    """
+    if not name.startswith("__"):
+        for new in _MOVED[module]:
+            found = import_module(f"{_PACKAGE}.{new}")
+            if hasattr(found, name):
+                return getattr(found, name)
+    raise AttributeError(f"module '{_PACKAGE}.{module}' has no attribute {name!r}")
+
+
+class MovedModules:
+    """Finds a module under its old name: each attribute is looked up where it lives now."""
+
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        """Return the spec of a module that moved; None for every other."""
+        del path, target
+        package, _, module = name.rpartition(".")
+        loader: Any = MovedModules
+        return ModuleSpec(name, loader) if package == _PACKAGE and module in _MOVED else None
+
+    @staticmethod
+    def create_module(spec: ModuleSpec) -> ModuleType:
+        """Return an empty module that looks its attributes up."""
+        module = ModuleType(spec.name, "Moved: import from `langchain_imagegen` itself.")
+        vars(module)["__getattr__"] = partial(look_up, spec.name.rpartition(".")[2])
+        return module
+
+    @staticmethod
+    def exec_module(module: ModuleType) -> None:
+        """Leave the module as it was created."""
+
+
+def install() -> None:
+    """Have Python ask here for modules that it does not find elsewhere."""
+    if MovedModules not in sys.meta_path:
+        sys.meta_path.append(MovedModules)

@@ -1,0 +1,295 @@
+"""A conversation's messages in two forms: light for the state, whole for a request.
+
+Pure steps between the two; the bytes move through the image store. No message is changed in place.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+
+from langchain_imagegen.api.responses import CALL
+from langchain_imagegen.conversation.content_blocks import Pointer, read_block, reference_block
+from langchain_imagegen.conversation.memory import ImageMemory
+from langchain_imagegen.conversation.messages import RECORD, hosted_in, hosted_item, upload
+from langchain_imagegen.errors import CorruptImageError, ImageStoreError
+from langchain_imagegen.images.image import GeneratedImage, Origin
+from langchain_imagegen.storage.store import ImageStore
+
+Block = Mapping[str, Any]
+
+_HANDLE = re.compile(r"\b(?:img_[0-9a-f]{4,64}|ig_\w{8,})\b")
+_TOLD = 80  # characters of a prompt by which a picture is told apart
+_NEEDED = ("id", "provider", "sha256", "size_bytes", "mime_type", "width", "height", "origin", "parents")
+
+
+# --- light, for the state
+
+
+def light_upload(message: HumanMessage, store: ImageStore) -> tuple[HumanMessage, list[GeneratedImage]]:
+    """The user's message with references in place of base64, under the same id, and the images taken out of it."""
+    taken: list[GeneratedImage] = []
+
+    def taken_out(block: Any) -> Any:
+        try:
+            pointer = read_block(block)
+            if pointer is None or pointer.base64 is None:
+                return block
+            taken.append(upload(pointer.decode(), store))
+        except CorruptImageError:  # the chat model's to refuse
+            return block
+        return reference_block(reference(taken[-1]))
+
+    content = [taken_out(block) for block in _blocks(message)]
+    return (_with(message, content), taken) if taken else (message, [])
+
+
+def light_answer(message: AIMessage, store: ImageStore, origin: Origin) -> tuple[AIMessage, list[GeneratedImage]]:
+    """The model's message with image calls that name their picture in place of base64, and those pictures."""
+    images = hosted_in(message, store, origin)
+    references = {image.id: reference(image) for image in images}
+
+    def named(blocks: Iterable[Any]) -> list[Any]:
+        return [_named_by_reference(block, references) for block in blocks]
+
+    return _rewritten(message, named(_blocks(message)), named(_outputs(message))), images
+
+
+def reference(image: GeneratedImage) -> dict[str, Any]:
+    """What a message tells of a picture: enough to find, name and place it; the state's channel has the rest.
+
+    Every checkpoint repeats all messages, and a channel of deltas does not.
+    """
+    record = image.record()
+    return {key: record[key] for key in _NEEDED if key in record}
+
+
+def _named_by_reference(block: Any, references: Mapping[str, dict[str, Any]]) -> Any:
+    item = _item(block)
+    if item is None or item["type"] != CALL or not item.get("result") or item.get("id") not in references:
+        return block
+    call = {"type": CALL, "id": item["id"], "status": "completed", RECORD: references[item["id"]]}
+    # A v1 image block without base64 would silently vanish from the next request; this form is sent as an id.
+    return {"type": "non_standard", "value": call} if block["type"] in {"image", "non_standard"} else call
+
+
+# --- whole, for a request
+
+
+def whole_upload(message: HumanMessage, memory: ImageMemory) -> HumanMessage:
+    """The user's message with the pictures back in, each beside its handle."""
+    content = [part for block in _blocks(message) for part in _shown(block, memory)]
+    return _with(message, content) if content and content != message.content else message
+
+
+def whole_answer(message: AIMessage, memory: ImageMemory, kept: Collection[str], gone: Collection[str]) -> AIMessage:
+    """The model's message with only those image calls that the service resolves; the others are told in words.
+
+    Args:
+        message: As the state has it.
+        memory: Names the pictures.
+        kept: Ids of image calls that may be sent.
+        gone: Ids of reasoning that is left out.
+    """
+
+    def sendable(blocks: Iterable[Any]) -> list[Any]:
+        return [part for block in blocks if (part := _sendable(block, memory, kept, gone)) is not None]
+
+    own, outputs = sendable(_blocks(message)), sendable(_outputs(message))
+    words = [part for part in outputs if part["type"] == "text"]
+    calls = [part for part in outputs if part["type"] != "text"]
+    whole = _rewritten(message, [*own, *words] if own or isinstance(message.content, list) else words, calls)
+    return _alone(whole, gone) if _reasoning_ids(message) & set(gone) else whole
+
+
+def with_images(messages: Sequence[BaseMessage], calls: Sequence[Block], added: Sequence[Block]) -> list[BaseMessage]:
+    """The messages with earlier pictures at the user's last one: image calls before it, blocks at its end."""
+    last = max((n for n, message in enumerate(messages) if isinstance(message, HumanMessage)), default=None)
+    if last is None or not (calls or added):
+        return list(messages)
+    answer = [AIMessage(list(map(dict, calls)))] if calls else []
+    message = messages[last]
+    own = _blocks(message) or [text_block(message.text)]
+    asked = _with(message, [*own, *added]) if added else message
+    return [*messages[:last], *answer, asked, *messages[last + 1 :]]
+
+
+def calls_of(images: Iterable[GeneratedImage]) -> list[dict[str, Any]]:
+    """Images by call id, each behind the reasoning that its service wants beside it."""
+    blocks: dict[str, dict[str, Any]] = {}
+    for image in images:
+        blocks |= {id: {"type": "reasoning", "id": id, "summary": []} for id in image.companion_ids}
+        blocks[image.id] = {"type": CALL, "id": image.id}
+    return list(blocks.values())
+
+
+def picture_blocks(image: GeneratedImage, handle: str) -> list[dict[str, Any]]:
+    """A picture and its handle as blocks; words alone where its bytes are not at hand."""
+    try:
+        block = image.to_content_block()
+    except ImageStoreError:
+        return [text_block(f"(Image {handle} is no longer at hand.)")]
+    return [text_block(f"(Image {handle}:)"), {key: value for key, value in block.items() if key != "id"}]
+
+
+def text_block(text: str) -> dict[str, Any]:
+    """Words as a content block."""
+    return {"type": "text", "text": text}
+
+
+# --- what the messages tell
+
+
+def named_in(text: str, memory: ImageMemory) -> list[GeneratedImage]:
+    """The images that a text names by handle or call id, in order."""
+    found = dict.fromkeys(match[0] for match in _HANDLE.finditer(text))
+    return [memory.get(name) for name in found if name in memory]
+
+
+def named_ids(messages: Iterable[BaseMessage], memory: ImageMemory) -> set[str]:
+    """Ids of the images that the text of some messages names."""
+    return {image.id for message in messages for image in named_in(message.text, memory)}
+
+
+def seen_ids(messages: Iterable[BaseMessage], memory: ImageMemory, kept: Collection[str]) -> list[str]:
+    """Ids of the images that a request shows for some messages, in order: the user's own, and image calls `kept`."""
+    seen: list[str] = []
+    for message in messages:
+        seen += [image.id for image in own_images(message, memory)]
+        seen += [item["id"] for item in _items(message) if item["type"] == CALL and item.get("id") in kept]
+    return seen
+
+
+def item_ids(messages: Iterable[BaseMessage]) -> set[str]:
+    """Ids of the image calls and of the reasoning in some messages."""
+    return {item["id"] for message in messages for item in _items(message) if item.get("id")}
+
+
+def own_images(message: BaseMessage, memory: ImageMemory) -> list[GeneratedImage]:
+    """The images that a user's light message brought."""
+    pointers = map(_pointer, _blocks(message) if isinstance(message, HumanMessage) else ())
+    ids = [pointer.record["id"] for pointer in pointers if pointer and pointer.record]
+    return [memory.get(id) for id in ids if id in memory]
+
+
+def inventory(memory: ImageMemory, told: Collection[str], limit: int = 20) -> str:
+    """A short list of the remembered images whose ids are not `told`; empty where all are.
+
+    The latest `limit` of them: handle, the beginning of the prompt, the parent; and how many more there are.
+    """
+    hidden = [image for image in memory if image.id not in told]
+    if not hidden:
+        return ""
+    lines = [_line(image, memory) for image in hidden[-limit:]]
+    more = [f"and {len(hidden) - limit} older ones"] if len(hidden) > limit else []
+    return "\n".join(["Earlier images of this conversation, which can be edited by their handles:", *lines, *more])
+
+
+def edited(
+    messages: Sequence[BaseMessage], rewrite: Mapping[type[BaseMessage], Callable[[Any], BaseMessage]]
+) -> list[BaseMessage]:
+    """The messages, those of some types rewritten."""
+    return [next((change(m) for kind, change in rewrite.items() if isinstance(m, kind)), m) for m in messages]
+
+
+# --- parts of messages
+
+
+def _sendable(block: Any, memory: ImageMemory, kept: Collection[str], gone: Collection[str]) -> Any:
+    """A block as it is sent: itself, words in its place, or `None` for reasoning that is gone."""
+    item = _item(block)
+    if item is None or item.get("id") in kept:
+        return block
+    if item["type"] != CALL:
+        return None if item.get("id") in gone else block
+    if item.get("id") not in memory:  # a call that failed, or one that is not of this conversation
+        return text_block("(A picture was asked for here, and none came.)")
+    image = memory.get(item["id"])
+    return text_block(f"(Drew {memory.handle(image)}: {_prompt(image)})")
+
+
+def _alone(message: AIMessage, gone: Collection[str]) -> AIMessage:
+    """A message whose parts do not tell the service their ids, by which it would ask for the reasoning left out."""
+    content = [_nameless(block) for block in _blocks(message)] or message.content
+    extra = dict(message.additional_kwargs)
+    if (extra.get("reasoning") or {}).get("id") in gone:
+        del extra["reasoning"]
+    return message.model_copy(update={"id": None, "content": content, "additional_kwargs": extra})
+
+
+def _nameless(block: Any) -> Any:
+    kind = block.get("type") if isinstance(block, Mapping) else None
+    dropped = {"text": "id", "function_call": "id", "tool_call": "extras"}.get(str(kind))
+    return {key: value for key, value in block.items() if key != dropped} if dropped else block
+
+
+def _shown(block: Any, memory: ImageMemory) -> list[Any]:
+    pointer = _pointer(block)
+    if pointer is None or pointer.record is None:
+        return [block]
+    image = memory.get(pointer.record["id"]) if pointer.record["id"] in memory else None
+    return picture_blocks(image, memory.handle(image)) if image else [block]
+
+
+def _line(image: GeneratedImage, memory: ImageMemory) -> str:
+    parents = [memory.handle(parent) for parent in image.parents if parent in memory]
+    made = f" (made from {', '.join(parents)})" if parents else ""
+    return f"- {memory.handle(image)}: {_prompt(image)}{made}"
+
+
+def _prompt(image: GeneratedImage) -> str:
+    return (image.prompt or image.revised_prompt or "sent by the user")[:_TOLD]
+
+
+def _pointer(block: Any) -> Pointer | None:
+    try:
+        return read_block(block)
+    except CorruptImageError:
+        return None
+
+
+def _items(message: BaseMessage) -> list[Block]:
+    """The image calls and reasoning of a model's message."""
+    if not isinstance(message, AIMessage):
+        return []
+    blocks = [*_blocks(message), *_outputs(message), {"type": "reasoning", **_reasoning(message)}]
+    return [item for item in map(_item, blocks) if item]
+
+
+def _item(block: Any) -> Block | None:
+    return hosted_item(block) if isinstance(block, Mapping) else None
+
+
+def _reasoning_ids(message: AIMessage) -> set[str]:
+    return {item["id"] for item in _items(message) if item["type"] == "reasoning"}
+
+
+def _reasoning(message: BaseMessage) -> Mapping[str, Any]:
+    return message.additional_kwargs.get("reasoning") or {}
+
+
+def _outputs(message: BaseMessage) -> list[Any]:
+    """The hosted calls that `v0` keeps beside the content."""
+    return list(message.additional_kwargs.get("tool_outputs") or ())
+
+
+def _blocks(message: BaseMessage) -> list[Any]:
+    return list(message.content) if isinstance(message.content, list) else []
+
+
+def _rewritten(message: AIMessage, blocks: Sequence[Any], outputs: Sequence[Any]) -> AIMessage:
+    """A message with other blocks and hosted calls; text that is no list stays, before the blocks."""
+    content: Any = list(blocks)
+    if isinstance(message.content, str):
+        content = [text_block(message.content), *blocks] if blocks else message.content
+    extra = message.additional_kwargs
+    if "tool_outputs" in extra:
+        extra = {**extra, "tool_outputs": list(outputs)}
+    return message.model_copy(update={"content": content, "additional_kwargs": extra})
+
+
+def _with(message: Any, content: Any) -> Any:
+    return message.model_copy(update={"content": content})

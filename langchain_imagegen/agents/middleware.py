@@ -1,0 +1,247 @@
+"""`ImageGenerationMiddleware`: pictures in `create_agent`, whichever chat model it runs on.
+
+The only module that imports `langchain`; it is loaded on first use. `wrap_*` hooks only: any other hook is a node
+of its own, and one more checkpoint a turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Annotated, Any, Literal, cast
+
+from langchain.agents.middleware.types import (
+    AgentMiddleware,
+    AgentState,
+    ExtendedModelResponse,
+    ModelRequest,
+    ModelResponse,
+    OmitFromInput,
+    ToolCallRequest,
+)
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import BaseMessage, ToolMessage
+from langgraph.types import Command
+from typing_extensions import NotRequired
+
+from langchain_imagegen.agents.model_call import Service, Turn
+from langchain_imagegen.agents.tool import ImageGenerationTool
+from langchain_imagegen.api.sdk_errors import translate
+from langchain_imagegen.conversation.channel import CHANNEL, MISDECLARED, Records, as_update
+from langchain_imagegen.conversation.memory import ImageMemory
+from langchain_imagegen.conversation.messages import as_messages, drawn_by_tool
+from langchain_imagegen.conversation.state import channel
+from langchain_imagegen.drawing.generator import ImageGenerator
+from langchain_imagegen.options.options import ImageOptions
+from langchain_imagegen.storage.store import ImageStore, default_store
+
+HOSTED = "image_generation"
+OPENAI_HOSTS = ("api.openai.com", ".openai.azure.com")
+
+
+class AgentImageState(AgentState[Any]):
+    """The agent's state with the channel of images, which callers can read and not write."""
+
+    generated_images: NotRequired[Annotated[Records, OmitFromInput, channel()]]
+
+
+class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
+    """Lets an agent draw, edit any earlier picture, and remember them without their bytes.
+
+    A chat model that has the hosted tool draws by itself; any other gets `ImageGenerationTool`. Base64 in answers and
+    uploads goes into the image store before the next checkpoint; the state's channel `generated_images` keeps records.
+    Put it last among the agent's middleware: it names to the model those pictures whose messages others left out.
+
+    Args:
+        options: What pictures are drawn with.
+        image_store: Where the bytes go; `None`: the default store.
+        hosted: Whether the chat model draws with the hosted tool; `"auto"`: a `ChatOpenAI` or `AzureChatOpenAI` of
+            OpenAI's own hosts, and any that is set to the Responses API.
+        offload_uploads: Whether pictures that users send leave the state too.
+        tool: The function tool for models that have no hosted one; made with `options` and `image_store` if `None`.
+        carry: How many of the latest pictures go along with a request where the user names none and the service
+            does not keep them.
+        trust: `"channel"` believes the state's channel alone; for servers whose clients may write messages.
+        wire: Whether base64 is kept from tracers, callbacks and `stream_mode="messages"` as well, which see an answer
+            of the chat model before any middleware does. Hosted calls of a `BaseChatOpenAI` are then made by a copy of
+            the model over the same connections, with an `ImageTransport`. What a request brings along, such as a
+            user's photo, is seen as before.
+    """
+
+    state_schema = AgentImageState
+
+    def __init__(
+        self,
+        options: ImageOptions | Mapping[str, Any] | None = None,
+        *,
+        image_store: ImageStore | None = None,
+        hosted: Literal["auto"] | bool = "auto",
+        offload_uploads: bool = True,
+        tool: ImageGenerationTool | None = None,
+        carry: int = 1,
+        trust: Literal["all", "channel"] = "all",
+        wire: bool = False,
+    ) -> None:
+        super().__init__()
+        self.wire = wire
+        self.options = ImageOptions.parse(options)
+        self.image_store = (
+            tool.generator.image_store if image_store is None and tool and tool.generator else image_store
+        )
+        self.hosted = hosted
+        self.offload_uploads = offload_uploads
+        self.carry = carry
+        self.trust = "channel" if tool and tool.trust == "channel" else trust
+        self.tool = self._function_tool(tool)
+        self.tools = [] if hosted is True else [self.tool]
+
+    def wrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
+    ) -> ExtendedModelResponse[Any]:
+        """Give the model the pictures it needs, and take those it drew out of its answer."""
+        turn = self._turn(request)
+        while True:
+            whole = self._whole(request, turn)
+            try:
+                response = handler(whole)
+            except Exception as error:
+                if not repaired(turn, error):
+                    raise
+            else:
+                return self._kept(turn, response)
+
+    async def awrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
+    ) -> ExtendedModelResponse[Any]:
+        """Async twin of `wrap_model_call`."""
+        turn = await asyncio.to_thread(self._turn, request)
+        while True:
+            whole = await asyncio.to_thread(self._whole, request, turn)
+            try:
+                response = await handler(whole)
+            except Exception as error:
+                if not repaired(turn, error):
+                    raise
+            else:
+                return await asyncio.to_thread(self._kept, turn, response)
+
+    def wrap_tool_call(
+        self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], ToolMessage | Command[Any]]
+    ) -> ToolMessage | Command[Any]:
+        """Record what tools of any make drew, as far as their artifact tells."""
+        return recorded(handler(request))
+
+    async def awrap_tool_call(
+        self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]]
+    ) -> ToolMessage | Command[Any]:
+        """Async twin of `wrap_tool_call`."""
+        return recorded(await handler(request))
+
+    def offload(self, messages: str | BaseMessage | Mapping[str, Any] | Iterable[object]) -> list[BaseMessage]:
+        """Messages with references in place of the user's base64: `agent.invoke({"messages": middleware.offload(m)})`.
+
+        LangGraph writes an agent's input three times as it came, before any middleware runs; what is given to the
+        agent through this holds no base64 even there.
+
+        Raises:
+            ValueError: `trust="channel"`, which believes no reference in a message; pass the messages as they are.
+        """
+        if self.trust == "channel":
+            raise ValueError(
+                "offload() puts references into messages, and trust='channel' believes none of those: pass the "
+                "messages as they are, with durability='exit' if their base64 should not be in any checkpoint"
+            )
+        given = [messages] if isinstance(messages, (str, BaseMessage, Mapping)) else messages
+        return list(self._turn_of(as_messages(given), {}, Service()).messages)
+
+    def _turn(self, request: ModelRequest[Any]) -> Turn:
+        if CHANNEL not in request.state:
+            raise TypeError(MISDECLARED)
+        service = Service(hosted=self._draws(request), stored=_is_stored(request), provider=_host_of(request.model))
+        return self._turn_of(request.messages, request.state, service)
+
+    def _turn_of(self, messages: Sequence[BaseMessage], state: Mapping[str, Any], service: Service) -> Turn:
+        store = default_store() if self.image_store is None else self.image_store
+        memory = ImageMemory.from_state(state, image_store=store, trust=self.trust)
+        return Turn(messages, state, memory, store, service, carry=self.carry, offload=self.offload_uploads)
+
+    def _whole(self, request: ModelRequest[Any], turn: Turn) -> ModelRequest[Any]:
+        messages, system = turn.request(request.system_message)
+        tools = self._tools(request.tools, hosted=turn.service.hosted)
+        model = self._model(request.model, turn)
+        return request.override(model=model, messages=cast("list[Any]", messages), system_message=system, tools=tools)
+
+    def _kept(self, turn: Turn, response: ModelResponse[Any]) -> ExtendedModelResponse[Any]:
+        light, update = turn.keep(response.result)
+        kept = ModelResponse(result=light, structured_response=response.structured_response)
+        return ExtendedModelResponse(kept, command=Command(update=update) if update else None)
+
+    def _model(self, model: BaseChatModel, turn: Turn) -> BaseChatModel:
+        if not (self.wire and turn.service.hosted):
+            return model
+        from langchain_imagegen.http.clients import wired
+
+        return wired(model, turn.store)
+
+    def _tools(self, tools: Sequence[Any], *, hosted: bool) -> list[Any]:
+        """The tools with either the hosted one or ours; what `hosted=False` leaves beside ours is the developer's."""
+        if not hosted:
+            return [tool for tool in tools if self.hosted is False or not is_hosted(tool)]
+        others = [tool for tool in tools if tool is not self.tool]
+        # `ChatOpenAI` refuses partial pictures and asks for its own when it streams.
+        own = [] if any(map(is_hosted, others)) else [self.options.merge({"partial_images": None}).tool()]
+        return [*others, *own]
+
+    def _draws(self, request: ModelRequest[Any]) -> bool:
+        if self.hosted != "auto":
+            return self.hosted
+        return has_hosted_tool(request.model, given=any(map(is_hosted, request.tools)))
+
+    def _function_tool(self, tool: ImageGenerationTool | None) -> ImageGenerationTool:
+        if tool is None:
+            generator = ImageGenerator(options=self.options, image_store=self.image_store)
+            return ImageGenerationTool(generator=generator, trust=self.trust)
+        return tool.model_copy(update={"trust": "channel"}) if self.trust == "channel" else tool
+
+
+def recorded(answer: ToolMessage | Command[Any]) -> ToolMessage | Command[Any]:
+    """A tool's message with the update of the channel for the pictures in its artifact."""
+    if not isinstance(answer, ToolMessage) or not (images := list(drawn_by_tool(answer))):
+        return answer
+    return Command(update={"messages": [answer], CHANNEL: as_update(images)})
+
+
+def repaired(turn: Turn, error: Exception) -> bool:
+    """Whether the error is about earlier pictures, and the request can be sent again without them."""
+    return turn.service.hosted and turn.forget(translate(error))
+
+
+def is_hosted(tool: Any) -> bool:
+    """Whether a tool of an agent is the hosted one."""
+    return isinstance(tool, Mapping) and tool.get("type") == HOSTED
+
+
+def has_hosted_tool(model: Any, *, given: bool = False) -> bool:
+    """Whether a chat model speaks OpenAI's Responses API with a service that draws by itself.
+
+    Told by class and settings: those of OpenAI's and Azure's own hosts unless set to chat completions, and any other
+    host if the model is set to the Responses API or was `given` the hosted tool by the agent's developer.
+    """
+    if not any(base.__name__ == "BaseChatOpenAI" for base in type(model).__mro__):
+        return False
+    wanted = getattr(model, "use_responses_api", None)
+    if wanted is not None:
+        return bool(wanted)
+    return given or _host_of(model).endswith(OPENAI_HOSTS)
+
+
+def _host_of(model: Any) -> str:
+    for name in ("root_client", "root_async_client"):
+        if (client := getattr(model, name, None)) is not None:
+            return str(client.base_url.host)
+    return ""
+
+
+def _is_stored(request: ModelRequest[Any]) -> bool:
+    setting = request.model_settings.get("store", getattr(request.model, "store", None))
+    return setting is not False

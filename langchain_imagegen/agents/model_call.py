@@ -1,0 +1,206 @@
+"""One model call of an agent: the request as the model gets it, and what the state keeps of the answer.
+
+Pure but for the image store; the middleware calls the model in between.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+
+from langchain_imagegen.agents.history import (
+    calls_of,
+    edited,
+    inventory,
+    item_ids,
+    light_answer,
+    light_upload,
+    named_ids,
+    named_in,
+    own_images,
+    picture_blocks,
+    seen_ids,
+    text_block,
+    whole_answer,
+    whole_upload,
+    with_images,
+)
+from langchain_imagegen.api.service_errors import is_lost_reference
+from langchain_imagegen.conversation.channel import CHANNEL, Records
+from langchain_imagegen.conversation.memory import ImageMemory
+from langchain_imagegen.images.image import GeneratedImage, Origin
+from langchain_imagegen.storage.store import ImageStore
+
+_SOME_ID = re.compile(r"\b(?:ig|rs|resp|msg|fc|file|conv)[_-]\w{4,}")
+
+
+@dataclass(frozen=True)
+class Service:
+    """What the chat model's service can do about pictures.
+
+    Args:
+        hosted: It draws by itself, with the hosted tool.
+        stored: It keeps what it draws.
+        provider: Its host.
+    """
+
+    hosted: bool = False
+    stored: bool = True
+    provider: str = ""
+
+    def resolves(self, image: GeneratedImage) -> bool:
+        """Whether an image can be sent to it by call id."""
+        drawn = image.origin == "model" and not image.id.startswith("sha256:")
+        kept = image.stored is not False and "call_id" not in image.dead_rungs
+        return self.hosted and self.stored and drawn and kept and image.provider in ("", self.provider)
+
+
+@dataclass
+class Turn:
+    """One model call.
+
+    Args:
+        messages: The request's messages, as the state has them.
+        state: The graph's state.
+        memory: The images of the conversation.
+        store: Where bytes go.
+        service: What the model's service can do.
+        carry: How many of the latest images go along where the user names none.
+        offload: Whether the user's own pictures leave the state too.
+    """
+
+    messages: Sequence[BaseMessage]
+    state: Mapping[str, Any]
+    memory: ImageMemory
+    store: ImageStore
+    service: Service
+    carry: int = 1
+    offload: bool = True
+    _light: dict[str, BaseMessage] = field(default_factory=dict)
+    _lost: set[str] = field(default_factory=set)
+    _sent: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.messages = edited(self.messages, {HumanMessage: self._take_out, AIMessage: self._slim})
+
+    def request(self, system: SystemMessage | None) -> tuple[list[BaseMessage], SystemMessage | None]:
+        """Messages and system message for the model: pictures back in, earlier ones named, the rest listed."""
+        kept = {image.id for image in self.memory if self.service.resolves(image)}
+        seen = seen_ids(self.messages, self.memory, kept)
+        missing = [image for image in self._wanted() if image.id not in seen]
+        by_id = [image for image in missing if image.id in kept]
+        by_bytes = [image for image in missing if image.id not in kept]
+        whole = self._whole(kept)
+        told = {*seen, *named_ids(whole, self.memory), *(image.id for image in missing)}
+        messages = with_images(whole, calls_of(by_id), self._pictures(by_bytes))
+        self._sent = item_ids(messages)
+        return self._numbered(messages, kept), _with_text(system, inventory(self.memory, told))
+
+    def forget(self, error: Exception) -> bool:
+        """Whether the request can be sent again without what the error says the service does not know."""
+        if not is_lost_reference(error):
+            return False
+        text = str(error)
+        blamed = {id for id in self._sent if id in text}
+        if not blamed and not _SOME_ID.search(text):  # else it is about something else, say a file
+            blamed = set(self._sent)
+        blamed -= self._lost  # what was left out once cannot be the reason again
+        dead = [image for image in self.memory if blamed & {image.id, *image.companion_ids}]
+        self.memory.add(*(image.model_copy(update={"dead_rungs": (*image.dead_rungs, "call_id")}) for image in dead))
+        self._lost |= blamed
+        return bool(blamed)
+
+    def keep(self, answers: Sequence[BaseMessage]) -> tuple[list[BaseMessage], dict[str, Any]]:
+        """The answer without base64, and the update of the state that goes with it."""
+        light = [self._light_answer(answer) if isinstance(answer, AIMessage) else answer for answer in answers]
+        update: dict[str, Any] = {}
+        if self._light:
+            update["messages"] = list(self._light.values())
+        if records := self._unrecorded():
+            update[CHANNEL] = records
+        return light, update
+
+    def _take_out(self, message: HumanMessage) -> BaseMessage:
+        light, taken = light_upload(message, self.store)
+        self.memory.add(*taken)
+        if taken and self.offload and message.id:
+            self._light[message.id] = light
+        return light
+
+    def _slim(self, message: AIMessage) -> BaseMessage:
+        """An answer without the base64 that it still holds from a time before the middleware."""
+        light, _ = light_answer(message, self.store, Origin())
+        if light != message and message.id:
+            self._light[message.id] = light
+        return light
+
+    def _light_answer(self, answer: AIMessage) -> AIMessage:
+        parents, named = tuple(image.id for image in self._wanted()), bool(self._meant())
+        origin = Origin(self.service.provider, self._asked(), parents, named=named, stored=self.service.stored)
+        light, images = light_answer(answer, self.store, origin)
+        self.memory.add(*images)
+        return light
+
+    def _whole(self, kept: set[str]) -> list[BaseMessage]:
+        gone = self._gone(kept)
+        return edited(
+            self.messages,
+            {
+                HumanMessage: lambda message: whole_upload(message, self.memory),
+                AIMessage: lambda message: whole_answer(message, self.memory, kept, gone),
+            },
+        )
+
+    def _gone(self, kept: set[str]) -> set[str]:
+        """Reasoning that is not sent: it is lost, or led only to pictures that are not sent either."""
+        needed = {id for image in self.memory if image.id in kept for id in image.companion_ids}
+        led = {id for image in self.memory if image.id not in kept for id in image.companion_ids}
+        return self._lost | (led - needed)
+
+    def _wanted(self) -> list[GeneratedImage]:
+        """The images that the user's last message is about: those of its own or by name, else the latest."""
+        if not self.service.hosted:
+            return []
+        return self._meant() or list(self.memory)[max(0, len(self.memory) - self.carry) :]
+
+    def _meant(self) -> list[GeneratedImage]:
+        last = self._last_of_user()
+        if last is None:
+            return []
+        meant = [*named_in(last.text, self.memory), *own_images(last, self.memory)]
+        return list({image.id: image for image in meant}.values())
+
+    def _numbered(self, messages: list[BaseMessage], kept: set[str]) -> list[BaseMessage]:
+        """The messages with what the handles in the user's last one mean; a picture sent by id shows no handle."""
+        seen = list(dict.fromkeys(seen_ids(messages, self.memory, kept)))
+        named = [image for image in named_in(self._asked(), self.memory) if image.id in seen]
+        words = [f"{self.memory.handle(image)} is number {seen.index(image.id) + 1}" for image in named]
+        told = [text_block(f"(Of the images drawn above, oldest first: {', '.join(words)}.)")] if words else []
+        return with_images(messages, [], told)
+
+    def _pictures(self, images: Sequence[GeneratedImage]) -> list[dict[str, Any]]:
+        return [block for image in images for block in picture_blocks(image, self.memory.handle(image))]
+
+    def _last_of_user(self) -> HumanMessage | None:
+        return next((m for m in reversed(self.messages) if isinstance(m, HumanMessage)), None)
+
+    def _asked(self) -> str:
+        message = self._last_of_user()
+        return message.text if message else ""
+
+    def _unrecorded(self) -> Records:
+        known = self.state.get(CHANNEL) or {}
+        return {record["id"]: record for record in self.memory.to_records() if known.get(record["id"]) != record}
+
+
+def _with_text(system: SystemMessage | None, text: str) -> SystemMessage | None:
+    if not text:
+        return system
+    if system is None:
+        return SystemMessage(text)
+    blocks = [text_block(system.content)] if isinstance(system.content, str) else list(system.content)
+    return system.model_copy(update={"content": [*blocks, text_block(text)]})

@@ -1,0 +1,305 @@
+"""`ImageGenerationTool`: drawing as a tool for any agent's model.
+
+What the chat model reads and may ask for stands here; how a picture is drawn does not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import json
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Annotated, Any, Literal
+
+from langchain_core.callbacks import AsyncCallbackManagerForToolRun, CallbackManagerForToolRun
+from langchain_core.messages import ToolMessage
+from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import patch_config
+from langchain_core.tools import BaseTool, InjectedToolArg, ToolException
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, create_model
+
+from langchain_imagegen.conversation.channel import CHANNEL, as_update
+from langchain_imagegen.conversation.memory import ImageMemory
+from langchain_imagegen.conversation.messages import images_of_result
+from langchain_imagegen.drawing.generator import ImageGenerator
+from langchain_imagegen.errors import (
+    AuthenticationError,
+    ConnectionLostError,
+    ImageGenerationError,
+    ImageStoreError,
+    ImageTimeoutError,
+    OptionError,
+    OrganizationNotVerifiedError,
+    QuotaError,
+    RateLimitError,
+    UnknownImageError,
+)
+from langchain_imagegen.images.image import GeneratedImage
+from langchain_imagegen.images.result import ImageResult
+from langchain_imagegen.options.options import argument_fields
+from langchain_imagegen.options.validation import complaints, listed
+
+DESCRIPTION = """\
+Draw a picture from a prompt, or edit and combine pictures of this conversation. Say "draw" or "edit" in the prompt \
+and describe the whole picture that is wanted. To edit, name the pictures in `images` by their handles (img_…) or \
+"last". To combine, write for example "edit the first image by adding the hat of the second"; do not write "merge" or \
+"combine". The picture is shown to the user by itself: do not make up a link to it."""
+
+EXPOSED = ("size", "quality", "background", "output_format")
+LONGEST_PROMPT = 400  # characters of a revised prompt that a chat model is told
+LONGEST_REFERENCE = 200  # characters; every handle and id is shorter, a data URL is not
+SHOWN_EDGE = 512  # pixels of the longer edge of a picture shown to the chat model
+
+_IN_VAIN = "Do not try again: tell the user that no pictures can be drawn at the moment."
+_PERHAPS_PAID = "Ask the user before trying again: the picture may already have been paid for."
+_ADVICE: tuple[tuple[type[ImageGenerationError], str], ...] = (
+    (QuotaError, _IN_VAIN),
+    (OrganizationNotVerifiedError, _IN_VAIN),
+    (AuthenticationError, _IN_VAIN),
+    (ImageStoreError, _IN_VAIN),
+    (RateLimitError, "Wait before trying again, and ask for one picture at a time."),
+    (ImageTimeoutError, _PERHAPS_PAID),
+    (ConnectionLostError, _PERHAPS_PAID),
+    (OptionError, "Correct the arguments and call again."),
+)
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value or []
+
+
+Handles = Annotated[list[str], BeforeValidator(_listed)]
+
+
+class ImageGenerationTool(BaseTool):
+    """Draws and edits pictures for an agent, whichever chat model it runs on.
+
+    The model gets typed arguments and one short JSON text back; the message's artifact is `ImageResult.record()`,
+    plain JSON without bytes. In a graph whose state has the channel `generated_images` the pictures are recorded there,
+    and the sources of an edit there alone unless a way of naming them has failed.
+
+    Args:
+        generator: Draws the pictures, with the options that the model cannot change; made on first use if `None`.
+        exposed: Names of the options that the model may choose.
+        note: What the model is told beside the handles.
+        allow_urls: Whether the model may name pictures by web address, which the service then fetches.
+        show_to_model: Whether the message also shows the picture, downscaled, to a model that can see; needs Pillow.
+        mask: Confines edits to a part of the first image: any reference to a picture that is transparent where to edit,
+            or a function that gives one, or `None`, of LangGraph's runtime (`runtime.state`, `runtime.context`; outside
+            a graph the runtime is `None`). Drawing afresh has no mask.
+        url_for: Gives a link for a picture, which goes into content and artifact; if it fails, the result says so.
+        trust: `"channel"` believes the state's channel alone, not the messages; for servers whose clients write those.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    name: str = "generate_image"
+    description: str = DESCRIPTION
+    response_format: Literal["content", "content_and_artifact"] = "content_and_artifact"
+    handle_tool_error: bool | str | Callable[[ToolException], str] | None = True
+
+    generator: ImageGenerator | None = None
+    exposed: tuple[str, ...] = EXPOSED
+    note: str = "The image is attached for the user."
+    allow_urls: bool = False
+    show_to_model: bool = False
+    mask: Any = Field(default=None, repr=False)
+    url_for: Callable[[GeneratedImage], str] | None = None
+    trust: Literal["all", "channel"] = "all"
+
+    _made: ImageGenerator | None = PrivateAttr(default=None)
+
+    def __init__(self, *, exposed: Iterable[str] = EXPOSED, allow_urls: bool = False, **fields: Any) -> None:
+        exposed = tuple(exposed)
+        schema = fields.setdefault("args_schema", arguments(exposed, urls=allow_urls))
+        fields.setdefault("handle_validation_error", partial(refusal, schema=schema))
+        super().__init__(exposed=exposed, allow_urls=allow_urls, **fields)
+
+    def _run(
+        self,
+        prompt: str,
+        images: list[str] | None = None,
+        *,
+        runtime: Annotated[Any, InjectedToolArg] = None,
+        config: RunnableConfig,
+        run_manager: CallbackManagerForToolRun | None = None,
+        **options: Any,
+    ) -> tuple[Any, dict[str, Any] | None]:
+        try:
+            request = self._request(prompt, images, options, runtime)
+            result = self._generator().invoke(request, child(config, run_manager))
+            return self._answer(result, runtime)
+        except ImageGenerationError as error:
+            raise ToolException(advice(error)) from error
+
+    async def _arun(
+        self,
+        prompt: str,
+        images: list[str] | None = None,
+        *,
+        runtime: Annotated[Any, InjectedToolArg] = None,
+        config: RunnableConfig,
+        run_manager: AsyncCallbackManagerForToolRun | None = None,
+        **options: Any,
+    ) -> tuple[Any, dict[str, Any] | None]:
+        try:
+            request = await asyncio.to_thread(self._request, prompt, images, options, runtime)
+            result = await self._generator().ainvoke(request, child(config, run_manager))
+            return await asyncio.to_thread(self._answer, result, runtime)
+        except ImageGenerationError as error:
+            raise ToolException(advice(error)) from error
+
+    def _request(
+        self, prompt: str, images: list[str] | None, options: Mapping[str, Any], runtime: Any
+    ) -> dict[str, Any]:
+        """What the model asks for, its handles looked up in its own conversation and nowhere else."""
+        memory = self._memory(runtime)
+        named = [self._named(reference, memory) for reference in images or ()]
+        chosen = {name: value for name, value in options.items() if value is not None}
+        mask = self._mask(runtime, memory) if named else None
+        return {"prompt": prompt, "images": named, "mask": mask, "options": chosen}
+
+    def _named(self, reference: str, memory: ImageMemory) -> GeneratedImage | str:
+        if self.allow_urls and reference.startswith(("http://", "https://")) and reference not in memory:
+            return reference
+        return memory.get(reference[:LONGEST_REFERENCE])
+
+    def _mask(self, runtime: Any, memory: ImageMemory) -> Any:
+        try:
+            mask = self.mask(runtime) if callable(self.mask) else self.mask
+        except Exception as error:  # it is the caller's function, and siblings must not be cancelled by it
+            raise UnknownImageError(f"the mask could not be made: {error!r}") from error
+        return memory.get(mask) if isinstance(mask, str) and mask in memory else mask
+
+    def _memory(self, runtime: Any) -> ImageMemory:
+        state, generator = state_of(runtime), self._generator()
+        if state is not None:
+            return ImageMemory.from_state(state, image_store=generator.image_store, trust=self.trust)
+        return ImageMemory() if generator.memory is None else generator.memory
+
+    def _answer(self, result: ImageResult, runtime: Any) -> tuple[Any, dict[str, Any] | None]:
+        """Content and artifact; in a graph that has the channel, the message and its update."""
+        links, result = beside(result, self.url_for, "link")
+        views, result = beside(result, view if self.show_to_model else None, "view")
+        content, artifact = self._content(result, links, views), result.record()
+        for record, link in zip(artifact["images"], links, strict=False):
+            record["url"] = link
+        if not keeps_images(state_of(runtime)) or not getattr(runtime, "tool_call_id", None):
+            return content, artifact
+        # The channel has the sources, and a checkpoint repeats each message at every step. But an agent within a graph
+        # reads the messages alone, and must not try a dead rung again.
+        artifact["sources"] = [record for record in artifact["sources"] if record.get("dead_rungs")]
+        message = ToolMessage(content, artifact=artifact, tool_call_id=runtime.tool_call_id, name=self.name)
+        return [message, _command(result)], None
+
+    def _content(self, result: ImageResult, links: list[Any], views: list[Any]) -> Any:
+        text = content_of(result, self.note, links)
+        return [{"type": "text", "text": text}, *filter(None, views)] if self.show_to_model else text
+
+    def _generator(self) -> ImageGenerator:
+        if self.generator is not None:
+            return self.generator
+        if self._made is None:
+            self._made = ImageGenerator()
+        return self._made
+
+
+def arguments(exposed: Iterable[str], *, urls: bool = False) -> type[BaseModel]:
+    """The tool's argument schema: the prompt, the images, and the options that the model may choose."""
+    names = "Handles or web addresses" if urls else "Handles"
+    schema: type[BaseModel] = create_model(
+        "GenerateImage",
+        __config__=ConfigDict(extra="forbid"),
+        __doc__="A picture to draw or edit.",
+        prompt=(str, Field(description="What to draw, or what to change about the images; say 'draw' or 'edit'.")),
+        images=(Handles, Field(default_factory=list, description=f"{names} of images to edit or combine, or 'last'.")),
+        **argument_fields(tuple(exposed)),  # type: ignore[call-overload]
+        # LangGraph fills a field of this name; `exclude` keeps it from being dumped, the whole state with it.
+        runtime=(Annotated[Any, InjectedToolArg], Field(default=None, exclude=True)),
+    )
+    return schema
+
+
+def content_of(result: ImageResult, note: str, links: Iterable[str]) -> str:
+    """What the chat model reads of a result: short JSON."""
+    told = [_told(image) for image in result.images]
+    for entry, link in zip(told, links, strict=False):
+        entry["url"] = link
+    content: dict[str, Any] = {"images": told}
+    if note:
+        content["note"] = note
+    if result.failures:
+        content["failed"] = [failure.message[:LONGEST_PROMPT] for failure in result.failures]
+    if result.warnings:
+        content["warnings"] = [warning[:LONGEST_PROMPT] for warning in result.warnings]
+    return json.dumps(content, ensure_ascii=False)
+
+
+def beside(
+    result: ImageResult, make: Callable[[GeneratedImage], Any] | None, what: str
+) -> tuple[list[Any], ImageResult]:
+    """What `make` gives for each picture, and the result.
+
+    If `make` fails, the result says so and keeps its pictures: they are paid for.
+    """
+    if make is None:
+        return [], result
+    try:
+        return [make(image) for image in result.images], result
+    except Exception as error:  # noqa: BLE001 - it is the caller's function, and may raise anything
+        warning = f"there is no {what}, it could not be made: {error!r}"
+        return [], result.model_copy(update={"warnings": (*result.warnings, warning)})
+
+
+def view(image: GeneratedImage) -> dict[str, Any] | None:
+    """A picture as a downscaled image block; `None` for SVG, which Pillow cannot read."""
+    if image.mime_type == "image/svg+xml":
+        return None
+    picture = image.to_pil().convert("RGB")
+    picture.thumbnail((SHOWN_EDGE, SHOWN_EDGE))
+    data = io.BytesIO()
+    picture.save(data, format="JPEG", quality=80)
+    return {"type": "image", "base64": base64.b64encode(data.getvalue()).decode(), "mime_type": "image/jpeg"}
+
+
+def advice(error: ImageGenerationError) -> str:
+    """An error as a chat model can act on it."""
+    told = next((words for kind, words in _ADVICE if isinstance(error, kind)), "")
+    return f"No picture was made: {str(error).rstrip('. ')}. {told}".strip()
+
+
+def refusal(error: ValidationError, schema: type[BaseModel]) -> str:
+    """Arguments of a wrong name or type, as a chat model can correct them."""
+    names = [name for name in schema.model_fields if name != "runtime"]
+    problems = "; ".join(complaints(error, schema, names))
+    return f"No picture was made: {problems}. The arguments are {listed(names, 'and')}: correct them and call again."
+
+
+def child(config: RunnableConfig, run_manager: Any) -> RunnableConfig:
+    """The configuration of a run within the tool's own."""
+    return patch_config(config, callbacks=run_manager.get_child() if run_manager else None)
+
+
+def state_of(runtime: Any) -> Any:
+    """The graph's state; `None` without a graph, and for a `runtime` that a model made up."""
+    state = getattr(runtime, "state", None)
+    return {"messages": state} if isinstance(state, list) else state
+
+
+def keeps_images(state: Any) -> bool:
+    """Whether a graph's state has the channel for images."""
+    return CHANNEL in state if isinstance(state, Mapping) else hasattr(state, CHANNEL)
+
+
+def _told(image: GeneratedImage) -> dict[str, Any]:
+    size = f"{image.width}x{image.height}" if image.width else image.size
+    told = {"handle": image.handle, "revised_prompt": (image.revised_prompt or "")[:LONGEST_PROMPT], "size": size}
+    return {key: value for key, value in told.items() if value}
+
+
+def _command(result: ImageResult) -> Any:
+    from langgraph.types import Command
+
+    return Command(update={CHANNEL: as_update(images_of_result(result))})

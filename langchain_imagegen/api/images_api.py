@@ -1,0 +1,117 @@
+"""Requests and answers of the Images API (`/images/generations`) as pure functions of JSON.
+
+This API keeps nothing: a picture's id is the digest of its bytes, and there is no revised prompt.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from langchain_imagegen.api.service_errors import read_error
+from langchain_imagegen.errors import ConnectionLostError, CorruptImageError, NoImageError, OptionError
+from langchain_imagegen.images.image import GeneratedImage, Origin, PartialImage, ReadPartial, ReadPicture
+from langchain_imagegen.images.result import ImageResult, ImageUsage
+
+Item = Mapping[str, Any]
+
+# Options of the tool that this API does not have (SDK 3.54, `ImageGenerateParams`).
+MISSING = ("action", "input_fidelity")
+EVENT = "image_generation."
+_EARLY = "the stream ended within its last event; the picture had arrived whole"
+
+
+def build_body(prompt: str, tool: Item, *, stream: bool = False) -> dict[str, Any]:
+    """The body of `POST /images/generations` for a prompt and the options of `tool`.
+
+    Raises:
+        OptionError: an option that only the hosted tool has.
+    """
+    options = {key: value for key, value in tool.items() if key != "type"}
+    wrong = [
+        f'api="images" has no option {name!r}; leave it out or use api="responses"'
+        for name in MISSING
+        if name in options
+    ]
+    if wrong:
+        raise OptionError(*wrong)
+    if not stream:
+        options.pop("partial_images", None)
+    return {"prompt": prompt, **options} | ({"stream": True} if stream else {})
+
+
+def read_images(payload: Item, origin: Origin, picture: ReadPicture) -> ImageResult:
+    """The pictures of an answer.
+
+    Raises:
+        NoImageError: `data` is empty.
+    """
+    images = [_read(entry, payload, origin, picture) for entry in payload.get("data") or ()]
+    if payload.get("error"):
+        raise read_error(payload["error"])
+    if not images:
+        raise NoImageError("the Images API answered without a picture")
+    return ImageResult(images=tuple(images), image_usage=ImageUsage.of(payload.get("usage")))
+
+
+class ImagesStreamReader:
+    """Reads the events of a streamed answer: partials at once, the finished picture at the end."""
+
+    def __init__(self, origin: Origin, picture: ReadPicture, partial: ReadPartial) -> None:
+        self.response: dict[str, Any] = {}
+        self.ended = False
+        self.delivered: frozenset[str] = frozenset()
+        self._origin, self._picture, self._partial = origin, picture, partial
+
+    def feed(self, event: Item) -> list[PartialImage]:
+        """The partial picture of an event, if it has one."""
+        kind = event.get("type", "")
+        if kind == f"{EVENT}partial_image":
+            return self._read_partial(event)
+        if kind == f"{EVENT}completed":
+            self.ended = True
+            self.response = {**event, "created": event.get("created_at"), "data": [event]}
+        elif kind == "error":
+            self.ended = True
+            self.response = {"error": event.get("error") or event}
+        return []
+
+    def result(self) -> ImageResult:
+        """The finished picture.
+
+        Raises:
+            ConnectionLostError: the stream ended before it.
+        """
+        if not self.response:
+            raise ConnectionLostError(
+                "the stream ended before the picture was finished; this API keeps nothing to fetch it by"
+            )
+        result = read_images(self.response, self._origin, self._picture)
+        return result if self.ended else result.model_copy(update={"warnings": (_EARLY,)})
+
+    def _read_partial(self, event: Item) -> list[PartialImage]:
+        """None for a corrupt one: the finished picture is still to come, and is paid for."""
+        try:
+            data = self._partial(event.get("b64_json"))
+        except CorruptImageError:
+            return []
+        partial = PartialImage.of(data, event, self._origin, id=f"sha256:{hashlib.sha256(data).hexdigest()}")
+        return [partial]
+
+
+def _read(entry: Item, payload: Item, origin: Origin, picture: ReadPicture) -> GeneratedImage:
+    blob = picture(entry.get("b64_json"))
+    echo = {key: payload.get(key) for key in ("size", "quality", "background", "output_format")}
+    return GeneratedImage.of(
+        blob,
+        id=f"sha256:{blob.sha256}",
+        provider=origin.provider,
+        prompt=origin.prompt,
+        revised_prompt=entry.get("revised_prompt"),
+        action="generate",
+        image_model=origin.image_model,
+        stored=False,
+        created_at=payload.get("created"),
+        **echo,
+    )

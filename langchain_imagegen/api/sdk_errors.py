@@ -1,0 +1,101 @@
+"""Errors of the SDK and its HTTP library as ours; what the service itself tells of an error is read in `failures`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from langchain_imagegen.api.service_errors import read_error
+from langchain_imagegen.errors import (
+    AuthenticationError,
+    ConnectionLostError,
+    ImageGenerationError,
+    ImageTimeoutError,
+    ServiceError,
+)
+
+NEVER_SENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
+"""Errors of the HTTP library that come before a request has left."""
+
+_SIMULATOR = "or try it offline: python -m langchain_imagegen.simulator"
+
+
+def translate(error: Exception) -> Exception:
+    """Our error for one of the SDK or its HTTP library; any other stays as it is."""
+    import httpx2
+    import openai
+
+    if isinstance(error, (openai.APITimeoutError, httpx2.TimeoutException)):
+        return _timeout(error)
+    if isinstance(error, openai.APIStatusError):
+        return _status(error)
+    if isinstance(error, (openai.APIConnectionError, httpx2.TransportError)):
+        return _connection(error)
+    if isinstance(error, openai.OpenAIError):
+        if "api_key" in str(error) or "credentials" in str(error).lower():
+            return AuthenticationError(f"no API key: set OPENAI_API_KEY or pass api_key=, {_SIMULATOR}")
+        return ServiceError(str(error))
+    return error
+
+
+def _status(error: Any) -> ImageGenerationError:
+    body = error.body if isinstance(error.body, Mapping) else {"message": _plain(error)}
+    ours = read_error(
+        body,
+        status=error.status_code,
+        request_id=error.request_id,
+        retry_after=_retry_after(error.response.headers),
+    )
+    told = error.response.headers.get("x-should-retry")
+    if isinstance(ours, ServiceError) and told is not None:
+        ours.retryable = told == "true"
+    return ours
+
+
+def _plain(error: Any) -> str:
+    text = error.body if isinstance(error.body, str) else error.message
+    return f"HTTP {error.status_code} without the service's error object, it begins {text[:200]!r}"
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    for name, factor in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            return float(headers[name]) * factor
+        except (KeyError, ValueError):
+            continue
+    return _until(headers.get("retry-after"))
+
+
+def _until(date: str | None) -> float | None:
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return max(0.0, parsedate_to_datetime(date).timestamp() - time.time()) if date else None
+    except ValueError:
+        return None
+
+
+def _timeout(error: Exception) -> Exception:
+    if _cause(error) in NEVER_SENT:
+        return ConnectionLostError("no connection to the service in time; check base_url and the network", sent=False)
+    return ImageTimeoutError(
+        "the service did not answer in time and may still finish and bill the picture; "
+        "pictures of high quality take up to two minutes: raise timeout= (seconds)"
+    )
+
+
+def _connection(error: Exception) -> Exception:
+    cause = error.__cause__ or error
+    if _cause(error) in NEVER_SENT:
+        return ConnectionLostError(
+            f"no connection to the service ({cause}); check base_url and the network", sent=False
+        )
+    return ConnectionLostError(
+        f"the connection broke before the answer was whole ({cause}); the picture may have been drawn and billed, "
+        "so the request is not repeated by itself"
+    )
+
+
+def _cause(error: Exception) -> str:
+    return type(error.__cause__ or error).__name__

@@ -1,0 +1,181 @@
+"""Drawing as generator flows: they yield steps, are sent what the steps gave, and return the result.
+
+What is sent, and when again, is decided here and in `ladder`, once for sync and async. No client, no sleep and no
+file: the transport carries the steps out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from langchain_imagegen.api import images_api, responses
+from langchain_imagegen.conversation.references import Remote, Source
+from langchain_imagegen.drawing.ladder import (
+    Drawing,
+    Rungs,
+    concluded,
+    context_of,
+    descended,
+    key_of,
+    origin_of,
+    rung_of,
+)
+from langchain_imagegen.errors import (
+    ConnectionLostError,
+    ImageGenerationError,
+    ImageStoreError,
+    RateLimitError,
+    ServiceError,
+    UnknownImageError,
+)
+from langchain_imagegen.images.image import GeneratedImage, Origin
+from langchain_imagegen.images.result import ImageResult
+from langchain_imagegen.options.options import Api
+
+LONGEST_WAIT = 120.0  # seconds; a service that asks for more gets its error handed on
+
+
+@dataclass(frozen=True)
+class Call:
+    """Send a request that draws; gives an `ImageResult`."""
+
+    api: Api
+    body: Mapping[str, Any]
+    origin: Origin
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Wait; gives nothing."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Read:
+    """Read an image out of its store; gives a data URL."""
+
+    image: GeneratedImage
+
+
+Step: TypeAlias = "Call | Wait | Read"
+Flow: TypeAlias = "Generator[Step, Any, ImageResult]"
+
+
+def draw(drawing: Drawing) -> Flow:
+    """Draw or edit, naming each source by the first way that works.
+
+    Raises:
+        UnknownImageError: no way is left to name a source; it tells each and why it failed.
+    """
+    while True:
+        call, rungs = yield from _compose(drawing)
+        try:
+            result = yield from _with_retries(call, drawing.max_retries)
+        except ServiceError as error:
+            lower = descended(drawing, rungs, error)
+            if lower is None:
+                raise
+            drawing = lower
+        else:
+            return concluded(drawing, result, rungs)
+
+
+def retry_delay(error: ImageGenerationError, attempt: int) -> float | None:
+    """Seconds to wait before the same request is sent again; `None`: it must not be, it may have been paid for.
+
+    Sent again is only what certainly drew nothing: a connection that never stood, a rate limit, a fault before a body.
+    """
+    backoff = min(0.5 * 2.0**attempt, 8.0)
+    if isinstance(error, ConnectionLostError):
+        return None if error.sent else backoff
+    if isinstance(error, ServiceError) and error.retryable is False:
+        return None
+    if isinstance(error, RateLimitError) and error.status == 429:
+        asked = backoff if error.retry_after is None else error.retry_after
+        return asked if asked <= LONGEST_WAIT else None
+    if isinstance(error, ServiceError) and (error.status or 0) >= 500:
+        return min(error.retry_after or backoff, LONGEST_WAIT)
+    return None
+
+
+def _with_retries(call: Call, retries: int) -> Flow:
+    attempt = 0
+    while True:
+        try:
+            result: ImageResult = yield call
+        except ImageGenerationError as error:
+            delay = retry_delay(error, attempt)
+            if delay is None or attempt == retries:
+                raise
+        else:
+            return result
+        yield Wait(delay)
+        attempt += 1
+
+
+def _compose(drawing: Drawing) -> Generator[Step, Any, tuple[Call, Rungs]]:
+    """The request for the ways that are left, and the way by which it names each source."""
+    if drawing.api == "images":
+        tool = drawing.options.tool()
+        body = images_api.build_body(drawing.prompt, tool, stream=drawing.stream)
+        return Call("images", body, origin_of(drawing)), {}
+    rungs = {key_of(source): rung_of(source, drawing) for source in (*context_of(drawing), *drawing.sources)}
+    items = yield from _items(drawing, rungs)
+    mask = None
+    if drawing.mask is not None:
+        mask = responses.mask_field(**(yield from _address(drawing.mask, drawing)))
+    return Call("responses", _body(drawing, items, mask, rungs), origin_of(drawing)), rungs
+
+
+def _items(drawing: Drawing, rungs: Rungs) -> Generator[Step, Any, list[responses.Item]]:
+    """The pictures in the order in which the prompt counts them, by id or as parts of user turns, then the prompt."""
+    items: list[responses.Item] = [responses.turn(role, text) for role, text in drawing.turns]
+    parts: list[responses.Item] = []
+    for source in (*context_of(drawing), *drawing.sources):
+        rung = rungs[key_of(source)]
+        if rung == "call_id":
+            items += [responses.user_turn("", parts)] if parts else []
+            items += _call_items(source, items)
+            parts = []
+        elif rung != "response_id":
+            parts.append(responses.image_part(**(yield from _address(source, drawing))))
+    return [*items, responses.user_turn(drawing.prompt, parts)]
+
+
+def _body(
+    drawing: Drawing, items: Sequence[responses.Item], mask: responses.Item | None, rungs: Rungs
+) -> dict[str, Any]:
+    chained = next((s.response_id for s in drawing.sources if rungs[key_of(s)] == "response_id"), None)  # type: ignore[union-attr]
+    return responses.build_body(
+        model=drawing.model,
+        items=items,
+        tool=drawing.options.tool(mask),
+        tool_choice=drawing.tool_choice,
+        previous_response_id=drawing.previous_response_id or chained,
+        conversation=drawing.conversation,
+        instructions=drawing.instructions,
+        store=drawing.store,
+        stream=drawing.stream or None,
+    )
+
+
+def _call_items(source: Source, before: Sequence[responses.Item]) -> list[dict[str, Any]]:
+    if isinstance(source, Remote):
+        return [{"type": responses.CALL, "id": source.call_id}]
+    return responses.call_items(source, [item["id"] for item in before if "id" in item])
+
+
+def _address(source: Source, drawing: Drawing) -> Generator[Step, Any, dict[str, str | None]]:
+    if isinstance(source, Remote):
+        return {"url": source.url, "file_id": source.file_id}
+    try:
+        return {"url": (yield Read(source))}
+    except ImageStoreError as error:
+        tried = "; ".join((*drawing.failed, f"bytes: {error}"))
+        raise UnknownImageError(
+            f"{source.handle} can no longer be edited, every way to name it failed: {tried}",
+            known=[source.handle],
+        ) from error

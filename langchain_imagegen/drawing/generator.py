@@ -1,0 +1,338 @@
+"""`ImageGenerator`: drawing as a LangChain runnable.
+
+It makes a request out of what a chain or a cell gives, and hands it to a flow; nothing is sent or decided here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import aclosing, closing
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from langchain_core.runnables import RunnableConfig, RunnableSerializable
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, field_validator
+from typing_extensions import Self
+
+from langchain_imagegen.conversation.memory import ImageMemory
+from langchain_imagegen.errors import OptionError
+from langchain_imagegen.images.image import GeneratedImage, PartialImage
+from langchain_imagegen.images.result import ImageResult
+from langchain_imagegen.options.models import image_model
+from langchain_imagegen.options.options import Api, ImageOptions, Reference
+from langchain_imagegen.options.request import ImageRequest
+from langchain_imagegen.options.validation import complaints, listed
+from langchain_imagegen.storage.store import ImageStore, default_store
+
+if TYPE_CHECKING:
+    from langchain_imagegen.conversation.references import Source
+    from langchain_imagegen.drawing.ladder import Drawing
+    from langchain_imagegen.drawing.transport import Transport
+
+FORCED = {"type": "image_generation"}
+AZURE_HEADER = "x-ms-oai-image-generation-deployment"
+
+
+class Connections:
+    """The transport of a generator and its copies, loaded when it is first needed: to be imported is to be quick."""
+
+    def __init__(self, settings: Mapping[str, Any], **clients: Any) -> None:
+        self._settings, self._clients = settings, clients
+        self._made: Transport | None = None
+        self._making = threading.Lock()
+
+    @property
+    def transport(self) -> Transport:
+        """The one transport."""
+        from langchain_imagegen.drawing.transport import Transport
+
+        with self._making:
+            if self._made is None:
+                self._made = Transport(self._settings, **self._clients)
+            return self._made
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(Connections, **self._clients), (self._settings,)
+
+    def __deepcopy__(self, memo: object) -> Connections:
+        return self
+
+
+class ImageGenerator(RunnableSerializable[Any, ImageResult]):
+    """Draws and edits pictures with OpenAI's hosted image generation.
+
+    It takes a `str`, a dict or `ImageRequest`, a `PromptValue`, messages, or an `ImageResult` or `GeneratedImage`
+    to edit, and gives an `ImageResult`; keyword arguments of a call are fields of `ImageRequest` or options.
+
+    Example:
+        >>> draw = ImageGenerator(memory=ImageMemory())
+        >>> fox = draw.invoke("draw a fox")
+        >>> draw.invoke("make it winter", images=["last"]).image.save("winter.png")
+    """
+
+    model_config = ConfigDict(
+        arbitrary_types_allowed=True, extra="forbid", protected_namespaces=(), hide_input_in_errors=True
+    )
+
+    model: str = Field(default="gpt-5.4", description="the mainline model; never a GPT Image model")
+    options: ImageOptions = Field(default_factory=ImageOptions, description="what every picture is drawn with")
+    api: Api = Field(default="responses", description='`"images"`: the Images API, to draw without a mainline model')
+    memory: ImageMemory | None = Field(default=None, description="remembers each picture; looks up handles and `last`")
+    image_store: ImageStore | None = Field(default=None, description="where the bytes go; `None`: the default store")
+    store: bool | None = Field(default=None, description="whether the service keeps the response; `None`: its default")
+    tool_choice: Any = Field(default=FORCED, description="`None` or `auto` lets the mainline model choose to draw")
+    instructions: str | None = Field(default=None, description="what the mainline model is told beside the prompt")
+    reference: Reference = Field(
+        default="auto", description="how an edit names its source first; see `ImageResult.rung`"
+    )
+    delivery: Literal["direct", "stream"] = Field(
+        default="direct",
+        description="`stream`: events also for `invoke`, so that a cut connection costs less",
+    )
+    check_options: bool = Field(default=True, description="refuse what can never work before anything is sent")
+    api_key: SecretStr | None = Field(default=None, description="`None`: OPENAI_API_KEY")
+    base_url: str | None = Field(default=None, description="`None`: OPENAI_BASE_URL, else OpenAI")
+    organization: str | None = None
+    timeout: float | None = Field(default=300.0, description="seconds without a byte before a call is given up")
+    max_retries: int = Field(
+        default=2, ge=0, description="how often a request that certainly drew nothing is sent again"
+    )
+    client: Any = Field(
+        default=None, exclude=True, repr=False, description="an `OpenAI` or `AzureOpenAI` to use instead"
+    )
+    async_client: Any = Field(default=None, exclude=True, repr=False, description="its async twin")
+    azure_image_deployment: str | None = Field(default=None, description="Azure's name of the image model's deployment")
+
+    _connections: Connections = PrivateAttr()
+
+    if not TYPE_CHECKING:  # checkers read the fields
+
+        def __init__(self, **settings: Any) -> None:
+            try:
+                super().__init__(**settings)
+            except ValidationError as error:
+                raise OptionError(*complaints(error, type(self))) from None
+
+    @field_validator("model")
+    @classmethod
+    def _mainline(cls, value: str) -> str:
+        from langchain_imagegen.options.rules import check_mainline
+
+        check_mainline(value)
+        return value
+
+    @field_validator("options", mode="before")
+    @classmethod
+    def _parsed(cls, value: Any) -> ImageOptions:
+        return ImageOptions.parse(value)
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Make ready to connect; nothing is opened yet."""
+        super().model_post_init(context)
+        key = self.api_key.get_secret_value() if self.api_key else None
+        self._connections = Connections(
+            {"api_key": key, "base_url": self.base_url, "organization": self.organization},
+            client=self.client,
+            async_client=self.async_client,
+            timeout=self.timeout,
+            headers={AZURE_HEADER: self.azure_image_deployment} if self.azure_image_deployment else None,
+        )
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **fields: Any) -> ImageResult:
+        """Draw.
+
+        Args:
+            input: What to draw or edit; see the class.
+            config: LangChain's; tags, metadata and callbacks work, and never see bytes.
+            fields: Fields of `ImageRequest`, or options, for this call alone.
+
+        Raises:
+            ImageGenerationError: there is no picture; each kind of reason has its class in `errors`.
+        """
+        drawing = self._prepare(input, fields, stream=self.delivery == "stream")
+        return self._call_with_config(lambda _: self._last(drawing), drawing.trace(), config)
+
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **fields: Any) -> ImageResult:
+        """Async twin of `invoke`."""
+        drawing = await self._aprepare(input, fields, stream=self.delivery == "stream")
+
+        async def last(_: Any) -> ImageResult:
+            return await self._alast(drawing)
+
+        return await self._acall_with_config(last, drawing.trace(), config)
+
+    def stream(  # type: ignore[override]  # partial pictures come before the result
+        self,
+        input: Any,
+        config: RunnableConfig | None = None,
+        **fields: Any,
+    ) -> Iterator[PartialImage | ImageResult]:
+        """Draw, with each partial picture as it arrives and the result last.
+
+        Partials come as `options.partial_images` says (1 to 3); the service may send one unasked.
+        """
+        drawing = self._prepare(input, fields, stream=True)
+        steps: Any = lambda _: self._run(drawing)  # noqa: E731
+        yield from self._transform_stream_with_config(iter([drawing.trace()]), steps, config)
+
+    async def astream(  # type: ignore[override]
+        self,
+        input: Any,
+        config: RunnableConfig | None = None,
+        **fields: Any,
+    ) -> AsyncIterator[PartialImage | ImageResult]:
+        """Async twin of `stream`."""
+        drawing = await self._aprepare(input, fields, stream=True)
+
+        async def traced() -> AsyncIterator[Any]:
+            yield drawing.trace()
+
+        async with aclosing(  # left to the event loop, they would keep the connection
+            cast("Any", self._atransform_stream_with_config)(traced(), lambda _: self._arun(drawing), config)
+        ) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    def close(self) -> None:
+        """Close the connections of the sync half, those of a given `client` excepted; a later call opens new ones."""
+        self._transport.close()
+
+    async def aclose(self) -> None:
+        """Async twin of `close`, for the running event loop: at the end of a script's `asyncio.run`."""
+        await self._transport.aclose()
+
+    def get_input_schema(self, config: RunnableConfig | None = None) -> type[BaseModel]:
+        """`ImageRequest`: what a dict as input may hold."""
+        del config
+        return ImageRequest
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        """A copy with a memory of its own; clients that were given are shared, since they hold connections."""
+        clients = {id(client): client for client in (self.client, self.async_client)}
+        return super().__deepcopy__({**(memo or {}), **clients})
+
+    def _run(self, drawing: Drawing, *, partials: bool = True) -> Iterator[PartialImage | ImageResult]:
+        from langchain_imagegen.drawing.flows import draw
+
+        with closing(self._transport.run(draw(drawing), self._home(), partials=partials)) as pieces:
+            for piece in pieces:
+                yield self._remembered(piece)
+
+    async def _arun(self, drawing: Drawing, *, partials: bool = True) -> AsyncIterator[PartialImage | ImageResult]:
+        from langchain_imagegen.drawing.flows import draw
+
+        async with aclosing(self._transport.arun(draw(drawing), self._home(), partials=partials)) as pieces:
+            async for piece in pieces:
+                yield self._remembered(piece)
+
+    def _last(self, drawing: Drawing) -> ImageResult:
+        return _result([piece for piece in self._run(drawing, partials=False) if isinstance(piece, ImageResult)])
+
+    async def _alast(self, drawing: Drawing) -> ImageResult:
+        pieces = self._arun(drawing, partials=False)
+        return _result([piece async for piece in pieces if isinstance(piece, ImageResult)])
+
+    def _remembered(self, piece: PartialImage | ImageResult) -> PartialImage | ImageResult:
+        if isinstance(piece, PartialImage):
+            return piece
+        drawn = tuple(image.bind(self._home()) for image in piece.images)
+        result = piece.model_copy(update={"images": drawn})  # the sources stay in stores of their own
+        if self.memory is not None:
+            self.memory.add(result)
+        return result
+
+    @property
+    def _transport(self) -> Transport:
+        return self._connections.transport
+
+    def _home(self) -> ImageStore:
+        return self.image_store or default_store()
+
+    # --- from an input to a drawing
+
+    def _prepare(self, given: Any, fields: Mapping[str, Any], *, stream: bool) -> Drawing:
+        """A request made ready, with local bytes in the store; after this nothing heavy is passed on."""
+        from langchain_imagegen.conversation.references import resolve
+        from langchain_imagegen.drawing.inputs import joined, one_of, read_input
+        from langchain_imagegen.drawing.ladder import Drawing
+
+        read, conversation = read_input(given, self._home())
+        request = ImageRequest.parse(joined(read, fields))
+        options = self.options.merge(request.options)
+        sources = tuple(resolve(request.images, self.memory, self._home()))
+        mask = one_of(resolve([request.mask], self.memory, self._home())) if request.mask is not None else None
+        self._check(options, sources, mask, request, turns=conversation.turns, stream=stream)
+        edits = bool(sources) and options.action in (None, "edit")
+        return Drawing(
+            model=self.model,
+            prompt=request.prompt,
+            options=self._with_action(options, sources),
+            provider=self._transport.provider,
+            api=self.api,
+            turns=conversation.turns,
+            earlier=conversation.earlier,
+            sources=sources,
+            mask=mask,
+            tool_choice={"type": self.tool_choice} if self.tool_choice == "image_generation" else self.tool_choice,
+            previous_response_id=request.previous_response_id,
+            previous=self._drawn_by(request.previous_response_id),
+            conversation=request.conversation,
+            instructions=request.instructions or self.instructions,
+            store=self.store,
+            reference=self.reference,
+            stream=stream,
+            max_retries=self.max_retries,
+            edits=edits,
+        )
+
+    async def _aprepare(self, given: Any, fields: Mapping[str, Any], *, stream: bool) -> Drawing:
+        """`_prepare` in its turn, in a thread unless it gets words alone: pictures may have to be read or written."""
+        await self._transport.begin()
+        if isinstance(given, str) and not fields:
+            return self._prepare(given, fields, stream=stream)
+        return await asyncio.to_thread(self._prepare, given, fields, stream=stream)
+
+    def _check(
+        self,
+        options: ImageOptions,
+        sources: tuple[Source, ...],
+        mask: Source | None,
+        request: ImageRequest,
+        *,
+        turns: object,
+        stream: bool,
+    ) -> None:
+        if self.check_options:
+            options.check(api=self.api, mask=mask is not None, stream=stream)
+        if self.api == "images":
+            refused = [
+                name
+                for name, value in (
+                    ("images", sources),
+                    ("mask", mask),
+                    ("previous_response_id", request.previous_response_id),
+                    ("conversation", request.conversation),
+                    ("instructions", request.instructions or self.instructions),
+                    ("earlier messages", turns),
+                )
+                if value
+            ]
+            if refused:
+                raise OptionError(f'api="images" only draws a prompt: for {listed(refused, "and")} use api="responses"')
+
+    def _with_action(self, options: ImageOptions, sources: tuple[Source, ...]) -> ImageOptions:
+        """With sources and no action, `edit`; left out for image models whose rules are not known."""
+        if not sources or options.action or not options.model or image_model(options.model) is None:
+            return options
+        return options.merge({"action": "edit"})
+
+    def _drawn_by(self, response_id: str | None) -> tuple[GeneratedImage, ...]:
+        if response_id is None or self.memory is None:
+            return ()
+        return tuple(image for image in self.memory if image.response_id == response_id)
+
+
+def _result(results: list[ImageResult]) -> ImageResult:
+    return results[-1]

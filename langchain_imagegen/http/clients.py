@@ -1,0 +1,169 @@
+"""HTTP clients and chat models whose answers hold tokens in place of pictures: new ones, and copies of a user's.
+
+A copy shares the connections of its original and never closes them; the original is not changed. Nothing is kept
+between calls: copies are cheap (0.1 ms), and so none can grow stale.
+"""
+
+from __future__ import annotations
+
+import copy
+import socket
+import urllib.request
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import httpx2
+import openai
+from langchain_core.runnables import RunnableBinding
+
+from langchain_imagegen.errors import OptionError
+from langchain_imagegen.http.large_reads import AsyncLargeReads, LargeReads
+from langchain_imagegen.http.transports import AsyncImageTransport, ImageTransport
+from langchain_imagegen.storage.store import ImageStore
+
+Client = TypeVar("Client")
+Model = TypeVar("Model")
+
+_OF_TRANSPORT = ("verify", "cert", "http1", "http2", "limits", "trust_env", "socket_options")
+_OF_ONE_HALF = ("transport", "mounts")
+_KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPALIVE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
+
+
+class Private:
+    """All that is touched here of what other libraries keep private; a test fails when one of them changes it."""
+
+    @staticmethod
+    def http_client(client: Any) -> Any:
+        """The HTTP client of an SDK client (`openai`)."""
+        return client._client  # noqa: SLF001
+
+    @staticmethod
+    def with_transports(client: Client, change: Callable[[Any], Any]) -> Client:
+        """A copy of an HTTP client (`httpx2`, `httpx`) with changed transports; it shares all else."""
+        copied: Any = copy.copy(client)
+        copied._transport = change(copied._transport)  # noqa: SLF001
+        copied._mounts = {pattern: inner and change(inner) for pattern, inner in copied._mounts.items()}  # noqa: SLF001
+        return copied  # type: ignore[no-any-return]
+
+    @staticmethod
+    def with_large_reads(client: Client) -> Client:
+        """Return the HTTP client (`httpx2`), which must be new, with large reads in its pool (`httpcore2`)."""
+        pool: Any = getattr(client._transport, "_pool", None)  # type: ignore[attr-defined]  # noqa: SLF001
+        if hasattr(pool, "_network_backend"):
+            large = LargeReads if isinstance(client, httpx2.Client) else AsyncLargeReads
+            pool._network_backend = large(pool._network_backend)  # noqa: SLF001
+        return client
+
+
+def http_clients(image_store: ImageStore | None = None, **settings: Any) -> dict[str, Any]:
+    """Both HTTP clients of a chat model: `ChatOpenAI(…, **http_clients())`; see `ImageTransport`.
+
+    They are made as the SDK makes its own (time limits, redirects, proxies of the environment), with TCP keepalive as
+    `ChatOpenAI` has it. Messages then hold a token in place of base64, which `images_from` reads. The next turn
+    names a picture by its id alone, as without. With `store=False` `ChatOpenAI` sends back the whole call, here with
+    the token in it; the service refuses such a call with base64 as well, and `ImageGenerationMiddleware` does without.
+
+    Args:
+        image_store: Where the pictures go; `None`: the default store.
+        settings: Of `httpx2.Client` and `httpx2.AsyncClient` alike, and `socket_options` of their transports.
+
+    Raises:
+        OptionError: a setting is one that the two clients cannot share.
+    """
+    if wrong := [_unshared(name) for name in _OF_ONE_HALF if name in settings]:
+        raise OptionError(*wrong)
+    client = Private.with_large_reads(openai.DefaultHttpxClient(**_connected(settings, httpx2.HTTPTransport)))
+    async_client = Private.with_large_reads(
+        openai.DefaultAsyncHttpxClient(**_connected(settings, httpx2.AsyncHTTPTransport))
+    )
+    return {
+        "http_client": Private.with_transports(client, lambda inner: ImageTransport(inner, image_store)),
+        "http_async_client": Private.with_transports(
+            async_client, lambda inner: AsyncImageTransport(inner, image_store)
+        ),
+    }
+
+
+def wired(model: Model, image_store: ImageStore) -> Model:
+    """A copy of an OpenAI chat model whose answers come with tokens; of a bound one too, and of any other, itself."""
+    given: Any = model
+    if isinstance(model, RunnableBinding):
+        return model.model_copy(update={"bound": wired(model.bound, image_store)})
+    client, async_client = (getattr(given, name, None) for name in ("root_client", "root_async_client"))
+    update: dict[str, Any] = {}
+    if client is not None:
+        root = _rewired(client, lambda owner, inner: ImageTransport(_Lent(owner, inner), image_store))
+        update |= {"root_client": root, "client": root.chat.completions, "http_client": Private.http_client(root)}
+    if async_client is not None:
+        root = _rewired(async_client, lambda owner, inner: AsyncImageTransport(_AsyncLent(owner, inner), image_store))
+        update |= {"root_async_client": root, "async_client": root.chat.completions}
+        update["http_async_client"] = Private.http_client(root)
+    return given.model_copy(update=update) if update else model
+
+
+def _rewired(client: Any, change: Callable[[Any, Any], Any]) -> Any:
+    """A copy of an SDK client over changed transports; it keeps whatever else its user has set."""
+    owner = Private.http_client(client)
+    return client.with_options(http_client=Private.with_transports(owner, lambda inner: change(owner, inner)))
+
+
+class _Lent(httpx2.BaseTransport):
+    """A transport of another client, which alone closes it; it holds that client, which may close when it is gone."""
+
+    def __init__(self, owner: Any, inner: Any) -> None:
+        self._owner, self._inner = owner, inner
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        """The answer, as long as the owner is open."""
+        _check_open(self._owner)
+        return self._inner.handle_request(request)  # type: ignore[no-any-return]
+
+
+class _AsyncLent(httpx2.AsyncBaseTransport):
+    """Async twin of `_Lent`."""
+
+    def __init__(self, owner: Any, inner: Any) -> None:
+        self._owner, self._inner = owner, inner
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Async twin of `handle_request`."""
+        _check_open(self._owner)
+        return await self._inner.handle_async_request(request)  # type: ignore[no-any-return]
+
+
+def _check_open(owner: Any) -> None:
+    if owner.is_closed:
+        raise RuntimeError("Cannot send a request, as the client has been closed.")
+
+
+def _connected(settings: Mapping[str, Any], transport: Callable[..., Any]) -> dict[str, Any]:
+    """The settings of a client, with a transport that keeps idle connections alive unless proxies are at work."""
+    client = {name: value for name, value in settings.items() if name != "socket_options"}
+    if "proxy" in settings or _is_proxied(settings):
+        return client  # `httpx2` sees to proxies only where no transport is given
+    given = {name: settings[name] for name in _OF_TRANSPORT if name in settings}
+    usual = {"limits": openai.DEFAULT_CONNECTION_LIMITS, "socket_options": _keepalive()}
+    return {**client, "transport": transport(**{**usual, **given})}
+
+
+def _is_proxied(settings: Mapping[str, Any]) -> bool:
+    """Whether the environment's proxies are to be used; who names socket options wants a transport of them."""
+    wanted = settings.get("trust_env", True) and "socket_options" not in settings
+    return bool(wanted and urllib.request.getproxies())
+
+
+def _unshared(name: str) -> str:
+    return (
+        f"{name}= is of a sync or of an async client, and http_clients() makes both; make them yourself: "
+        f"httpx2.Client({name}=…) with ImageTransport around it, and httpx2.AsyncClient with AsyncImageTransport"
+    )
+
+
+def _keepalive() -> list[tuple[int, int, int]]:
+    """Socket options by which a connection that died while the model draws is found within two minutes."""
+    times = [
+        (socket.IPPROTO_TCP, getattr(socket, name), value)
+        for name, value in _KEEPALIVE.items()
+        if hasattr(socket, name)
+    ]
+    return [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), *times]

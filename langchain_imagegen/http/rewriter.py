@@ -1,0 +1,176 @@
+"""Pictures taken out of an HTTP answer on its way to any client: into the image store, a token in their place.
+
+It knows no client and no connection. What touches the store is `Reader.fill` and `Reader.discard` alone, which an
+async half gives to a thread; and it fails open: what cannot be stored passes as it came.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable, Sequence
+
+from langchain_imagegen.errors import CorruptImageError, ImageGenerationError
+from langchain_imagegen.storage.store import ImageStore
+from langchain_imagegen.storage.writer import BlobWriter
+from langchain_imagegen.streaming.extractor import Extractor, Gap
+from langchain_imagegen.streaming.placeholders import write_token
+from langchain_imagegen.streaming.sinks import Arriving
+
+Parts = Sequence["bytes | Gap"]
+
+logger = logging.getLogger(__name__)
+
+
+class Picture(Arriving):
+    """A picture on its way into the store, which can still be told as the text that it came as."""
+
+    def __init__(self, store: ImageStore) -> None:
+        super().__init__()
+        self._store = store
+        self._writer: BlobWriter | None = None
+        self._waiting: list[bytes] = []
+        self._held = self._written = 0
+        self._group = self._last = b""
+        self._spilled: list[bytes] = []
+        self._fault: str | None = None
+
+    @property
+    def due(self) -> bool:
+        """Whether enough waits to be written; after a fault it waits for the end."""
+        return self._held >= self.piece and self._fault is None
+
+    def known(self, text: memoryview) -> bool:
+        """Never; only the last group of characters is remembered, which may be spelled in several ways."""
+        self._group = bytes(text[-4:])
+        return False
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes."""
+        self._waiting.append(data)
+        self._held += len(data)
+        self._last = self._group
+
+    def spill(self, text: bytes) -> None:
+        """Take what is no base64, as it stands in the JSON."""
+        self._spilled.append(text)
+
+    def close(self, error: str | None = None) -> None:
+        """The end of the string."""
+        super().close(error)
+        self._fault = self._fault or error
+
+    def flush(self) -> None:
+        """Hash and write what waits; what the store does not take stays."""
+        if self._fault is not None or not self._held:
+            return
+        data = b"".join(self._waiting)
+        try:
+            self._writer = self._writer or self._store.writer()
+            self._writer.write(data)
+        except ImageGenerationError as error:
+            self._fault = str(error)
+            return
+        self._waiting.clear()
+        self._written += self._held
+        self._held = 0
+
+    def token(self, stored: set[str]) -> str:
+        """The token of the picture, which is in the store from now on; `stored` are the digests that were before.
+
+        Raises:
+            ImageGenerationError: it is not, and `text` gives the picture as it came.
+        """
+        self.flush()
+        if self._fault is not None or self._writer is None:
+            raise CorruptImageError(self._fault or "it is empty")
+        media = self._writer.media
+        if media is None or self._writer.sha256 not in stored:
+            blob = self._writer.commit()
+            stored.add(blob.sha256)
+            return write_token(blob.sha256, blob.mime_type)
+        return write_token(self._writer.sha256, media.mime_type)
+
+    def text(self) -> bytes:
+        """The string as it came, without its quotes."""
+        from pybase64 import b64encode
+
+        written = self._writer.read(0, self._written) if self._writer else b""
+        encoded = b64encode(b"".join((written, *self._waiting)))
+        return b"".join((encoded[: -len(self._last)] if self._last else encoded, self._last, *self._spilled))
+
+    def discard(self) -> None:
+        """Leave nothing behind but what is stored."""
+        if self._writer is not None:
+            self._writer.abort()
+
+
+class Reader:
+    """One answer: `fill(split(chunk))` is what the client gets of a chunk."""
+
+    def __init__(self, store: ImageStore) -> None:
+        self._store = store
+        self._extractor = Extractor(self._open)
+        self._pictures: dict[int, Picture] = {}
+        self._count = 0
+        self._stored: set[str] = set()
+        self._told: set[str] = set()
+        self._using = threading.Lock()  # a cancelled task discards while its thread still fills
+
+    @property
+    def has_open(self) -> bool:
+        """Whether a picture is on its way, and so something to discard."""
+        return bool(self._pictures)
+
+    def split(self, chunk: bytes) -> Parts:
+        """Text, and gaps where pictures ended; the store is not touched."""
+        return self._extractor.split(chunk)
+
+    def split_rest(self) -> Parts:
+        """What was held back at the end of the answer."""
+        return self._extractor.split_rest()
+
+    def is_due(self, parts: Parts) -> bool:
+        """Whether filling these touches the store."""
+        return any(isinstance(part, Gap) for part in parts) or any(each.due for each in self._pictures.values())
+
+    def fill(self, parts: Parts) -> bytes:
+        """The text with a string in each gap: a token, or the picture as it came; writes what waits of the next."""
+        with self._using:
+            text = b"".join(self._string(part) if isinstance(part, Gap) else part for part in parts)
+            for picture in self._pictures.values():
+                if picture.due:
+                    picture.flush()
+            return text
+
+    def discard(self) -> None:
+        """Remove what was written of pictures that did not end."""
+        with self._using:
+            pictures, self._pictures = self._pictures, {}
+            _discard(pictures.values())
+
+    def _open(self, before: bytes) -> Picture:
+        del before
+        picture = self._pictures[self._count] = Picture(self._store)
+        self._count += 1
+        return picture
+
+    def _string(self, gap: Gap) -> bytes:
+        picture = self._pictures.pop(gap.number)
+        try:
+            return b'"%b"' % picture.token(self._stored).encode()
+        except ImageGenerationError as error:
+            self._tell(str(error))
+            return b'"%b%b' % (picture.text(), b'"' if gap.closed else b"")
+        finally:
+            picture.discard()
+
+    def _tell(self, reason: str) -> None:
+        if reason not in self._told:
+            self._told.add(reason)
+            logger.warning("a picture is not taken out of an answer and passes as base64: %s", reason)
+
+
+def _discard(pictures: Iterable[Picture]) -> None:
+    for picture in pictures:
+        picture.discard()

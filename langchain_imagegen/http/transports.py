@@ -1,0 +1,155 @@
+"""`ImageTransport` and `AsyncImageTransport`: what stands between an HTTP client and its connections.
+
+The two halves of `extract_http.Reader`, for `httpx2` and, where a client is one of its own, for `httpx`. Only
+answers are read, and only those of JSON or events; nothing in a request is changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
+from functools import lru_cache
+from typing import Any
+
+import httpx2
+
+from langchain_imagegen.http.rewriter import Parts, Reader
+from langchain_imagegen.storage.store import ImageStore, default_store
+
+_LIBRARIES = ("httpx2", "httpx")
+_OF_THE_ORIGINAL = ("content-length", "content-encoding")
+
+
+class ImageTransport(httpx2.BaseTransport):
+    """Puts the pictures of OpenAI's answers into the image store and hands on a token in place of their base64.
+
+    For any client that speaks HTTP through `httpx2` (or `httpx`): `OpenAI(http_client=httpx2.Client(transport=
+    ImageTransport()))`, and what is made of it. Pictures of the Responses and the Images API are read, whole and
+    partial, whether answered, streamed or retrieved; files that are downloaded are left as they are. `images_from` and
+    `ImageMemory` read the token; elsewhere `store.get(*read_token(text))` of `langchain_imagegen.tokens` gives
+    the bytes. A picture that cannot be stored, because it is none or because the store fails, passes as it came, with
+    a logged warning.
+
+    Args:
+        inner: The transport that does the work; `None`: one as `httpx2.Client` makes.
+        image_store: Where the pictures go; `None`: the default store.
+    """
+
+    def __init__(self, inner: httpx2.BaseTransport | None = None, image_store: ImageStore | None = None) -> None:
+        self._inner = httpx2.HTTPTransport() if inner is None else inner
+        self._store = default_store() if image_store is None else image_store
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        """The answer, its body read while it arrives."""
+        response = self._inner.handle_request(request)
+        answer: httpx2.Response = _read_through(response, request, self._store, _Stream)
+        return answer
+
+    def close(self) -> None:
+        """Close the inner transport."""
+        self._inner.close()
+
+
+class AsyncImageTransport(httpx2.AsyncBaseTransport):
+    """Async twin of `ImageTransport`; what touches the store is done in threads, for `asyncio`."""
+
+    def __init__(self, inner: httpx2.AsyncBaseTransport | None = None, image_store: ImageStore | None = None) -> None:
+        self._inner = httpx2.AsyncHTTPTransport() if inner is None else inner
+        self._store = default_store() if image_store is None else image_store
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """The answer, its body read while it arrives."""
+        response = await self._inner.handle_async_request(request)
+        answer: httpx2.Response = _read_through(response, request, self._store, _AsyncStream)
+        return answer
+
+    async def aclose(self) -> None:
+        """Close the inner transport."""
+        await self._inner.aclose()
+
+
+class _Stream:
+    """The body of an answer; `whole` is the answer as it came, which its library decodes."""
+
+    def __init__(self, whole: Any, reader: Reader) -> None:
+        self._whole, self._reader = whole, reader
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            for chunk in self._whole.iter_bytes():
+                yield self._reader.fill(self._reader.split(chunk))
+            yield self._reader.fill(self._reader.split_rest())
+        finally:
+            self._reader.discard()
+
+    def close(self) -> None:
+        try:
+            self._whole.close()
+        finally:
+            self._reader.discard()
+
+
+class _AsyncStream:
+    """Async twin of `_Stream`."""
+
+    def __init__(self, whole: Any, reader: Reader) -> None:
+        self._whole, self._reader = whole, reader
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async with aclosing(self._whole.aiter_bytes()) as chunks:
+                async for chunk in chunks:
+                    yield await self._filled(self._reader.split(chunk))
+            yield await self._filled(self._reader.split_rest())
+        finally:
+            await self._discard()
+
+    async def aclose(self) -> None:
+        try:
+            await self._whole.aclose()
+        finally:
+            await self._discard()
+
+    async def _filled(self, parts: Parts) -> bytes:
+        """The parts filled in, in a thread where that touches the store."""
+        fill = self._reader.fill
+        return await asyncio.to_thread(fill, parts) if self._reader.is_due(parts) else fill(parts)
+
+    async def _discard(self) -> None:
+        """Done to its end even if the task is cancelled again meanwhile."""
+        if self._reader.has_open:
+            await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, self._reader.discard))
+
+
+def _read_through(response: Any, request: Any, store: ImageStore, half: type) -> Any:
+    """The answer with a body that is read, if it can hold pictures; else itself."""
+    if not _may_hold_pictures(response, request):
+        return response
+    library, headers = _library_of(response), response.headers.copy()
+    for name in _OF_THE_ORIGINAL:
+        headers.pop(name, None)
+    response.request = request  # which errors of its body name
+    stream = _stream_of(library, half)(response, Reader(store))
+    return library.Response(response.status_code, headers=headers, stream=stream, extensions=response.extensions)
+
+
+def _may_hold_pictures(response: Any, request: Any) -> bool:
+    """Whether an answer is JSON or events of an API; a file that is downloaded is its owner's, whatever is in it."""
+    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    read = kind == "text/event-stream" or kind.endswith(("/json", "+json"))
+    return read and response.is_success and not request.url.path.endswith("/content")
+
+
+def _library_of(response: Any) -> Any:
+    """The module of `httpx2` or `httpx`, whichever the answer is of."""
+    roots = (base.__module__.partition(".")[0] for base in type(response).__mro__)
+    return sys.modules[next(root for root in roots if root in _LIBRARIES)]
+
+
+@lru_cache
+def _stream_of(library: Any, half: type) -> Any:
+    """The half as a stream of that library, which takes no other."""
+    base = library.SyncByteStream if half is _Stream else library.AsyncByteStream
+    return type(half.__name__, (half, base), {})

@@ -1,0 +1,246 @@
+"""What a drawing gives: `GeneratedImage`, `PartialImage`, `ImageUsage`, `ImageFailure`, `ImageResult`.
+
+Values only: no network, no store is opened here. A record holds neither bytes nor a location; bytes are read from
+the image store that the maker of an object bound to it, by their SHA-256.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import io
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, computed_field
+
+from langchain_imagegen.errors import ImageStoreError
+from langchain_imagegen.images import notebook
+from langchain_imagegen.images.files import write_whole
+from langchain_imagegen.images.lookup import ByteStore, store_with
+from langchain_imagegen.images.sniffing import EXTENSIONS, Blob, sniff
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from typing_extensions import Self
+
+Rung = Literal["call_id", "response_id", "bytes"]
+ReadPicture = Callable[[object], Blob]
+ReadPartial = Callable[[object], bytes]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What the caller of the service knows of a call, and its answer does not say.
+
+    `named` tells that the user named the `parents`; else they are a guess, good only where the answer says `edit`.
+    """
+
+    provider: str = ""
+    prompt: str | None = None
+    parents: tuple[str, ...] = ()
+    named: bool = False
+    image_model: str | None = None
+    stored: bool | None = None
+    partial_images: int = 0
+
+
+def name_of(provider: str, id: str) -> str:
+    """The 64 hex digits that an image's handle is the beginning of: SHA-256 of `provider/id`."""
+    return hashlib.sha256(f"{provider}/{id}".encode()).hexdigest()
+
+
+def handle_of(provider: str, id: str) -> str:
+    """The short name of an image for models and people: `img_` and 8 hex digits."""
+    return f"img_{name_of(provider, id)[:8]}"
+
+
+class GeneratedImage(BaseModel):
+    """An image of a conversation, drawn by a model or sent by the user: a small record, its bytes in a store.
+
+    `record()` is its JSON form, at most about 2 KB; `GeneratedImage.model_validate(record)` gives it back.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: str = Field(description="the call id (`ig_…`), or `sha256:<digest>` where a service gives none")
+    provider: str = Field(default="", description="host of the service's base URL; empty where it is not known")
+    sha256: str = Field(description="digest of the bytes, 64 hex digits: their address in the image store")
+    size_bytes: int
+    width: int | None = Field(default=None, description="pixels, read from the bytes")
+    height: int | None = Field(default=None, description="pixels, read from the bytes")
+    mime_type: str = Field(description="read from the bytes, not from the service's echo")
+    origin: Literal["model", "user"] = "model"
+    prompt: str | None = None
+    revised_prompt: str | None = Field(default=None, description="the prompt as the mainline model rewrote it")
+    action: str | None = Field(default=None, description="`generate` or `edit`, as the service reports it")
+    size: str | None = None
+    quality: str | None = None
+    background: str | None = None
+    output_format: str | None = None
+    image_model: str | None = None
+    response_id: str | None = None
+    parents: tuple[str, ...] = Field(default=(), description="ids of the images it was made from")
+    companion_ids: tuple[str, ...] = Field(
+        default=(), description="reasoning items that a replay by id needs beside it"
+    )
+    stored: bool | None = Field(default=None, description="whether the service keeps it; `None`: not known")
+    dead_rungs: tuple[Rung, ...] = Field(default=(), description="ways of naming it that the service has refused")
+    created_at: datetime | None = None
+
+    _store: ByteStore | None = PrivateAttr(default=None)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def handle(self) -> str:
+        """The short name for models and people, `img_` and 8 hex digits."""
+        return handle_of(self.provider, self.id)
+
+    def __eq__(self, other: object) -> bool:
+        # The store that it is bound to is no part of an image.
+        return isinstance(other, GeneratedImage) and self.__dict__ == other.__dict__
+
+    def __hash__(self) -> int:
+        return hash((self.provider, self.id, self.sha256))
+
+    @classmethod
+    def of(cls, blob: Blob, **facts: Any) -> Self:
+        """The record of a picture in a store; format and pixels come from its bytes."""
+        seen = {"sha256": blob.sha256, "size_bytes": blob.size_bytes, "mime_type": blob.mime_type}
+        return cls(**seen, width=blob.width, height=blob.height, **facts)
+
+    def record(self) -> dict[str, Any]:
+        """The image as a plain JSON dict, without bytes and without a location."""
+        dumped = self.model_dump(mode="json", exclude_none=True)
+        return {key: value for key, value in dumped.items() if value != []}
+
+    def bind(self, store: ByteStore | None) -> Self:
+        """The same image, whose bytes are read from `store`."""
+        bound = self.model_copy()
+        bound._store = store  # noqa: SLF001 - its own class
+        return bound
+
+    def read(self) -> bytes:
+        """The bytes exactly as the service sent them, checked against `sha256`.
+
+        Raises:
+            ImageStoreError: no store at hand has them, or they were changed.
+        """
+        return self._home().get(self.sha256, self.mime_type)
+
+    async def aread(self) -> bytes:
+        """Async twin of `read`."""
+        return await asyncio.to_thread(self.read)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the bytes to `path` at once or not at all; gives the path.
+
+        A folder gets a file named by the handle; a path without a suffix gets the one of the format.
+        """
+        target = self._target(Path(path))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(target, self.read())
+        return target
+
+    def to_pil(self) -> Image:
+        """The picture as a `PIL.Image.Image`; needs Pillow."""
+        try:
+            from PIL import Image as pil  # noqa: N813
+        except ImportError as error:
+            raise ImportError('to_pil() needs Pillow: pip install "langchain_imagegen[simulator]"') from error
+        return pil.open(io.BytesIO(self.read()))
+
+    def to_data_url(self) -> str:
+        """The picture as a `data:` URL, a third larger than its bytes."""
+        return f"data:{self.mime_type};base64,{base64.b64encode(self.read()).decode()}"
+
+    def to_content_block(self) -> dict[str, Any]:
+        """The picture as a LangChain v1 image content block, with its base64."""
+        encoded = base64.b64encode(self.read()).decode()
+        return {"type": "image", "base64": encoded, "mime_type": self.mime_type, "id": self.id}
+
+    def url(self, *, expires: int = 3600) -> str:
+        """An address for a page or a chat, good for `expires` seconds where the store signs it.
+
+        Raises:
+            ImageStoreError: the store can neither sign nor has a `public_url` template.
+        """
+        return self._home().url(self.sha256, self.mime_type, expires=expires)
+
+    def _home(self) -> ByteStore:
+        if self._store is not None:
+            return self._store
+        store, unasked = store_with(self.sha256)
+        if store is None:
+            raise ImageStoreError(
+                f"no image store at hand holds {self.handle} (sha256 {self.sha256[:12]}…); "
+                "open the ImageStore that it was drawn into, or pass it as image_store="
+                + "".join(f"; {reason}" for reason in unasked)
+            )
+        return store
+
+    def _target(self, path: Path) -> Path:
+        if path.is_dir():
+            path = path / self.handle
+        return path if path.suffix else path.with_name(f"{path.name}.{EXTENSIONS[self.mime_type]}")
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """What tells it from others; `record()` has all of it."""
+        size = f"{self.width}x{self.height}" if self.width else None
+        told = {"handle": self.handle, "id": self.id, "size": size, "mime_type": self.mime_type, "prompt": self.prompt}
+        return ((name, value) for name, value in told.items() if value)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
+        """What a notebook shows; SVG only through `<img>`, so that no script in it runs."""
+        del include, exclude
+        return notebook.picture(self.read(), self.mime_type, alt=self.revised_prompt or self.prompt or self.handle)
+
+
+class PartialImage(BaseModel):
+    """An unfinished picture of a stream; its bytes stay out of dumps and traces.
+
+    `index` counts from 0; `final` is true for the event whose picture is the finished one.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    index: int
+    data: bytes = Field(repr=False, exclude=True)
+    mime_type: str
+    id: str
+    provider: str = ""
+    final: bool = False
+
+    @classmethod
+    def of(cls, data: bytes, event: Mapping[str, Any], origin: Origin, *, id: str) -> Self:
+        """The partial picture of a stream's event; its format is read from its bytes, if they tell."""
+        seen, index = sniff(data[:4096]), event.get("partial_image_index") or 0
+        named = f"image/{event.get('output_format') or 'png'}"
+        return cls(
+            index=index,
+            data=data,
+            mime_type=seen.mime_type if seen else named,
+            id=id,
+            provider=origin.provider,
+            final=index >= origin.partial_images,
+        )
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def handle(self) -> str:
+        """The handle that the finished picture will have; the Images API gives no id before, and so another here."""
+        return handle_of(self.provider, self.id)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
+        del include, exclude
+        return notebook.picture(self.data, self.mime_type, alt=f"partial {self.index} of {self.handle}")
+
+
+def is_record(value: object) -> bool:
+    """Whether `value` looks like a record: a mapping with the keys that every record has."""
+    return isinstance(value, Mapping) and {"id", "sha256", "mime_type", "size_bytes"} <= value.keys()

@@ -1,0 +1,102 @@
+"""What one call gives: `ImageResult`, its tokens and its failures. Values only; no network, no store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.messages.ai import UsageMetadata
+from pydantic import BaseModel, ConfigDict, Field
+
+from langchain_imagegen.images import notebook
+from langchain_imagegen.images.lookup import ByteStore
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+from langchain_imagegen.images.image import GeneratedImage, Rung
+
+
+class ImageUsage(BaseModel):
+    """Tokens of the image model, summed over all pictures of a response (`tool_usage.image_gen`)."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    total_tokens: int = 0
+    input_token_details: dict[str, int] = Field(default_factory=dict)
+    output_token_details: dict[str, int] = Field(default_factory=dict)
+
+    @classmethod
+    def of(cls, usage: Mapping[str, Any] | None) -> Self | None:
+        """The tokens in the service's form; `None` where it does not tell, which is not zero."""
+        if usage is None:
+            return None
+        return cls(
+            input_tokens=usage.get("input_tokens") or 0,
+            output_tokens=usage.get("output_tokens") or 0,
+            total_tokens=usage.get("total_tokens") or 0,
+            input_token_details=_counts(usage.get("input_tokens_details")),
+            output_token_details=_counts(usage.get("output_tokens_details")),
+        )
+
+
+class ImageFailure(BaseModel):
+    """A picture of a response that failed while others may be fine."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: str | None = None
+    message: str
+    code: str | None = None
+    stage: str | None = None
+    categories: tuple[str, ...] = ()
+
+
+class ImageResult(BaseModel):
+    """The pictures of one call, never none of them, and what came with them."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    images: tuple[GeneratedImage, ...] = Field(min_length=1)
+    text: str = Field(default="", description="what the mainline model wrote beside the pictures")
+    response_id: str | None = None
+    model: str | None = Field(default=None, description="the mainline model as the service names it")
+    usage: UsageMetadata | None = Field(default=None, description="tokens of the mainline model alone")
+    image_usage: ImageUsage | None = Field(default=None, description="tokens of the image model; `None`: not told")
+    failures: tuple[ImageFailure, ...] = ()
+    rung: Rung | None = Field(default=None, description="how the edit named its source; `None`: it was no edit")
+    warnings: tuple[str, ...] = ()
+    sources: tuple[GeneratedImage, ...] = Field(default=(), description="the images it was made from, as now known")
+
+    @property
+    def image(self) -> GeneratedImage:
+        """The first picture."""
+        return self.images[0]
+
+    def record(self) -> dict[str, Any]:
+        """The result as a plain JSON dict: what a tool hands out as its artifact."""
+        facts = self.model_dump(mode="json", exclude_none=True, exclude={"images", "sources"})
+        groups = {"images": self.images, "sources": self.sources}
+        return facts | {name: [image.record() for image in group] for name, group in groups.items()}
+
+    def bind(self, store: ByteStore | None) -> Self:
+        """The same result, the bytes of whose images are read from `store`."""
+        images, sources = (tuple(image.bind(store) for image in group) for group in (self.images, self.sources))
+        return self.model_copy(update={"images": images, "sources": sources})
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """The images, and what is out of the ordinary; `record()` has all of it."""
+        names = ("text", "rung", "failures", "warnings")
+        told = ((name, getattr(self, name)) for name in names if getattr(self, name))
+        return chain([("images", list(self.images))], told)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
+        del include, exclude
+        shown = [(image.read(), image.mime_type, image.handle) for image in self.images]
+        return notebook.pictures(shown, caption=self.image.revised_prompt or self.text)
+
+
+def _counts(details: Mapping[str, Any] | None) -> dict[str, int]:
+    return {key.removesuffix("_tokens"): count for key, count in (details or {}).items() if isinstance(count, int)}

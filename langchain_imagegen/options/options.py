@@ -1,0 +1,223 @@
+"""What can be asked for: `ImageOptions`, each option named, typed and explained once, and `ImageRequest`.
+
+The tool dict, argument schemas and command line flags are read off the fields here. Which values go together
+is the business of `rules`; how a request travels is the business of `wire`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_serializer,
+)
+
+from langchain_imagegen.errors import OptionError
+from langchain_imagegen.options.models import DEFAULT_IMAGE_MODEL
+from langchain_imagegen.options.sizes import SIZE_PATTERN, written
+from langchain_imagegen.options.validation import complaints, did_you_mean, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+
+    from pydantic.fields import FieldInfo
+    from typing_extensions import Self
+
+
+def _size_written(value: Any) -> Any:
+    """Accept `(1024, 1536)` too."""
+    match value:
+        case (int() as width, int() as height):
+            return written(width, height)
+        case _:
+            return value
+
+
+class _Options(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=False)
+
+    def sent(self) -> dict[str, Any]:
+        """The fields that are sent, as new JSON values: every one that is not `None`."""
+        given = ((name, value) for name, value in self if value is not None)
+        return {name: value.sent() if isinstance(value, _Options) else value for name, value in given}
+
+    def __repr_args__(self) -> Iterator[tuple[str, Any]]:
+        return ((name, value) for name, value in self if value is not None)
+
+    @model_serializer(mode="wrap")
+    def _set_only(self, dump: Callable[[Self], dict[str, Any]]) -> dict[str, Any]:
+        """A dump holds the set fields only, so that loading it again sets no more than was set."""
+        return {name: value for name, value in dump(self).items() if name in self.model_fields_set}
+
+
+class SvgReasoning(_Options):
+    """How hard the author of an SVG thinks."""
+
+    effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = Field(
+        None, description="How much reasoning the author model spends; its own default if left out."
+    )
+
+
+class Svg(_Options):
+    """Who writes an SVG; the image model draws the reference picture that it works from."""
+
+    model: str | None = Field(None, description="Text model that writes the SVG; the response's own model if left out.")
+    reasoning: SvgReasoning | None = Field(None, description="How hard that model thinks.")
+
+
+Api = Literal["responses", "images"]
+"""Which of OpenAI's APIs draws."""
+
+Reference = Literal["auto", "call_id", "response_id", "bytes"]
+"""How an edit names its source first."""
+
+
+class ImageOptions(_Options):
+    """Every option of the hosted tool, named as the API names it; `None` is not sent.
+
+    `model` alone has a default, because the service's own default moves; `model=None` leaves it out.
+    """
+
+    model: str | None = Field(
+        DEFAULT_IMAGE_MODEL,
+        description="Image model that draws, such as gpt-image-2 or gpt-image-2.6-sunburst. "
+        "Not the text model that writes the response.",
+        examples=["gpt-image-2", "gpt-image-2.6-sunburst"],
+    )
+    action: Literal["generate", "edit", "auto"] | None = Field(
+        None,
+        description="generate draws a new image, edit changes an image that is in context, "
+        "auto (the default) lets the model decide.",
+    )
+    size: Annotated[str | None, BeforeValidator(_size_written)] = Field(
+        None,
+        pattern=SIZE_PATTERN,
+        description="Width x height in pixels, such as 1024x1024 (square), 1536x1024 (landscape) or "
+        "1024x1536 (portrait), or auto (the default). From gpt-image-2 on, any size with both edges "
+        "divisible by 16, a ratio of at most 3:1, no edge above 3840 and 655,360 to 8,294,400 pixels in all.",
+        examples=["auto", "1024x1024", "1536x864"],
+    )
+    quality: Literal["low", "medium", "high", "xhigh", "max", "auto"] | None = Field(
+        None,
+        description="Rendering quality: low is fast and cheap (drafts), high is slow and costs many times as "
+        "much. xhigh and max exist from gpt-image-2.5 on. Default: auto.",
+    )
+    output_format: Literal["png", "webp", "jpeg", "gif", "svg"] | None = Field(
+        None,
+        description="File format: png (the default, lossless), webp or jpeg (smaller; jpeg is the fastest), "
+        "gif (animated) or svg (vector); the last two from gpt-image-2.6 on.",
+    )
+    output_compression: int | None = Field(
+        None,
+        ge=0,
+        le=100,
+        description="Compression quality in percent, for jpeg and webp only; 100 (the default) gives the largest file.",
+    )
+    background: Literal["transparent", "opaque", "auto"] | None = Field(
+        None,
+        description="transparent (png or webp; a preview on gpt-image-2), opaque, or auto (the default).",
+    )
+    input_fidelity: Literal["high", "low"] | None = Field(
+        None,
+        description="How closely an edit keeps the faces and style of its source images. For gpt-image-1.5 "
+        "only (low also for gpt-image-1-mini); later models refuse the option.",
+    )
+    moderation: Literal["auto", "low"] | None = Field(
+        None, description="Strictness of the content filter: auto (the default) or low."
+    )
+    partial_images: int | None = Field(
+        None,
+        ge=0,
+        le=3,
+        description="How many unfinished versions a stream shows before the final image (0 to 3, default 0); "
+        "each costs extra image tokens.",
+    )
+    complexity: Literal["low", "medium", "high"] | None = Field(
+        None,
+        description="How much the image model plans before it draws, independent of quality. "
+        "If left out it follows the response's reasoning effort where it can.",
+    )
+    frame_count: int | None = Field(
+        None, ge=2, le=16, description="Frames of an animation, 2 to 16 (default 9); for gif only."
+    )
+    frame_duration_ms: int | None = Field(
+        None,
+        ge=10,
+        le=655_350,
+        description="How long each frame of an animation is shown, in milliseconds, rounded to tens "
+        "(10 to 655,350, default 200); for gif only.",
+    )
+    svg: Svg | None = Field(None, description="Which model writes an SVG and how hard it thinks; for svg only.")
+
+    @classmethod
+    def parse(cls, value: ImageOptions | Mapping[str, Any] | None) -> ImageOptions:
+        """Options out of whatever a caller wrote; `None` gives the defaults.
+
+        Raises:
+            OptionError: Names every unknown option and every value out of bounds, with what is accepted.
+        """
+        if isinstance(value, ImageOptions):
+            return value
+        try:
+            return cls.model_validate(_chosen(value))
+        except ValidationError as error:
+            raise OptionError(*complaints(error, cls)) from None
+
+    def merge(self, other: ImageOptions | Mapping[str, Any] | None) -> ImageOptions:
+        """A copy in which the other's set fields win; a field set to `None` there is taken back."""
+        return self.parse({**_chosen(self), **_chosen(self.parse(other))})
+
+    def tool(self, mask: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The tool as the service and `bind_tools` want it: a new dict each time.
+
+        Args:
+            mask: `{"image_url": …}` or `{"file_id": …}`, the part of the first image to change.
+        """
+        masked = {} if mask is None else {"input_image_mask": dict(mask)}
+        return {"type": "image_generation", **self.sent(), **masked}
+
+    def check(
+        self, *, api: Literal["responses", "images"] = "responses", mask: bool = False, stream: bool = False
+    ) -> None:
+        """Refuse what can never work with this image model; an unknown one passes.
+
+        Raises:
+            OptionError: Names every problem at once, and the nearest legal size.
+        """
+        from langchain_imagegen.options import rules
+
+        if found := rules.problems(rules.Asked(self.sent(), api, mask=mask, stream=stream)):
+            raise OptionError(*found)
+
+
+def argument_fields(exposed: Collection[str]) -> dict[str, tuple[Any, FieldInfo]]:
+    """Type and explanation of some options, as `pydantic.create_model` takes them; each is `None` by default.
+
+    Raises:
+        OptionError: Names those that are no options, and the options there are.
+    """
+    known = ImageOptions.model_fields
+    if unknown := [name for name in exposed if name not in known]:
+        hints = [f"there is no option {name!r}{did_you_mean(name, known)}" for name in unknown]
+        raise OptionError(*hints, f"the options are {listed(list(known), 'and')}")
+    return {name: _argument(known[name]) for name in exposed}
+
+
+def _argument(option: FieldInfo) -> tuple[Any, FieldInfo]:
+    marked: Any = (option.annotation, *option.metadata)
+    kind = Annotated[marked] if option.metadata else option.annotation
+    field: Any = Field(default=None, description=option.description, examples=option.examples)
+    return kind, field
+
+
+def _chosen(options: object) -> Any:
+    """What somebody chose, defaults left out; what cannot be options stays as it is."""
+    if isinstance(options, ImageOptions):
+        return {name: value for name, value in options if name in options.model_fields_set}
+    return {} if options is None else options

@@ -1,0 +1,112 @@
+"""`ImageRequest`: one request in full, as a dict, keyword arguments or a chat model give it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_serializer,
+    field_validator,
+)
+
+from langchain_imagegen.errors import OptionError
+from langchain_imagegen.options.redaction import stand_in
+from langchain_imagegen.options.validation import complaints
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+from langchain_imagegen.options.options import ImageOptions, _chosen
+
+
+class ImageRequest(BaseModel):
+    """One picture to draw or edit.
+
+    `images` and `mask` are references: a handle, an ordinal, `"last"`, a call id, a `GeneratedImage`, an
+    `ImageResult`, a URL, a data URL, a file id, a `Path`, bytes, a PIL image or a LangChain image block. In a
+    dump and a repr they are stand-ins (`<bytes 2.0 MB>`): a dump is for reading, never for sending.
+    """
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True)
+
+    prompt: str = Field("", description="What to draw, or what to change about the images.")
+    images: list[Any] = Field([], description="References to the images to edit or combine, in order.")
+    mask: Any | None = Field(None, description="Reference to a mask: fully transparent where to edit.")
+    previous_response_id: str | None = Field(None, description="The response that this one continues.")
+    conversation: str | dict[str, Any] | None = Field(
+        None,
+        description="The service's conversation that this response belongs to; not with a previous response.",
+        examples=["conv_6890a1"],
+    )
+    options: ImageOptions | None = Field(None, description="Options for this request; they win over the generator's.")
+    instructions: str | None = Field(None, description="What the mainline model is told beside the prompt.")
+
+    @field_validator("images", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> list[Any]:
+        if value is None:
+            return []
+        return list(value) if isinstance(value, (list, tuple)) else [value]
+
+    @field_serializer("images", "mask")
+    def _without_bytes(self, value: Any) -> Any:
+        return stand_in(value)
+
+    def __repr_args__(self) -> Iterator[tuple[str, Any]]:
+        pictures = ("images", "mask")
+        given = ((name, value) for name, value in self if value)
+        return ((name, stand_in(value) if name in pictures else value) for name, value in given)
+
+    @classmethod
+    def parse(cls, value: ImageRequest | Mapping[str, Any] | str) -> ImageRequest:
+        """A request out of whatever a caller wrote; options may stand beside the prompt.
+
+        Raises:
+            OptionError: Names every unknown field and every value not accepted, or what `check` finds.
+        """
+        request = value if isinstance(value, ImageRequest) else cls._validated(value)
+        request.check()
+        return request
+
+    @classmethod
+    def _validated(cls, value: object) -> ImageRequest:
+        fields = {"prompt": value} if isinstance(value, str) else value
+        if isinstance(fields, Mapping):
+            fields = _options_gathered(fields)
+        try:
+            return cls.model_validate(fields)
+        except ValidationError as error:
+            raise OptionError(*complaints(error, cls, [*cls.model_fields, *ImageOptions.model_fields])) from None
+
+    def check(self) -> None:
+        """Refuse a request that asks for nothing or contradicts itself.
+
+        Raises:
+            OptionError: Names every problem at once.
+        """
+        if found := list(self._problems()):
+            raise OptionError(*found)
+
+    def _problems(self) -> Iterator[str]:
+        continues = self.previous_response_id or self.conversation
+        if not self.prompt.strip() and not self.images:
+            yield f"prompt={self.prompt!r} with no images asks for nothing: say what to draw"
+        if self.previous_response_id and self.conversation:
+            yield "previous_response_id and conversation exclude each other: give one of them"
+        if self.mask is not None and not self.images and not continues:
+            yield "mask needs an image to apply to: give it in images, first if there are several"
+
+
+def _options_gathered(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Request fields with the options beside the prompt moved to the others, which they override."""
+    beside = {name: value for name, value in fields.items() if name in ImageOptions.model_fields}
+    rest = {name: value for name, value in fields.items() if name not in beside}
+    chosen = _chosen(rest.get("options"))
+    if beside and isinstance(chosen, Mapping):
+        rest["options"] = {**chosen, **beside}
+    return rest

@@ -1,0 +1,297 @@
+"""`ImageStore`: pictures by the SHA-256 of their bytes, in a folder or a bucket.
+
+No bytes are stored under a digest they do not have, none are handed out unchecked, and no name from outside
+becomes a path. Which pictures a conversation has is not known here, nor how a place writes its files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import re
+import threading
+import time
+import weakref
+from collections.abc import Collection
+from datetime import timedelta
+from typing import Any
+
+from typing_extensions import Self
+
+from langchain_imagegen.errors import ImageStoreError, OptionError
+from langchain_imagegen.images.lookup import find_unbound_in
+from langchain_imagegen.images.sniffing import EXTENSIONS, Blob, Media, sniff
+from langchain_imagegen.storage.backends import Place, place_at
+from langchain_imagegen.storage.writer import BlobWriter, name_of
+
+ENVIRONMENT_VARIABLE = "LANGCHAIN_IMAGEGEN_STORE"
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_KEY_OF_PICTURE = re.compile(r"([0-9a-f]{2})/(\1[0-9a-f]{62})\.[a-z]+")
+
+_REMEMBERED = 128  # what so many of the latest pictures are, for `blob`
+
+_lock = threading.Lock()
+_opened: weakref.WeakValueDictionary[int, ImageStore] = weakref.WeakValueDictionary()
+_defaults: dict[str | None, ImageStore] = {}
+
+
+class ImageStore:
+    """Pictures by digest, in `<first two digits>/<digest>.<extension>`, written whole, checked when read.
+
+    Safe for threads, and for processes that share a folder or bucket. Pickling keeps the URL and the public
+    URL, not the storage options: another process takes its credentials from its own environment.
+
+    Args:
+        url: A folder, or any URL that fsspec knows: `memory://`, `s3://bucket/path`, `gs://…`, `az://…`.
+            `None` is what the environment variable `LANGCHAIN_IMAGEGEN_STORE` says, else a private folder.
+        public_url: How a browser reaches the pictures: a template with `{name}` (the path in the store),
+            or `{sha256}` and `{ext}`.
+        max_bytes: Larger pictures are refused.
+        storage_options: For fsspec's driver, say `key`, `secret`, `endpoint_url`. They are shown nowhere.
+
+    Raises:
+        ImageStoreError: No driver for such a URL is installed.
+    """
+
+    def __init__(
+        self,
+        url: str | os.PathLike[str] | None = None,
+        *,
+        public_url: str | None = None,
+        max_bytes: int = 64 * 1024 * 1024,
+        **storage_options: Any,
+    ) -> None:
+        self._url = os.fspath(url) if url is not None else None
+        self._public_url = _checked_template(public_url)
+        self._max_bytes = max_bytes
+        chosen = self._url or os.environ.get(ENVIRONMENT_VARIABLE)
+        self._place: Place = place_at(chosen, storage_options) if chosen else place_at(_user_folder(), {}, mode=0o700)
+        self._stored: dict[str, Blob] = {}
+        with _lock:
+            _opened[id(self)] = self
+
+    @property
+    def location(self) -> str:
+        """The folder or URL, without credentials."""
+        return self._place.location
+
+    def put(self, data: bytes) -> Blob:
+        """Stores a picture.
+
+        Raises:
+            CorruptImageError: `data` is no picture, only a part of one, or larger than `max_bytes`.
+            ImageStoreError: It cannot be written.
+        """
+        with self.writer(len(data)) as writer:
+            writer.write(data)
+            return writer.commit()
+
+    def writer(self, expected: int = 0) -> BlobWriter:
+        """Stores a picture while it arrives; into a folder without holding it in memory.
+
+        Args:
+            expected: How many bytes there may be; more or fewer do no harm.
+        """
+        return BlobWriter(self._place, self._max_bytes, self._remember, expected)
+
+    def get(self, sha256: str, mime_type: str | None = None) -> bytes:
+        """The bytes with this digest, checked; `mime_type` saves a look-up where it is known.
+
+        Raises:
+            ImageStoreError: They are not here, or are not what they were.
+        """
+        data = self._read(_checked_digest(sha256), mime_type)
+        if data is None:
+            raise ImageStoreError(
+                f"no image {sha256} in the store {self.location}: it was pruned or written to another "
+                "store; pass that one as image_store="
+            )
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise ImageStoreError(
+                f"the image {sha256} in the store {self.location} was changed or cut after it was written; "
+                "put the original again or draw it anew"
+            )
+        return data
+
+    def blob(self, sha256: str, mime_type: str | None = None) -> Blob:
+        """What a picture is: known at once if this object stored it lately, else read off its bytes.
+
+        Raises:
+            ImageStoreError: As `get`.
+        """
+        blob = self._stored.get(sha256)
+        if blob is None:
+            data = self.get(sha256, mime_type)
+            media = sniff(data) or Media(mime_type or "application/octet-stream", "bin")
+            blob = Blob(sha256, len(data), media.mime_type, media.width, media.height)
+        return blob
+
+    def __contains__(self, sha256: object) -> bool:
+        if not isinstance(sha256, str) or not _DIGEST.fullmatch(sha256):
+            return False
+        return self._place.find(sha256[:2], sha256) is not None
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        """Writes a note under `key`, any text; of several writers exactly one gets `True`."""
+        return self._place.create(_note(key), data)
+
+    def read_key(self, key: str) -> bytes | None:
+        """What was written under `key`, or `None`."""
+        return self._place.read(_note(key))
+
+    def url(self, sha256: str, mime_type: str, *, expires: int = 3600) -> str:
+        """A link to a picture for a browser: the public one, else one signed for `expires` seconds.
+
+        It is made without asking whether the picture is there.
+        """
+        name = name_of(_checked_digest(sha256), mime_type)
+        if self._public_url:
+            return self._public_url.format(name=name, sha256=sha256, ext=name.rpartition(".")[2])
+        link = self._place.sign(name, expires)
+        if link is None:
+            raise ImageStoreError(
+                f"the store {self.location} cannot sign links; pass ImageStore(…, "
+                "public_url='https://…/{name}') if a server shows its files, or use one that signs, such as s3://"
+            )
+        return link
+
+    def prune(self, *, keep: Collection[str] = (), older_than: timedelta | None = None) -> list[str]:
+        """Removes pictures, and what killed writers left behind; gives the removed digests.
+
+        A picture that is put again counts as new. Without `older_than`, one that is written meanwhile may go.
+
+        Args:
+            keep: Digests that stay.
+            older_than: Only pictures written longer ago than this go.
+
+        Raises:
+            OptionError: Neither is given: that would be every picture.
+        """
+        if not keep and older_than is None:
+            raise OptionError(
+                "prune() without keep and older_than would remove every image; "
+                "pass older_than=timedelta(0) if that is meant"
+            )
+        self._place.sweep()
+        before = time.time() - older_than.total_seconds() if older_than is not None else float("inf")
+        kept, removed = set(keep), []
+        for key, written in self._place.listing():
+            picture = _KEY_OF_PICTURE.fullmatch(key)
+            if picture and picture[2] not in kept and written <= before:
+                self._place.remove(key)
+                self._stored.pop(picture[2], None)
+                removed.append(picture[2])
+        return removed
+
+    async def aput(self, data: bytes) -> Blob:
+        """Async twin of `put`."""
+        return await asyncio.to_thread(self.put, data)
+
+    async def aget(self, sha256: str, mime_type: str | None = None) -> bytes:
+        """Async twin of `get`."""
+        return await asyncio.to_thread(self.get, sha256, mime_type)
+
+    async def aput_if_absent(self, key: str, data: bytes) -> bool:
+        """Async twin of `put_if_absent`."""
+        return await asyncio.to_thread(self.put_if_absent, key, data)
+
+    async def aread_key(self, key: str) -> bytes | None:
+        """Async twin of `read_key`."""
+        return await asyncio.to_thread(self.read_key, key)
+
+    async def aurl(self, sha256: str, mime_type: str, *, expires: int = 3600) -> str:
+        """Async twin of `url`."""
+        return await asyncio.to_thread(self.url, sha256, mime_type, expires=expires)
+
+    async def aprune(self, *, keep: Collection[str] = (), older_than: timedelta | None = None) -> list[str]:
+        """Async twin of `prune`."""
+        return await asyncio.to_thread(self.prune, keep=keep, older_than=older_than)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ImageStore) and self._place.url == other._place.url
+
+    def __hash__(self) -> int:
+        return hash(self._place.url)
+
+    def __repr__(self) -> str:
+        return f"ImageStore({self.location!r})"
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"url": self._url, "public_url": self._public_url, "max_bytes": self._max_bytes}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        ImageStore.__init__(self, **state)
+
+    def _remember(self, blob: Blob) -> None:
+        with _lock:
+            self._stored[blob.sha256] = blob
+            if len(self._stored) > _REMEMBERED:
+                del self._stored[next(iter(self._stored))]
+
+    def _read(self, sha256: str, mime_type: str | None) -> bytes | None:
+        if mime_type in EXTENSIONS:
+            data = self._place.read(name_of(sha256, mime_type))
+            if data is not None:
+                return data
+        found = self._place.find(sha256[:2], sha256)
+        return self._place.read(found) if found else None
+
+
+def default_store() -> ImageStore:
+    """The store of those who name none: one per process and value of `LANGCHAIN_IMAGEGEN_STORE`."""
+    chosen = os.environ.get(ENVIRONMENT_VARIABLE) or None
+    store = _defaults.get(chosen)
+    if store is None:
+        store = _defaults.setdefault(chosen, ImageStore())
+    return store
+
+
+def opened_stores() -> list[ImageStore]:
+    """The stores of this process that are still in use, in the order in which they were opened."""
+    with _lock:
+        return list(_opened.values())
+
+
+def _at_hand() -> list[ImageStore]:
+    """Where an image without a store of its own is looked for: the opened stores, then the default one."""
+    return [*opened_stores(), default_store()]
+
+
+find_unbound_in(_at_hand)
+
+
+def _user_folder() -> str:
+    from platformdirs import user_data_path
+
+    return str(user_data_path("langchain_imagegen", appauthor=False) / "images")
+
+
+def _note(key: str) -> str:
+    """A file name for any text, the same on file systems that ignore case; none leads out of the folder."""
+    return f"notes/{hashlib.sha256(key.encode(errors='surrogatepass')).hexdigest()}"
+
+
+def _checked_digest(sha256: str) -> str:
+    if not _DIGEST.fullmatch(sha256):
+        raise ImageStoreError(f"{sha256!r} is no SHA-256 digest: 64 digits of 0-9 and a-f")
+    return sha256
+
+
+def _checked_template(template: str | None) -> str | None:
+    if template is None:
+        return None
+    try:
+        filled = template.format(name="\0", sha256="\0", ext="")
+    except (KeyError, IndexError, ValueError, AttributeError):
+        filled = ""
+    if "\0" not in filled:
+        raise OptionError(f"public_url={template!r} must hold {{name}}, or {{sha256}} and {{ext}}, and no other field")
+    return template

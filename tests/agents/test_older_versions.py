@@ -1,0 +1,111 @@
+"""What version 0.1.0 wrote still loads: the states of its agents, its records and its pickles, from committed JSON."""
+
+from __future__ import annotations
+
+import base64
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain.agents import create_agent
+from langchain_core.messages import messages_from_dict
+from langchain_openai import ChatOpenAI
+
+from langchain_imagegen import (
+    GeneratedImage,
+    ImageGenerationMiddleware,
+    ImageGenerator,
+    ImageMemory,
+    ImageOptions,
+    ImageRequest,
+    ImageResult,
+    ImageStore,
+    images_from,
+)
+
+WRITTEN = json.loads((Path(__file__).parent / "state_of_0.1.0.json").read_text(encoding="utf-8"))
+STATES = WRITTEN["states"]
+
+
+def unpickled(name: str) -> Any:
+    """What the pickle of this name holds."""
+    return pickle.loads(base64.b64decode(WRITTEN["pickles"][name]))
+
+
+def state_of(name: str) -> dict[str, Any]:
+    """The state of an agent as its checkpoint gives it."""
+    return {**STATES[name], "messages": messages_from_dict(STATES[name]["messages"])}
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_states(name: str):
+    """A state of version 0.1.0 tells both pictures, and that the second was made from the first."""
+    first, second = memory = ImageMemory.from_state(state_of(name))
+
+    assert memory.latest == second
+    assert second.parents == (first.id,)
+    assert [image.prompt for image in images_from(state_of(name))] == [first.prompt, second.prompt]
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_a_conversation_goes_on(half, name, simulator, image_store):
+    """An agent that is given the state of version 0.1.0 goes on, and has three pictures after the next turn."""
+    model = ChatOpenAI(model="gpt-5.4", use_responses_api=True, base_url=simulator.base_url, api_key="none")
+    middleware = ImageGenerationMiddleware(hosted=True, image_store=image_store)
+    agent = create_agent(model, middleware=[middleware])
+    state = state_of(name)
+    state["messages"] = [*state["messages"], ("user", "Make it night")]
+
+    result = half.invoke(agent, state)
+
+    assert len(images_from(result)) == 3
+
+
+def test_records():
+    """Records and results of version 0.1.0 load, and are written as they were."""
+    images = [GeneratedImage.model_validate(record) for record in WRITTEN["records"]]
+
+    assert [image.record() for image in images] == WRITTEN["records"]
+    assert ImageResult.model_validate(WRITTEN["result"]).image == images[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("generator", ImageGenerator),
+        ("memory", ImageMemory),
+        ("result", ImageResult),
+        ("image", GeneratedImage),
+        ("store", ImageStore),
+        ("options", ImageOptions),
+        ("request", ImageRequest),
+    ],
+)
+def test_pickles(name: str, kind: type):
+    """A pickle of version 0.1.0 loads as the class of today, whose module has moved."""
+    loaded = unpickled(name)
+
+    assert type(loaded) is kind
+    assert type(pickle.loads(pickle.dumps(loaded))) is kind
+
+
+def test_a_pickled_generator_keeps_its_settings():
+    """A generator pickled by version 0.1.0 has its model, options and store."""
+    draw = unpickled("generator")
+
+    assert (draw.model, draw.options, draw.image_store) == (
+        "gpt-5.4",
+        ImageOptions(quality="low"),
+        ImageStore("memory://old"),
+    )
+
+
+def test_old_addresses():
+    """Modules that moved are still found under their old names, with what they held."""
+    from langchain_imagegen import artifacts, options, tokens
+
+    assert artifacts.GeneratedImage is GeneratedImage
+    assert options.ImageOptions is ImageOptions
+    assert tokens.read_token("no token") is None

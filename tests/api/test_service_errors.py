@@ -1,0 +1,159 @@
+"""The service's error objects as our errors, and what may be sent again."""
+
+from __future__ import annotations
+
+import pytest
+
+from langchain_imagegen.api.service_errors import delay_in, is_lost_reference, read_error
+from langchain_imagegen.drawing.flows import retry_delay
+from langchain_imagegen.errors import (
+    AuthenticationError,
+    ConnectionLostError,
+    CorruptImageError,
+    ImageTimeoutError,
+    ModerationError,
+    NoImageError,
+    OptionError,
+    OrganizationNotVerifiedError,
+    QuotaError,
+    RateLimitError,
+    ServiceError,
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "kind"),
+    [
+        ({"code": "invalid_api_key"}, None, AuthenticationError),
+        ({}, 401, AuthenticationError),
+        ({"message": "Your organization must be verified to use it."}, 403, OrganizationNotVerifiedError),
+        ({"message": "Country, region, or territory not supported"}, 403, AuthenticationError),
+        ({"code": "insufficient_quota"}, 429, QuotaError),
+        ({"code": "project_spend_limit_exceeded"}, 429, QuotaError),
+        ({"code": "billing_hard_limit_reached"}, 400, QuotaError),
+        ({"code": "rate_limit_exceeded"}, None, RateLimitError),
+        ({}, 429, RateLimitError),
+        ({"code": "moderation_blocked"}, 400, ModerationError),
+        ({"code": "image_content_policy_violation"}, None, ModerationError),
+        ({"message": "Your request was rejected as a result of our safety system."}, 400, ModerationError),
+        ({"code": "invalid_png_output_compression"}, 400, OptionError),
+        ({"type": "image_generation_user_error"}, 400, OptionError),
+        ({"param": "tools[0].size", "code": "invalid_value"}, 400, OptionError),
+        ({"param": "quality", "code": "invalid_value"}, 400, OptionError),
+        ({"param": "tools[0].what", "code": "unknown_parameter"}, 400, ServiceError),
+        ({"param": "tools", "message": "Tool choice 'image_generation' not found in 'tools'."}, 400, ServiceError),
+        ({"param": "tools[0].size"}, 500, ServiceError),
+        ({"code": "model_not_found"}, 404, ServiceError),
+        ({}, 413, ServiceError),
+        ({}, None, ServiceError),
+        ("upstream says no", None, ServiceError),
+    ],
+)
+def test_kinds(error, status, kind):
+    """Each error object becomes the error whose advice fits it."""
+    assert type(read_error(error, status=status)) is kind
+
+
+def test_message():
+    """An error says what the service said, what to do, and what support asks for."""
+    error = read_error({"message": "It broke.", "code": "server_error"}, status=500, request_id="req_1")
+
+    assert str(error) == (
+        "It broke. The fault is the service's: try again later. (status 500, code server_error, request req_1)"
+    )
+
+
+def test_no_message():
+    """An error object without a message is still an error with advice."""
+    assert "gave no reason" in str(read_error({}, status=500))
+
+
+def test_facts():
+    """What the service told in headers is on the error, and goes before what its text says."""
+    error = read_error({"message": "Please try again in 12s."}, status=429, retry_after=3)
+
+    assert (error.status, error.retry_after) == (429, 3)
+
+
+@pytest.mark.parametrize(
+    ("details", "stage", "categories"),
+    [
+        ({"moderation_stage": "output", "categories": ["gore"]}, "output", ["gore"]),
+        ({"moderation_stage": "input", "categories": []}, "input", ["sexual", "violence"]),
+        (None, "unknown", ["sexual", "violence"]),
+    ],
+)
+def test_moderation(details, stage, categories):
+    """Stage and categories come from the details, else the categories from the text."""
+    message = "Your request was rejected by the safety system. safety_violations=[sexual, violence]."
+
+    error = read_error({"message": message, "moderation_details": details}, status=400)
+    assert (error.stage, error.categories) == (stage, categories)
+
+
+@pytest.mark.parametrize(
+    ("message", "seconds"),
+    [
+        ("Please try again in 467ms.", 0.467),
+        ("Please try again in 12s.", 12),
+        ("Please try again in 1.5s", 1.5),
+        ("Please try again in 2m.", 120),
+        ("Please try again in 6m0s.", 360),
+        ("Please try again in 1m30.5s.", 90.5),
+        ("Please try again in a while.", None),
+        ("", None),
+    ],
+)
+def test_delay_in(message, seconds):
+    """The delay of a rate limit is read out of its text, in each unit that was seen."""
+    assert delay_in(message) == (None if seconds is None else pytest.approx(seconds))
+
+
+@pytest.mark.parametrize(
+    ("message", "status", "code", "lost"),
+    [
+        ("Item with id 'ig_1' not found.", 404, None, True),
+        ("Item with id 'ig_1' not found. Items are not persisted when `store` is set to false.", 400, None, True),
+        ("Previous response with id 'resp_1' not found.", 400, "previous_response_not_found", True),
+        ("Item 'ig_1' was provided without its required 'reasoning' item: 'rs_1'.", 400, None, True),
+        ("Item with id 'ig_1' not found.", None, None, True),
+        ("Item with id 'ig_1' not found.", 500, None, False),
+        ("The model `gpt-9` was not found.", 404, "model_not_found", False),
+        ("Too many images.", 400, None, False),
+    ],
+)
+def test_lost_reference(message, status, code, lost):
+    """An id that the service no longer knows is told from every other error, since an edit then goes by bytes."""
+    assert is_lost_reference(read_error({"message": message, "code": code}, status=status)) is lost
+
+
+@pytest.mark.parametrize(
+    ("error", "attempt", "delay"),
+    [
+        (RateLimitError("", status=429, retry_after=7), 0, 7),
+        (RateLimitError("", status=429, retry_after=0), 0, 0),
+        (RateLimitError("", status=429, retry_after=120), 0, 120),
+        (RateLimitError("", status=429, retry_after=121), 0, None),
+        (RateLimitError("", status=429), 0, 0.5),
+        (RateLimitError("", status=429), 2, 2),
+        (RateLimitError("", status=429), 9, 8),
+        (RateLimitError(""), 0, None),
+        (ServiceError("", status=500), 1, 1),
+        (ServiceError("", status=503, retry_after=3), 0, 3),
+        (ServiceError("", status=503, retryable=False), 0, None),
+        (ServiceError("", status=400), 0, None),
+        (ServiceError(""), 0, None),
+        (QuotaError("", status=429), 0, None),
+        (AuthenticationError("", status=401), 0, None),
+        (ConnectionLostError("", sent=False), 0, 0.5),
+        (ConnectionLostError(""), 0, None),
+        (ImageTimeoutError(""), 0, None),
+        (ModerationError(""), 0, None),
+        (NoImageError(""), 0, None),
+        (CorruptImageError(""), 0, None),
+        (OptionError(""), 0, None),
+    ],
+)
+def test_retry_delay(error, attempt, delay):
+    """Sent again is only what certainly drew nothing, and as late as the service asks."""
+    assert retry_delay(error, attempt) == delay

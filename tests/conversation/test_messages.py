@@ -1,0 +1,256 @@
+"""Where pictures stand in messages: hosted calls and uploads in every form, artifacts, and what is none of these."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import gc
+import io
+import json
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_openai import ChatOpenAI
+from PIL import Image
+
+from langchain_imagegen import ImageGenerationTool, ImageMemory, ImageOptions, images_from
+from langchain_imagegen.conversation.content_blocks import reference_block
+from langchain_imagegen.conversation.messages import images_in, upload
+from langchain_imagegen.simulator import moderated_beside_good
+from tests.scripted import asks
+
+CALL = "image_generation_call"
+FORMS = ["v0", "responses/v1", "v1"]
+FOX = "draw a fox"
+
+
+@pytest.fixture
+def chat(simulator):
+    """Makes chat models with the hosted tool, at the simulator."""
+    yield lambda form, **settings: ChatOpenAI(
+        base_url=simulator.base_url,
+        api_key="simulated",
+        use_responses_api=True,
+        output_version=form,
+        **{"model": "gpt-5", **settings},
+    ).bind_tools([ImageOptions(output_format="jpeg").tool()])
+    gc.collect()
+
+
+@pytest.fixture
+def picture():
+    """A JPEG's bytes."""
+    data = io.BytesIO()
+    Image.new("RGB", (64, 48), "orange").save(data, "JPEG")
+    return data.getvalue()
+
+
+def answered(model, prompt, how):
+    """The model's message, at once or put together from its stream."""
+    if how == "plain":
+        return model.invoke(prompt)
+    pieces = list(model.stream(prompt))
+    return sum(pieces[1:], start=pieces[0])
+
+
+# Hosted calls
+
+
+@pytest.mark.parametrize("how", ["plain", "streamed"])
+@pytest.mark.parametrize("form", FORMS)
+def test_hosted_call_is_read_in_every_form(chat, simulator, image_store, form, how):
+    """A hosted call is the same image, with id, response, reasoning and bytes, however the message stores it."""
+    message = answered(chat(form), FOX, how)
+
+    [image] = ImageMemory.from_messages([HumanMessage(FOX), message], image_store=image_store)
+    assert image.id.startswith("ig_")
+    assert image.response_id.startswith("resp_")
+    assert [id[:3] for id in image.companion_ids] == ["rs_"]
+    assert (image.prompt, image.revised_prompt) == (FOX, f"A simulated picture: {FOX}")
+    assert (image.mime_type, image.width, image.parents) == ("image/jpeg", simulator.orders[0].size[0], ())
+    assert len(image.read()) == image.size_bytes
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_several_calls_keep_their_order(chat, image_store, form):
+    """Two pictures of one answer are two images, in order."""
+    message = chat(form).invoke("draw two pictures of a fox")
+
+    first, second = images_from(message, image_store=image_store)
+    assert second.revised_prompt.endswith("(2 of 2)")
+    assert first.sha256 != second.sha256
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_failed_calls_are_left_out(chat, simulator, image_store, form):
+    """Of two calls one was refused: there is one image, and no error."""
+    simulator.script(moderated_beside_good())
+    message = chat(form).invoke(FOX)
+
+    [image] = images_from(message, image_store=image_store)
+    assert image.read()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_hosted_edit_knows_its_parent(chat, image_store, form):
+    """An answer that says it edited is a child of the picture before it; one that cannot say so makes no claim."""
+    model = chat(form)
+    turns: list[Any] = [HumanMessage(FOX)]
+    turns += [model.invoke(turns), HumanMessage("edit it: make it winter")]
+    turns += [model.invoke(turns), HumanMessage("draw an owl")]
+    turns.append(model.invoke(turns))
+
+    fox, winter, owl = ImageMemory.from_messages(turns, image_store=image_store)
+    assert winter.parents == (() if form == "v1" else (fox.id,))
+    assert (fox.parents, owl.parents) == ((), ())
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_messages_as_json_are_read(chat, image_store, form):
+    """Messages as a server hands them out are read like the objects they were."""
+    message = chat(form).invoke(FOX)
+    as_json = json.loads(json.dumps({"type": "ai", **message.model_dump(exclude={"type"}, mode="json")}))
+
+    assert images_from([as_json], image_store=image_store) == images_from([message], image_store=image_store)
+
+
+def test_bytes_are_put_once(chat, image_store):
+    """Reading a message twice stores its picture once, and changes nothing in the message."""
+    message = chat("v1").invoke(FOX)
+    before = copy.deepcopy(message)
+
+    first, second = (images_from(message, image_store=image_store) for _ in range(2))
+    assert first == second
+    assert message == before
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize("place", ["content", "additional_kwargs"])
+def test_stripped_calls_are_known_by_their_record(picture, image_store, place, wrapped):
+    """A call without base64 is the image whose record it carries; one that carries none is no image."""
+    record = upload(picture, image_store).model_copy(update={"id": "ig_1", "origin": "model"}).record()
+    calls = [{"type": CALL, "id": "ig_1", "record": record}, {"type": CALL, "id": "ig_2"}]
+    blocks = [{"type": "non_standard", "value": call} for call in calls] if wrapped else calls
+    extra = {"tool_outputs": calls} if place == "additional_kwargs" else {}
+
+    [image] = images_from(AIMessage("" if extra else blocks, additional_kwargs=extra), image_store=image_store)
+    assert image.id == "ig_1"
+    assert image.read() == picture
+
+
+def test_calls_without_an_id_are_images(picture, image_store):
+    """A picture that a service gave no id is known by its digest."""
+    message = AIMessage([{"type": CALL, "result": base64.b64encode(picture).decode(), "status": "completed"}])
+
+    [image] = images_from(message, image_store=image_store)
+    assert image.id == f"sha256:{image.sha256}"
+
+
+def test_unreadable_calls_are_passed_over(image_store):
+    """Cut base64, and bytes that are no picture, are no image and no error."""
+    spoiled = [{"type": CALL, "id": f"ig_{n}", "result": text} for n, text in enumerate(["abc", "aGVsbG8=", ""])]
+
+    assert images_from(AIMessage(spoiled), image_store=image_store) == []
+
+
+def test_message_does_not_rename_an_image(chat, image_store):
+    """A message does not tell its provider: an image that the channel knows keeps the provider, and so its handle."""
+    message = chat("responses/v1").invoke(FOX)
+    [image] = images_from(message, image_store=image_store)
+    known = image.model_copy(update={"provider": "api.example"})
+    state = {"messages": [message], "generated_images": {image.id: known.record()}}
+
+    [same] = ImageMemory.from_state(state, image_store=image_store)
+    assert (same.provider, same.handle) == ("api.example", known.handle)
+    assert same.record()["handle"] == ImageMemory.from_state(state).to_records()[0]["handle"] != image.handle
+
+
+# Uploads
+
+UPLOADS = {
+    "v1": lambda text: {"type": "image", "base64": text, "mime_type": "image/jpeg"},
+    "v1 data URL": lambda text: {"type": "image", "url": f"data:image/jpeg;base64,{text}"},
+    "v0 of LangChain": lambda text: {"type": "image", "source_type": "base64", "data": text, "mime_type": "image/jpeg"},
+    "chat completions": lambda text: {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{text}"}},
+    "chat completions, short": lambda text: {"type": "image_url", "image_url": f"data:image/jpeg;base64,{text}"},
+    "responses": lambda text: {"type": "input_image", "image_url": f"data:image/jpeg;base64,{text}"},
+    "anthropic": lambda text: {
+        "type": "image",
+        "source": {"type": "base64", "media_type": "image/jpeg", "data": text},
+    },
+    "line breaks": lambda text: {"type": "image", "base64": f"{text[:76]}\n{text[76:]}", "mime_type": "image/jpeg"},
+    "wrong type": lambda text: {"type": "image", "base64": text, "mime_type": "image/png"},
+}
+
+
+@pytest.mark.parametrize("form", UPLOADS)
+def test_upload_is_read_in_every_form(picture, image_store, form):
+    """A picture that the user sent is the same image in any form of block, and typed by its bytes."""
+    block = UPLOADS[form](base64.b64encode(picture).decode())
+    message = HumanMessage([{"type": "text", "text": "edit this"}, block])
+
+    [image] = ImageMemory.from_messages([message], image_store=image_store)
+    assert (image.origin, image.stored, image.id) == ("user", False, f"sha256:{image.sha256}")
+    assert image.mime_type == "image/jpeg"
+    assert image.read() == picture
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "image", "url": "https://example.org/fox.png"},
+        {"type": "image_url", "image_url": {"url": "https://example.org/fox.png"}},
+        {"type": "image", "file_id": "file-1"},
+        {"type": "input_image", "file_id": "file-1"},
+        {"type": "image", "base64": "no base64!"},
+        {"type": "image", "url": "data:image/svg+xml,<svg/>"},
+        {"type": "file", "base64": "aGVsbG8=", "mime_type": "application/pdf"},
+        {"type": "text", "text": "data:image/png;base64,aGVsbG8="},
+    ],
+)
+def test_what_is_not_at_hand_is_no_image(image_store, block):
+    """Addresses are not fetched, and what cannot be read is left to the chat model to refuse."""
+    assert images_from([HumanMessage([block])], image_store=image_store) == []
+
+
+def test_reference_of_an_upload_is_read(picture, image_store):
+    """The block that stands for a picture taken out of a message is that picture."""
+    image = upload(picture, image_store)
+
+    assert images_from([HumanMessage([reference_block(image.record())])], image_store=image_store) == [image]
+
+
+# Artifacts
+
+
+def test_artifact_tells_what_was_drawn_and_from_what(generator, image_store):
+    """An edit's message gives the memory its source too, before the edit, and `images_from` the edit alone."""
+    draw = generator(memory=ImageMemory(), options={"output_format": "jpeg"})
+    tool = ImageGenerationTool(generator=draw)
+    tool.invoke(asks("a", FOX))
+    message = tool.invoke(asks("b", "edit it: make it winter", images=["last"]))
+
+    fox, winter = ImageMemory.from_messages([message], image_store=image_store)
+    assert winter.parents == (fox.id,)
+    assert [image.id for image in images_from(message, image_store=image_store)] == [winter.id]
+    assert fox.read() != winter.read()
+
+
+@pytest.mark.parametrize(
+    "artifact",
+    [
+        None,
+        "text",
+        {"images": None},
+        {"images": "img_12345678"},
+        {"images": [None, 1, {}, {"id": "ig_1"}]},
+        {"images": [{"id": "ig_1", "sha256": "0" * 64, "mime_type": "image/png", "size_bytes": "many"}]},
+        {"images": [{"id": ["ig_1"], "sha256": 0, "mime_type": {}, "size_bytes": None}], "sources": {}},
+    ],
+)
+def test_foreign_artifacts_are_no_images(image_store, artifact):
+    """Whatever other tools, or whoever can write messages, put into an artifact: it is no image, and no error."""
+    message = ToolMessage("done", tool_call_id="a", artifact=artifact)
+
+    assert images_in([message], image_store) == []

@@ -1,0 +1,254 @@
+"""What names an image, in each form, and what is refused as a name."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from langchain_imagegen import GeneratedImage, ImageMemory, ImageResult, ImageStore
+from langchain_imagegen.conversation.content_blocks import Pointer, read_block, reference_block
+from langchain_imagegen.conversation.messages import upload
+from langchain_imagegen.conversation.references import Remote, resolve
+from langchain_imagegen.errors import CorruptImageError, UnknownImageError
+from langchain_imagegen.streaming.decoder import decode
+
+
+def encoded(color: str = "red", format: str = "PNG") -> bytes:
+    """A small picture of one color."""
+    data = io.BytesIO()
+    Image.new("RGB", (8, 6), color).save(data, format=format)
+    return data.getvalue()
+
+
+PNG = encoded()
+TEXT = base64.b64encode(PNG).decode()
+DATA_URL = f"data:image/png;base64,{TEXT}"
+
+
+@pytest.fixture
+def memory(image_store: ImageStore) -> ImageMemory:
+    """A drawn image `ig_1` and an uploaded one."""
+    drawn = GeneratedImage.of(image_store.put(encoded("green")), id="ig_1", provider="api.example")
+    return ImageMemory([drawn, upload(encoded("blue"), image_store)], image_store=image_store)
+
+
+# --- what the caller brings
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        PNG,
+        bytearray(PNG),
+        memoryview(PNG),
+        DATA_URL,
+        {"type": "image", "base64": TEXT, "mime_type": "image/png"},
+        {"type": "image", "base64": "\n".join([TEXT[:60], TEXT[60:]])},
+        {"type": "image", "source_type": "base64", "data": TEXT},
+        {"type": "image", "url": DATA_URL},
+        {"type": "image_url", "image_url": {"url": DATA_URL, "detail": "low"}},
+        {"type": "image_url", "image_url": DATA_URL},
+        {"type": "input_image", "image_url": DATA_URL},
+        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": TEXT}},
+        {"type": "non_standard", "value": {"type": "image", "base64": TEXT}},
+    ],
+)
+def test_local_bytes_go_into_the_store(reference: Any, image_store: ImageStore):
+    """Bytes in any wrapping become an image of the user, with a digest for its id; only the record goes on."""
+    (source,) = resolve([reference], None, image_store)
+
+    assert isinstance(source, GeneratedImage)
+    assert source.read() == PNG
+    assert (source.origin, source.id, source.stored) == ("user", f"sha256:{source.sha256}", False)
+    assert (source.mime_type, source.width, source.height) == ("image/png", 8, 6)
+
+
+def test_a_file_is_given_as_a_path(image_store: ImageStore, tmp_path: Path):
+    """A `Path` is read, from the home folder too."""
+    (tmp_path / "fox.bin").write_bytes(PNG)
+
+    (source,) = resolve([tmp_path / "fox.bin"], None, image_store)
+
+    assert isinstance(source, GeneratedImage)
+    assert source.read() == PNG
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P", "1", "CMYK", "YCbCr", "F"])
+def test_a_pillow_image_of_any_mode_is_taken(mode: str, image_store: ImageStore):
+    """A Pillow image becomes a PNG; a mode that PNG does not have is converted."""
+    picture = Image.new("RGB", (8, 6), "red").convert("L" if mode == "F" else "RGB").convert(mode)
+
+    (source,) = resolve([picture], None, image_store)
+
+    assert isinstance(source, GeneratedImage)
+    assert (source.mime_type, source.to_pil().size) == ("image/png", (8, 6))
+
+
+def test_the_same_bytes_are_the_same_image(image_store: ImageStore, tmp_path: Path):
+    """However it is brought along, one picture has one id."""
+    (tmp_path / "fox.png").write_bytes(PNG)
+
+    sources = resolve([PNG, DATA_URL, tmp_path / "fox.png"], None, image_store)
+
+    assert len({source.id for source in sources if isinstance(source, GeneratedImage)}) == 1
+
+
+# --- what the service finds
+
+
+@pytest.mark.parametrize(
+    ("reference", "remote"),
+    [
+        ("https://example.org/fox.png", Remote(url="https://example.org/fox.png")),
+        ({"type": "image", "url": "https://example.org/fox.png"}, Remote(url="https://example.org/fox.png")),
+        ({"type": "image_url", "image_url": {"url": "http://example.org"}}, Remote(url="http://example.org")),
+        ("file-abc", Remote(file_id="file-abc")),
+        ("file_abc", Remote(file_id="file_abc")),
+        ({"type": "image", "file_id": "file-abc"}, Remote(file_id="file-abc")),
+        ({"type": "image", "source": {"type": "file", "file_id": "file-abc"}}, Remote(file_id="file-abc")),
+        ({"type": "input_image", "file_id": "file-abc"}, Remote(file_id="file-abc")),
+        ("ig_elsewhere", Remote(call_id="ig_elsewhere")),
+        ({"type": "image_generation_call", "id": "ig_elsewhere"}, Remote(call_id="ig_elsewhere")),
+        (
+            {"type": "non_standard", "value": {"type": "image_generation_call", "id": "ig_elsewhere"}},
+            Remote(call_id="ig_elsewhere"),
+        ),
+    ],
+)
+def test_what_the_service_finds_by_itself_is_passed_on(reference: Any, remote: Remote, image_store: ImageStore):
+    """Addresses, file ids and unknown call ids are not looked up here, and nothing is fetched."""
+    assert resolve([reference], None, image_store) == [remote]
+
+
+# --- what is known
+
+
+def test_a_known_image_is_itself(memory: ImageMemory, image_store: ImageStore):
+    """An image, its record and our block of it need no memory."""
+    fox = memory.get("ig_1")
+
+    assert resolve([fox, fox.record(), reference_block(fox.record())], None, image_store) == [fox, fox, fox]
+
+
+@pytest.mark.parametrize("name", ["ig_1", "1", 1, " 1 ", "img_", {"type": "image_generation_call", "id": "ig_1"}])
+def test_a_name_is_looked_up_in_the_memory(name: Any, memory: ImageMemory, image_store: ImageStore):
+    """Ids, ordinals and handles name images of the conversation."""
+    name = memory.handle("ig_1")[:8] if name == "img_" else name
+
+    assert resolve([name], memory, image_store) == [memory.get("ig_1")]
+
+
+def test_an_upload_is_known_by_its_id(memory: ImageMemory, image_store: ImageStore):
+    """The digest of an uploaded picture names it in its conversation."""
+    photo = memory.get("last")
+
+    assert resolve([photo.id], memory, image_store) == [photo]
+
+
+def test_a_result_stands_for_all_its_images(memory: ImageMemory, image_store: ImageStore):
+    """Results and lists are taken apart, in order."""
+    one, two = memory
+    result = ImageResult(images=(one, two))
+
+    assert resolve([result], None, image_store) == [one, two]
+    assert resolve([[two, [one]], result], None, image_store) == [two, one, one, two]
+
+
+# --- what is refused
+
+
+@pytest.mark.parametrize("name", ["last", "1", "img_12345678", "sha256:00", "fox"])
+def test_a_name_without_a_memory_says_how_to_give_one(name: str, image_store: ImageStore):
+    """What only a memory could resolve is an error that names the memory and the other way."""
+    with pytest.raises(UnknownImageError) as caught:
+        resolve([name], None, image_store)
+    assert str(caught.value) == (
+        f"{name!r} needs a memory to be looked up in: ImageGenerator(memory=ImageMemory()), "
+        "or give the image itself (result.image)"
+    )
+
+
+def test_an_unknown_name_lists_the_known(memory: ImageMemory, image_store: ImageStore):
+    """With a memory the error has the handles that there are."""
+    with pytest.raises(UnknownImageError, match="no image 'img_00000000'; known here") as caught:
+        resolve(["img_00000000"], memory, image_store)
+    assert caught.value.known == [memory.handle(each) for each in memory]
+
+
+@pytest.mark.parametrize("with_memory", [True, False])
+@pytest.mark.parametrize("form", ["{}", "file://{}", "./{}"])
+def test_text_never_opens_a_file(
+    form: str, with_memory: bool, memory: ImageMemory, image_store: ImageStore, tmp_path: Path
+):
+    """A path as text is refused even if a picture is there; the error says how to mean it."""
+    (tmp_path / "fox.png").write_bytes(encoded("purple"))
+    text = form.format(tmp_path / "fox.png")
+    before = sum(1 for _ in (tmp_path / "images").rglob("*.png"))
+
+    with pytest.raises(UnknownImageError, match=r"if it is a file, give Path\(.*text never opens a file"):
+        resolve([text], memory if with_memory else None, image_store)
+    assert sum(1 for _ in (tmp_path / "images").rglob("*.png")) == before
+
+
+@pytest.mark.parametrize("name", ["fox.png", "C:\\fox", "fox.JPEG", "../fox"])
+def test_what_looks_like_a_path_gets_the_advice_for_one(name: str, image_store: ImageStore):
+    """File names without folders are recognised by their endings."""
+    with pytest.raises(UnknownImageError, match="text never opens a file"):
+        resolve([name], None, image_store)
+
+
+@pytest.mark.parametrize(
+    ("missing", "reason"), [("nowhere.png", "No such file"), (".", "Is a directory")], ids=["absent", "folder"]
+)
+def test_a_path_that_cannot_be_read_says_why(missing: str, reason: str, image_store: ImageStore, tmp_path: Path):
+    """The operating system's reason is in the error."""
+    with pytest.raises(UnknownImageError, match=reason):
+        resolve([tmp_path / missing], None, image_store)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"no picture",
+        PNG[:40],
+        "data:image/png;base64,!!!",
+        "data:image/svg+xml,<svg/>",
+        {"type": "image", "base64": "="},
+    ],
+)
+def test_bytes_that_are_no_picture_are_refused(broken: Any, image_store: ImageStore, tmp_path: Path):
+    """Cut, corrupt or foreign bytes are refused before anything is sent, and not kept."""
+    with pytest.raises(CorruptImageError):
+        resolve([broken], None, image_store)
+    assert [path for path in (tmp_path / "images").rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("value", [None, 1.5, True, object(), {"type": "text", "text": "a fox"}, {}])
+def test_what_names_nothing_says_what_would(value: Any, image_store: ImageStore):
+    """Any other value is refused with the list of forms."""
+    with pytest.raises(UnknownImageError, match=r"names no image; give a handle \(img_…\), an ordinal"):
+        resolve([value], None, image_store)
+
+
+# --- content blocks
+
+
+@pytest.mark.parametrize(
+    "block",
+    [None, "text", {}, {"type": "text", "text": "x"}, {"type": "image"}, {"type": "image_url"}, {"type": "file"}],
+)
+def test_a_block_without_a_picture_points_nowhere(block: Any):
+    """Whatever else stands in a message is no picture."""
+    assert read_block(block) is None
+
+
+def test_a_pointer_decodes_its_text():
+    """Base64 with line breaks is read; anything else in it is refused."""
+    assert Pointer(base64=f" {TEXT[:10]}\r\n{TEXT[10:]}\n").decode() == PNG
+    with pytest.raises(CorruptImageError, match="not base64"):
+        decode("abc$")

@@ -1,0 +1,678 @@
+"""Options and requests: the same fields as the SDK, every refusal at once, and no picture in a repr."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pickle
+import types
+from pathlib import Path
+from typing import Union, get_args, get_origin, get_type_hints
+
+import pytest
+from langchain_core.load import dumpd
+from openai.types.responses import tool_param
+from openai.types.responses.tool_param import ImageGeneration
+from PIL import Image
+from pydantic import ValidationError, create_model
+
+from langchain_imagegen.errors import OptionError
+from langchain_imagegen.images.image import GeneratedImage
+from langchain_imagegen.images.result import ImageResult
+from langchain_imagegen.options import rules
+from langchain_imagegen.options.models import image_model
+from langchain_imagegen.options.options import ImageOptions, Svg, SvgReasoning, argument_fields
+from langchain_imagegen.options.request import ImageRequest
+from langchain_imagegen.options.rules import check_mainline
+
+SPARED = {"type", "input_image_mask"}
+
+
+def _kinds(annotation):
+    members = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
+    return [kind for kind in members if kind is not type(None)]
+
+
+def _choices(annotation):
+    """The literals of a field that takes nothing but literals; empty where any text passes."""
+    kinds = _kinds(annotation)
+    return {choice for kind in kinds for choice in get_args(kind)} if str not in kinds else set()
+
+
+def _problems(options, **circumstances):
+    """What `check` finds, as a list."""
+    try:
+        ImageOptions.parse(options).check(**circumstances)
+    except OptionError as error:
+        return list(error.problems)
+    return []
+
+
+# The fields
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "spared"),
+    [
+        (ImageOptions, ImageGeneration, SPARED),
+        (Svg, tool_param.ImageGenerationSvg, set()),
+        (SvgReasoning, tool_param.ImageGenerationSvgReasoning, set()),
+    ],
+)
+def test_fields_are_those_of_the_sdk(ours, theirs, spared):
+    """No field of the installed SDK's tool is missing here, and none is here that it lacks."""
+    assert set(ours.model_fields) == set(get_type_hints(theirs)) - spared
+
+
+@pytest.mark.parametrize("name", sorted(set(get_type_hints(ImageGeneration)) - SPARED - {"svg"}))
+def test_field_takes_what_the_sdk_takes(name):
+    """A field with fixed words has the SDK's words; any other has the SDK's type."""
+    theirs = get_type_hints(ImageGeneration)[name]
+    ours = ImageOptions.model_fields[name].annotation
+
+    assert _choices(ours) == _choices(theirs)
+    assert ({int, str} & set(_kinds(ours))) == ({int, str} & set(_kinds(theirs)))
+
+
+def test_svg_effort_is_that_of_the_sdk():
+    """The author's efforts are the SDK's."""
+    theirs = get_type_hints(tool_param.ImageGenerationSvgReasoning)["effort"]
+
+    assert _choices(SvgReasoning.model_fields["effort"].annotation) == set(get_args(theirs))
+
+
+@pytest.mark.parametrize("name", ImageOptions.model_fields)
+def test_fields_explain_themselves(name):
+    """Each field says in a sentence what it does, and is not sent unless it is set."""
+    field = ImageOptions.model_fields[name]
+
+    assert len(field.description) > 30
+    assert field.default is None or name == "model"
+
+
+# The tool dict
+
+
+def test_tool_sends_only_what_is_set():
+    """The tool names its type and the image model, and nothing that nobody set."""
+    assert ImageOptions().tool() == {"type": "image_generation", "model": "gpt-image-2"}
+    assert ImageOptions(model=None).tool() == {"type": "image_generation"}
+
+
+def test_tool_carries_the_mask_and_nested_options():
+    """The mask and the SVG author arrive in the form that the service reads."""
+    tool = ImageOptions(model=None, svg=Svg(reasoning=SvgReasoning(effort="low"))).tool({"file_id": "file-1"})
+
+    assert tool == {
+        "type": "image_generation",
+        "svg": {"reasoning": {"effort": "low"}},
+        "input_image_mask": {"file_id": "file-1"},
+    }
+
+
+def test_tool_is_new_each_time():
+    """Whoever changes a tool dict or its mask changes no other one."""
+    options, mask = ImageOptions(svg=Svg(model="gpt-5.4")), {"file_id": "file-1"}
+    first = options.tool(mask)
+    first["size"] = "auto"
+    first["svg"]["model"] = "other"
+    first["input_image_mask"]["file_id"] = "other"
+
+    assert options.tool(mask) == {
+        "type": "image_generation",
+        "model": "gpt-image-2",
+        "svg": {"model": "gpt-5.4"},
+        "input_image_mask": {"file_id": "file-1"},
+    }
+
+
+@pytest.mark.parametrize("size", [(1024, 1536), [1024, 1536], "1024x1536"])
+def test_size_is_written_as_the_service_reads_it(size):
+    """A pair of numbers is as good as the written size."""
+    assert ImageOptions(size=size).size == "1024x1536"
+
+
+# Merging and keeping
+
+
+def test_merge_lets_set_fields_win():
+    """What the other set wins, what it left alone stays, and neither is changed."""
+    base, other = ImageOptions(model="gpt-image-2.6-flare", quality="low"), ImageOptions(quality="high")
+
+    merged = base.merge(other).merge({"size": "auto"}).merge(None)
+    assert merged == ImageOptions(model="gpt-image-2.6-flare", quality="high", size="auto")
+    assert (base.quality, other.model_fields_set) == ("low", {"quality"})
+
+
+def test_merge_takes_back_what_is_none():
+    """A field set to `None` on purpose is no longer sent."""
+    assert ImageOptions(quality="low").merge({"quality": None, "model": None}).sent() == {}
+
+
+def test_dump_means_the_same_when_loaded():
+    """Options that went through JSON or pickle override no more than they did before."""
+    options = ImageOptions(quality="low", svg={"model": "gpt-5.4"})
+    base = ImageOptions(model="gpt-image-2.6-flare", size="auto")
+
+    for copy in (
+        ImageOptions.model_validate_json(options.model_dump_json()),
+        ImageOptions(**options.model_dump()),
+        pickle.loads(pickle.dumps(options)),
+    ):
+        assert base.merge(copy) == base.merge(options)
+        assert base.merge(copy).model == "gpt-image-2.6-flare"
+
+
+def test_options_are_frozen_and_hashable():
+    """Options can be a key and cannot be changed in place."""
+    options = ImageOptions(svg={"model": "gpt-5.4"})
+
+    assert hash(options) == hash(ImageOptions(svg={"model": "gpt-5.4"}))
+    with pytest.raises(ValidationError):
+        options.size = "auto"
+
+
+def test_repr_shows_what_is_sent():
+    """A repr is as long as what was chosen."""
+    assert repr(ImageOptions(size="auto")) == "ImageOptions(model='gpt-image-2', size='auto')"
+
+
+# Parsing
+
+
+def test_parse_takes_options_mappings_and_nothing():
+    """Options pass as they are, a mapping is read, `None` gives the defaults."""
+    options = ImageOptions(size="auto")
+
+    assert ImageOptions.parse(options) is options
+    assert ImageOptions.parse({"size": "auto"}) == options
+    assert ImageOptions.parse(None) == ImageOptions()
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (
+            {"output_format": "jpg"},
+            "output_format='jpg': it takes 'png', 'webp', 'jpeg', 'gif' or 'svg'; did you mean 'jpeg'?",
+        ),
+        ({"partial_images": 4}, "partial_images=4: it takes a whole number from 0 to 3"),
+        ({"output_compression": -1}, "output_compression=-1: it takes a whole number from 0 to 100"),
+        ({"frame_count": 17}, "frame_count=17: it takes a whole number from 2 to 16"),
+        ({"frame_count": "many"}, "frame_count='many': it takes a whole number from 2 to 16"),
+        ({"frame_duration_ms": 5}, "frame_duration_ms=5: it takes a whole number from 10 to 655,350"),
+        ({"size": "1024*1024"}, "size='1024*1024': it takes text such as 'auto', '1024x1024' or '1536x864'"),
+        ({"size": ""}, "size='': it takes text such as 'auto', '1024x1024' or '1536x864'"),
+        ({"size": "0x16"}, "size='0x16': it takes text such as 'auto', '1024x1024' or '1536x864'"),
+        ({"outputformat": "png"}, "ImageOptions has no 'outputformat'; did you mean 'output_format'?"),
+        ({"svg": {"modle": "x"}}, "svg has no 'modle'; did you mean 'model'?"),
+        ({"svg": {"effort": "low"}}, "svg has no 'effort'; it has 'model' and 'reasoning'"),
+        (7, "ImageOptions=7: Input should be a valid dictionary or instance of ImageOptions"),
+    ],
+)
+def test_parse_says_what_is_accepted(options, problem):
+    """A value out of bounds or an unknown name is answered with what is accepted or was likely meant."""
+    with pytest.raises(OptionError) as caught:
+        ImageOptions.parse(options)
+    assert caught.value.problems == (problem,)
+
+
+def test_parse_names_every_problem_at_once():
+    """Three mistakes give one error with three problems, and it is a `ValueError`."""
+    with pytest.raises(ValueError, match="quality='hd'") as caught:
+        ImageOptions.parse({"quality": "hd", "partial_images": 9, "colour": "red"})
+    assert len(caught.value.problems) == 3
+
+
+def test_parse_shortens_long_values():
+    """A huge value is shown by its beginning or its size, never whole."""
+    with pytest.raises(OptionError) as caught:
+        ImageOptions.parse({"quality": "x" * 200, "size": b"\x89PNG" * 1_000_000})
+    assert "<bytes 4.0 MB>" in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+# Combinations
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (
+            {"size": "1920x1080"},
+            "'gpt-image-2' has no size='1920x1080': height must be divisible by 16; nearest: '1920x1088'",
+        ),
+        (
+            {"size": "800x800"},
+            "'gpt-image-2' has no size='800x800': 640,000 pixels are fewer than 655,360; nearest: '816x816'",
+        ),
+        (
+            {"model": "gpt-image-1.5", "size": "1920x1088"},
+            (
+                "'gpt-image-1.5' has no size='1920x1088': it takes 'auto', '1024x1024', '1024x1536' "
+                "or '1536x1024'; nearest: '1536x1024'"
+            ),
+        ),
+        (
+            {"quality": "xhigh"},
+            (
+                "'gpt-image-2' has no quality='xhigh': it takes 'low', 'medium', 'high' or 'auto'; "
+                "'gpt-image-2.6-sunburst', 'gpt-image-2.6-flare', 'gpt-image-2.5-sunburst' "
+                "and 'gpt-image-2.5-flare' would take it"
+            ),
+        ),
+        (
+            {"output_format": "gif"},
+            (
+                "'gpt-image-2' has no output_format='gif': it takes 'png', 'webp' or 'jpeg'; "
+                "'gpt-image-2.6-sunburst' and 'gpt-image-2.6-flare' would take it"
+            ),
+        ),
+        ({"input_fidelity": "high"}, "'gpt-image-2' has no input_fidelity='high': leave it out"),
+        (
+            {"model": "gpt-image-1-mini", "input_fidelity": "high"},
+            "'gpt-image-1-mini' has no input_fidelity='high': it takes 'low'",
+        ),
+        (
+            {"output_compression": 80},
+            (
+                "output_compression=80 does not go with output_format='png': "
+                "use output_format='jpeg' or 'webp', or leave output_compression out (100 is accepted)"
+            ),
+        ),
+        (
+            {"background": "transparent", "output_format": "jpeg"},
+            (
+                "background='transparent' does not go with output_format='jpeg', which has no transparency: "
+                "use output_format='png' or 'webp'"
+            ),
+        ),
+        ({"frame_count": 4}, "frame_count=4 needs output_format='gif', not 'png'"),
+        ({"frame_duration_ms": 100}, "frame_duration_ms=100 needs output_format='gif', not 'png'"),
+        ({"svg": {"model": "gpt-5.4"}}, "svg={'model': 'gpt-5.4'} needs output_format='svg', not 'png'"),
+        (
+            {"model": "gpt-image-1"},
+            "model='gpt-image-1' was shut down on 2026-10-23: use 'gpt-image-2' instead",
+        ),
+        ({"model": "dall-e-3"}, "model='dall-e-3' was shut down on 2026-05-12: use 'gpt-image-2' instead"),
+        (
+            {"model": "gpt-5.4"},
+            (
+                "model='gpt-5.4' is a mainline model, not an image model: give it to the generator "
+                "(ImageGenerator(model='gpt-5.4')), and leave model out of the options or name an image model"
+            ),
+        ),
+    ],
+)
+def test_what_can_never_work_is_refused(options, problem):
+    """A combination that the service always refuses is named with what would do instead."""
+    assert _problems(options) == [problem]
+
+
+def test_model_surely_without_transparency_is_refused():
+    """Where a row says so for sure, transparency is refused."""
+    row = dataclasses.replace(image_model("gpt-image-2"), transparent=False)
+    asked = rules.Asked({"background": "transparent"})
+
+    found = [problem for rule in rules.RULES for problem in rule(asked, row)]
+    assert found == ["'gpt-image-2' has no background='transparent': use 'opaque' or 'auto'"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"size": "auto", "quality": "auto", "background": "auto", "moderation": "low", "action": "edit"},
+        {"output_compression": 100},
+        {"output_compression": 0, "output_format": "webp"},
+        {"background": "transparent"},
+        {"background": "transparent", "output_format": "webp", "model": "gpt-image-2-2026-04-21"},
+        {"background": "transparent", "output_format": "svg", "model": "gpt-image-2.6-flare"},
+        {"size": "3840x2160"},
+        {"quality": "max", "model": "gpt-image-2.5-flare-2026-09-08"},
+        {"quality": "xhigh", "model": "gpt-image-2.6-sunburst"},
+        {"model": "gpt-image-1.5", "input_fidelity": "high", "size": "1536x1024"},
+        {"model": "gpt-image-1-mini", "input_fidelity": "low"},
+        {"model": "chatgpt-image-latest", "size": "1920x1080", "quality": "max"},
+        {"partial_images": 3},
+        {"complexity": "high"},
+        {"model": "gpt-image-2.6-flare", "output_format": "svg", "svg": {"reasoning": {"effort": "high"}}},
+        {"model": "gpt-image-2.6-flare", "output_format": "gif", "size": "960x960"},
+        {"model": "gpt-image-2.6-flare", "output_format": "gif", "size": "720x720", "frame_count": 16},
+        {
+            "model": "gpt-image-2.6-flare",
+            "output_format": "gif",
+            "output_compression": 100,
+            "partial_images": 0,
+        },
+    ],
+)
+def test_what_may_work_is_sent(options):
+    """What the table allows, and what only the service can judge, passes."""
+    assert _problems(options) == []
+
+
+@pytest.mark.parametrize("model", ["gpt-image-3", "gpt-image-2-codex", "my-deployment", None])
+def test_unknown_image_model_passes_unchecked(model):
+    """A model that the table does not know, or that the service picks, is not judged."""
+    options = {"model": model, "size": "1x1", "quality": "max", "output_format": "gif", "svg": {}}
+
+    assert _problems({**options, "output_compression": 1, "input_fidelity": "high"}, mask=True) == []
+
+
+@pytest.mark.parametrize(
+    ("frames", "size", "nearest"),
+    [({}, "1024x1024", "960x960"), ({"frame_count": 16}, "1280x720", "944x544")],
+)
+def test_animation_shares_one_budget_of_pixels(frames, size, nearest):
+    """All frames of an animation together must fit, nine of them when no number is given."""
+    options = {"model": "gpt-image-2.6-flare", "output_format": "gif", "size": size, **frames}
+
+    (problem,) = _problems(options)
+    assert f"for a GIF of {frames.get('frame_count', 9)} frames" in problem
+    assert problem.endswith(f"nearest: {nearest!r}")
+    assert _problems({**options, "size": nearest}) == []
+
+
+def test_mask_goes_with_still_pictures():
+    """A mask is refused for an animation alone."""
+    assert _problems({"output_format": "webp", "output_compression": 50}, mask=True) == []
+
+
+def test_animation_has_no_partials_mask_or_compression():
+    """Each of the three is refused for a GIF, all in one error."""
+    options = {
+        "model": "gpt-image-2.6-flare",
+        "output_format": "gif",
+        "partial_images": 1,
+        "output_compression": 5,
+    }
+
+    found = _problems(options, mask=True)
+    assert [words.split("=")[0] for words in found] == [
+        "output_compression",
+        "output_format",
+        "partial_images",
+    ]
+
+
+def test_vector_has_no_partials_or_compression():
+    """Both are refused for an SVG."""
+    options = {
+        "model": "gpt-image-2.6-flare",
+        "output_format": "svg",
+        "partial_images": 1,
+        "output_compression": 5,
+    }
+
+    assert len(_problems(options)) == 2
+
+
+@pytest.mark.parametrize("output_format", ["gif", "svg"])
+def test_images_api_streams_no_animation_or_vector(output_format):
+    """The Images API streams neither, the Responses API streams the events of both."""
+    options = {"model": "gpt-image-2.6-flare", "output_format": output_format}
+
+    assert "cannot be streamed" in _problems(options, api="images", stream=True)[0]
+    assert _problems(options, stream=True) == []
+    assert _problems(options, api="images") == []
+
+
+def test_images_api_wants_the_author_of_an_svg_named():
+    """An `svg` without a model is refused there, and accepted by the Responses API."""
+    options = {
+        "model": "gpt-image-2.6-flare",
+        "output_format": "svg",
+        "svg": {"reasoning": {"effort": "low"}},
+    }
+
+    assert "lacks the author model" in _problems(options, api="images")[0]
+    assert _problems(options) == []
+
+
+def test_check_names_every_problem_at_once():
+    """Five broken rules are five problems of one error."""
+    options = {
+        "size": "1x1",
+        "quality": "max",
+        "output_compression": 7,
+        "input_fidelity": "low",
+        "frame_count": 2,
+    }
+
+    assert len(_problems(options)) == 5
+
+
+def test_sdk_formats_are_known_to_the_table():
+    """Every output format of the SDK is accepted by some model in the table."""
+    formats = _choices(ImageOptions.model_fields["output_format"].annotation)
+
+    assert formats == set(image_model("gpt-image-2.6-sunburst").formats)
+
+
+# Mainline models
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "gpt-image-2",
+        "gpt-image-9-pro",
+        "chatgpt-image-latest",
+        "dall-e-3",
+        "openai/gpt-image-2",
+        "openai:DALL-E-2",
+    ],
+)
+def test_image_model_as_mainline_model_is_refused(model):
+    """A GPT Image id where a text model belongs is answered with where it belongs."""
+    with pytest.raises(OptionError, match=r"'gpt-5\.4'.*ImageOptions\(model=") as caught:
+        check_mainline(model)
+    assert repr(model) in str(caught.value)
+
+
+@pytest.mark.parametrize("model", ["gpt-5.4", "gpt-4.1-nano", "o3", "ft:gpt-4o:org::id", "my-gpt-image-2", "llama"])
+def test_other_mainline_models_pass(model):
+    """No other model is ever gated, dead and unknown ones included."""
+    check_mainline(model)
+
+
+# Requests
+
+
+@pytest.mark.parametrize("image", ["last", b"bytes", Path("fox.png"), {"type": "image", "url": "https://x/y"}])
+def test_single_image_is_wrapped(image):
+    """One reference need not be put into a list."""
+    assert ImageRequest(prompt="winter", images=image).images == [image]
+    assert ImageRequest(prompt="winter", images=(image, "2")).images == [image, "2"]
+
+
+def test_no_images_is_an_empty_list():
+    """`None` for images is no image, and two requests never share a list."""
+    first = ImageRequest(prompt="fox", images=None)
+    first.images.append("last")
+
+    assert ImageRequest(prompt="fox").images == []
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"prompt": "fox", "size": "auto", "quality": "low"},
+        {"prompt": "fox", "size": "auto", "options": {"quality": "low"}},
+        {"prompt": "fox", "size": "auto", "options": ImageOptions(quality="low", size="1024x1024")},
+        ImageRequest(prompt="fox", options=ImageOptions(size="auto", quality="low")),
+    ],
+)
+def test_options_may_stand_beside_the_prompt(value):
+    """Options are found wherever they stand; those beside the prompt win."""
+    request = ImageRequest.parse(value)
+
+    assert request.prompt == "fox"
+    assert request.options == ImageOptions(size="auto", quality="low")
+    assert request.options.model_fields_set == {"size", "quality"}
+
+
+def test_parse_takes_a_prompt():
+    """A plain text is a prompt without options."""
+    assert ImageRequest.parse("fox") == ImageRequest(prompt="fox")
+
+
+def test_parse_leaves_the_mapping_alone():
+    """The caller's mapping is read, not emptied."""
+    value = {"prompt": "fox", "size": "auto", "options": {"quality": "low"}}
+    ImageRequest.parse(value)
+
+    assert value == {"prompt": "fox", "size": "auto", "options": {"quality": "low"}}
+
+
+@pytest.mark.parametrize(
+    ("value", "problems"),
+    [
+        ("", ["prompt='' with no images asks for nothing: say what to draw"]),
+        ({"prompt": " \n"}, ["prompt=' \\n' with no images asks for nothing: say what to draw"]),
+        (
+            {"prompt": "x", "previous_response_id": "resp_1", "conversation": "conv_1"},
+            ["previous_response_id and conversation exclude each other: give one of them"],
+        ),
+        (
+            {"prompt": "x", "mask": b"png"},
+            ["mask needs an image to apply to: give it in images, first if there are several"],
+        ),
+        (
+            {"promt": "x", "qualty": "low", "partial_images": 5},
+            [
+                "partial_images=5: it takes a whole number from 0 to 3",
+                "ImageRequest has no 'promt'; did you mean 'prompt'?",
+                "ImageRequest has no 'qualty'; did you mean 'quality'?",
+            ],
+        ),
+        (
+            {"prompt": "x", "options": {"siz": "auto"}},
+            ["options has no 'siz'; did you mean 'size'?"],
+        ),
+        (
+            {"prompt": "x", "options": 5, "size": "auto"},
+            ["options=5: Input should be a valid dictionary or instance of ImageOptions"],
+        ),
+        (
+            {"prompt": "x", "options": {"promt": "x"}, "conversation": 5},
+            [
+                "conversation=5: it takes text such as 'conv_6890a1'",
+                (
+                    "options has no 'promt'; it has 'model', 'action', 'size', 'quality', 'output_format', "
+                    "'output_compression', 'background', 'input_fidelity', 'moderation', 'partial_images', "
+                    "'complexity', 'frame_count', 'frame_duration_ms' and 'svg'"
+                ),
+            ],
+        ),
+        (5, ["ImageRequest=5: Input should be a valid dictionary or instance of ImageRequest"]),
+    ],
+)
+def test_impossible_request_is_refused(value, problems):
+    """A request that asks for nothing, contradicts itself or misspells a name is told so."""
+    with pytest.raises(OptionError) as caught:
+        ImageRequest.parse(value)
+    assert list(caught.value.problems) == problems
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"images": ["last"]},
+        {"prompt": "x", "mask": b"png", "images": "last"},
+        {"prompt": "x", "mask": b"png", "previous_response_id": "resp_1"},
+        {"prompt": "x", "conversation": {"id": "conv_1"}, "instructions": "be brief"},
+    ],
+)
+def test_possible_request_passes(value):
+    """Images alone, and a mask where an image is in context, are requests."""
+    assert ImageRequest.parse(value)
+
+
+def _picture_of(kind):
+    block = {"type": "image", "base64": "c2VjcmV0", "mime_type": "image/png"}
+    url = "data:image/png;base64,c2VjcmV0" + "A" * 2_000_000
+    return {
+        "bytes": (b"secret" * 333_334, "<bytes 2.0 MB>"),
+        "bytearray": (bytearray(b"secret"), "<bytearray 6 B>"),
+        "pil": (Image.new("RGB", (9, 9)), "<Image>"),
+        "block": (block, {"type": "image", "base64": "<base64 8 B>", "mime_type": "image/png"}),
+        "data URL": (url, "<data:image/png 2.0 MB>"),
+        "base64": ("c2VjcmV0" * 2_000, "<str 16 kB>"),
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", ["bytes", "bytearray", "pil", "block", "data URL", "base64"])
+def test_pictures_never_show(kind):
+    """A picture in a request is a short stand-in in its repr, its dump, its JSON and LangChain's own dump."""
+    picture, shown = _picture_of(kind)
+    request = ImageRequest(prompt="winter", images=[picture, "last"], mask=picture)
+
+    assert request.model_dump()["images"] == [shown, "last"]
+    assert json.loads(request.model_dump_json())["mask"] == shown
+    for text in (repr(request), str(request), request.model_dump_json(), json.dumps(dumpd(request))):
+        assert "secret" not in text
+        assert "c2VjcmV0" not in text
+        assert len(text) < 1_200
+    assert request.images[0] is picture
+
+
+def test_names_of_pictures_show():
+    """What names a picture without being one stays readable."""
+    names = ["img_1a2b3c4d", "2", "https://example.org/fox.png?" + "k" * 600]
+
+    assert ImageRequest(images=names).model_dump()["images"] == names
+    assert ImageRequest(images=Path("fox.png")).model_dump()["images"] == ["fox.png"]
+
+
+def test_records_show_as_handles():
+    """An image of the conversation and a result of earlier are shown by their handles."""
+    fox = GeneratedImage(id="ig_1", sha256="0" * 64, size_bytes=1, mime_type="image/png")
+
+    shown = ImageRequest(images=[fox, ImageResult(images=[fox])]).model_dump()["images"]
+    assert shown == [fox.handle, [fox.handle]]
+
+
+def test_validation_of_a_request_shows_no_picture():
+    """Even a failed construction does not print what it was given."""
+    with pytest.raises(ValidationError) as caught:
+        ImageRequest(prompt=["secret"], mask=b"secret", images=b"secret", picture=b"secret")
+    assert "secret" not in str(caught.value)
+
+
+# The tool's arguments
+
+
+def test_argument_fields_build_a_schema():
+    """Each exposed option arrives in the schema with its words, bounds and explanation, and is optional."""
+    schema = create_model("Arguments", **argument_fields(["quality", "partial_images", "size"])).model_json_schema()
+
+    assert set(schema["properties"]) == {"quality", "partial_images", "size"}
+    assert "required" not in schema
+    for name, shown in schema["properties"].items():
+        assert shown["description"] == ImageOptions.model_fields[name].description
+        assert shown["default"] is None
+    assert schema["properties"]["partial_images"]["anyOf"][0] == {
+        "type": "integer",
+        "minimum": 0,
+        "maximum": 3,
+    }
+    assert "xhigh" in schema["properties"]["quality"]["anyOf"][0]["enum"]
+
+
+def test_every_option_can_be_an_argument():
+    """All options together make a model whose empty instance sets nothing, the image model included."""
+    arguments = create_model("Arguments", **argument_fields(ImageOptions.model_fields))
+
+    assert set(arguments().model_dump().values()) == {None}
+    assert arguments(size=(1024, 1024)).size == "1024x1024"
+    with pytest.raises(ValidationError):
+        arguments(partial_images=7)
+
+
+def test_unknown_argument_is_refused():
+    """A misspelt option in `exposed` is answered with the likely one and with all there are."""
+    with pytest.raises(OptionError, match="no option 'siz'; did you mean 'size'") as caught:
+        argument_fields(["siz", "quality"])
+    assert all(name in str(caught.value) for name in ImageOptions.model_fields)

@@ -1,0 +1,135 @@
+"""The simulator's Images API, called by the unmodified SDK: generations, edits, streams."""
+
+from __future__ import annotations
+
+import base64
+
+import httpx
+import pytest
+from openai import BadRequestError
+
+from langchain_imagegen.simulator import moderated, nested_error_event
+from tests.sdk import JPEG, PNG, data, data_url
+
+FIELDS = {"model": "gpt-image-2", "prompt": "a fox", "quality": "low", "output_format": "jpeg"}
+
+
+def test_generates(call, simulator):
+    """A call with `n` gives so many pictures, one usage, and no revised prompts."""
+    answer = call("images.generate", n=2, **FIELDS)
+
+    drawn = [base64.b64decode(image.b64_json, validate=True) for image in answer.data]
+    assert [picture[:3] for picture in drawn] == [JPEG, JPEG]
+    assert drawn[0] != drawn[1]
+    assert (answer.size, answer.quality, answer.output_format) == ("1024x1024", "low", "jpeg")
+    assert answer.usage.output_tokens == 2 * 196
+    assert answer.data[0].revised_prompt is None
+    assert simulator.pictures == 2
+
+
+def test_streams(call, simulator):
+    """Partials come as asked, then the picture, in events without numbers."""
+    events = call("images.generate", stream=True, partial_images=2, **FIELDS)
+
+    partial = "image_generation.partial_image"
+    assert [event.type for event in events] == [partial, partial, "image_generation.completed"]
+    assert [event.partial_image_index for event in events[:2]] == [0, 1]
+    assert len({event.b64_json for event in events}) == 3
+    assert "sequence_number" not in events[0].to_dict()
+    assert events[-1].usage.output_tokens == 196 + 200
+    assert simulator.pictures == 1
+
+
+def test_streams_without_partials(call):
+    """With no partials asked for, one event comes, the finished picture."""
+    events = call("images.generate", stream=True, **FIELDS)
+
+    assert [event.type for event in events] == ["image_generation.completed"]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_edits_files(call, ask, simulator, count):
+    """One or several pictures of a form are edited, under a mask."""
+    picture = data(ask())
+    files = [(f"{n}.jpg", picture, "image/jpeg") for n in range(count)]
+    mask = ("mask.png", data(ask(tools=[{"type": "image_generation", "quality": "low"}])), "image/png")
+    answer = call("images.edit", image=files if count > 1 else files[0], mask=mask, n=1, **FIELDS)
+
+    assert base64.b64decode(answer.data[0].b64_json).startswith(JPEG)
+    assert simulator.orders[-1].sources == (picture,) * count
+    assert simulator.orders[-1].mask == mask[1]
+
+
+def test_edits_stream(call, ask):
+    """Events of edits have names of their own."""
+    image = ("a.jpg", data(ask()), "image/jpeg")
+    events = call("images.edit", image=image, stream=True, partial_images=1, **FIELDS)
+
+    assert [event.type for event in events] == ["image_edit.partial_image", "image_edit.completed"]
+
+
+def test_edits_json(ask, call, simulator):
+    """The JSON form of edits takes URLs and file ids."""
+    picture = data(ask())
+    file = call("files.create", file=("a.jpg", picture), purpose="vision")
+    body = {**FIELDS, "images": [{"file_id": file.id}, {"image_url": data_url(picture)}]}
+    headers = {"authorization": "Bearer sk-a"}
+    answer = httpx.post(f"{simulator.base_url}/images/edits", json=body, headers=headers)
+
+    assert answer.status_code == 200
+    assert simulator.orders[-1].sources == (picture, picture)
+
+
+def test_refuses_bytes_without_a_type(call):
+    """Raw bytes arrive as an octet-stream, which is refused as the service does."""
+    with pytest.raises(BadRequestError) as caught:
+        call("images.edit", image=PNG + b"rest", **FIELDS)
+    assert (caught.value.code, caught.value.param) == ("unsupported_file_mimetype", "image[0]")
+
+
+def test_refuses_what_is_no_picture(call):
+    """A file that only claims to be a picture is refused, whether its head or its rest is wrong."""
+    for content in (b"text", PNG + b"text"):
+        with pytest.raises(BadRequestError) as caught:
+            call("images.edit", image=("a.png", content, "image/png"), **FIELDS)
+        assert caught.value.code == "invalid_image_file"
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "param"),
+    [
+        ({"response_format": "b64_json"}, "unknown_parameter", "response_format"),
+        ({"n": 11}, "invalid_value", "n"),
+        ({"prompt": "x" * 32_001}, "invalid_value", "prompt"),
+        ({"size": "800x800"}, "invalid_value", "size"),
+        ({"model": "dall-e-3"}, "invalid_value", "model"),
+        ({"model": "gpt-image-2.6-flare", "output_format": "gif", "stream": True}, "invalid_value", "stream"),
+        ({"model": "gpt-image-2.6-flare", "output_format": "svg", "n": 2}, "invalid_value", "n"),
+    ],
+)
+def test_refuses_options(call, fields, code, param):
+    """Options that cannot be are a 400 that names the parameter."""
+    with pytest.raises(BadRequestError) as caught:
+        call("images.generate", **{**FIELDS, **fields})
+    assert (caught.value.code, caught.value.param) == (code, param)
+
+
+def test_moderation(call, simulator):
+    """There are no failed items here: every moderation is a 400 with its details."""
+    for at in ("request", "item", "response"):
+        simulator.script(moderated("output", ["violence"], at=at))
+        with pytest.raises(BadRequestError) as caught:
+            call("images.generate", **FIELDS)
+        assert caught.value.body["moderation_details"]["categories"] == ["violence"]
+
+    assert simulator.pictures == 0
+
+
+def test_error_in_a_stream(call, simulator):
+    """A nested error event raises from the SDK's iterator."""
+    from openai import APIError
+
+    simulator.script(nested_error_event("server_error", "overloaded"))
+
+    with pytest.raises(APIError, match="overloaded"):
+        call("images.generate", stream=True, **FIELDS)

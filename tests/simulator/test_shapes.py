@@ -1,0 +1,217 @@
+"""Holds the simulator against the shapes of real traffic in `shapes/`: keys, types, order and content type."""
+
+from __future__ import annotations
+
+import functools
+import http.client
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from langchain_imagegen.simulator import Simulator
+from tests.shapes import derive
+
+SHAPES = {path.stem: json.loads(path.read_text()) for path in sorted(derive.HERE.glob("*.json"))}
+NEWEST = "store_false_with_tool_usage.gpt-5-mini"
+RECORDINGS = Path(os.environ.get("IMAGEGEN_RECORDINGS") or Path(__file__).parents[3] / "shared" / "recordings")
+
+BY_2025_10 = "the recordings before October 2025, or before September, lack it, all later ones have it"
+BY_2026_09 = "the recordings of 2025 lack it, the newest, of September 2026, has it"
+SEEN_IN_ANSWERS = "the newest recording, which is not a stream, has it in its answer, so that its events would too"
+
+EXPLAINED = {
+    "+billing": BY_2025_10,
+    "+max_tool_calls": BY_2025_10,
+    "+output[message].content[output_text].logprobs": BY_2025_10,
+    "+prompt_cache_key": BY_2025_10,
+    "+response.content_part.added part[output_text].logprobs": BY_2025_10,
+    "+response.content_part.done part[output_text].logprobs": BY_2025_10,
+    "+response.output_item.done item[message].content[output_text].logprobs": BY_2025_10,
+    "+response.output_text.delta logprobs": BY_2025_10,
+    "+response.output_text.done logprobs": BY_2025_10,
+    "+safety_identifier": BY_2025_10,
+    "+text.verbosity": BY_2025_10,
+    "+top_logprobs": BY_2025_10,
+    "+access_programs": BY_2026_09,
+    "+completed_at": BY_2026_09,
+    "+frequency_penalty": BY_2026_09,
+    "+moderation": BY_2026_09,
+    "+output[image_generation_call].action": BY_2026_09,
+    "+output[reasoning].content": BY_2026_09,
+    "+presence_penalty": BY_2026_09,
+    "+prompt_cache_retention": BY_2026_09,
+    "+reasoning.context": BY_2026_09,
+    "+reasoning.mode": BY_2026_09,
+    "+tool_usage": BY_2026_09,
+    "+tools[image_generation].model": BY_2026_09,
+    "+usage.input_tokens_details.cache_write_tokens": BY_2026_09,
+    "+response.output_item.added item[reasoning].content": SEEN_IN_ANSWERS,
+    "+response.output_item.done item[image_generation_call].action": SEEN_IN_ANSWERS,
+    "+response.output_item.done item[reasoning].content": SEEN_IN_ANSWERS,
+    "~order: reasoning, image_generation_call, reasoning, message → reasoning, image_generation_call, message": (
+        "gpt-5-nano once reasoned again behind its picture; no other recording does, and no client may count on it"
+    ),
+}
+"""Why the simulator differs from a recording: `+` it sends more, `-` it sends less, `~` it sends something else."""
+
+
+# What the simulator answers to the request of a shape
+
+
+def post(simulator, body):
+    """One request over the socket: status, content type and body as they came."""
+    host = simulator.base_url.removeprefix("http://").removesuffix("/v1")
+    connection = http.client.HTTPConnection(host, timeout=30)
+    headers = {"authorization": "Bearer sk-test", "content-type": "application/json"}
+    connection.request("POST", "/v1/responses", json.dumps(body), headers)
+    answer = connection.getresponse()
+    text = answer.read().decode()
+    connection.close()
+    return {"status": answer.status, "content_type": answer.headers["content-type"]}, text
+
+
+def filled(request, output, prompts):
+    """The request of a shape with words and ids in its gaps: prompts of ours, items of the previous answer."""
+    prompts = list(prompts)
+    tools = [{**tool, "name": "name_a_bird"} if "name" in tool else tool for tool in request["tools"]]
+    tools = [{key: value for key, value in tool.items() if value != derive.PLACEHOLDER} for tool in tools]
+    items = []
+    for item in request["input"]:
+        if item.get("role") == "user":
+            items.append({**item, "content": prompts.pop(0)})
+        else:
+            items.append(_follow_up(item, output))
+    return {**request, "tools": tools, "input": items}
+
+
+def _follow_up(item, output):
+    kind = item["type"].removesuffix("_output")
+    earlier = next(each for each in output if each["type"] == kind)
+    return {**{key: earlier.get(key, "a heron") for key in item}, "type": item["type"]}
+
+
+def prompts_of(exchange, earlier):
+    """Words that ask for what the recorded answer held, behind those of the turn before."""
+    now = (
+        "Draw a heron."
+        if "image_generation_call" in str(exchange.get("paths", exchange.get("events")))
+        else "Which bird?"
+    )
+    users = sum(item.get("role") == "user" for item in exchange["request"]["input"])
+    return [*earlier, now][-users:]
+
+
+def answers(shape):
+    """The shape of the simulator's own answers to the same requests, and in the same order."""
+    output, prompts = [], []
+    with Simulator() as simulator:
+        for exchange in shape["exchanges"]:
+            prompts = prompts_of(exchange, prompts)
+            head, text = post(simulator, filled(exchange["request"], output, prompts))
+            assert head["status"] == exchange["status"], text[:500]
+            if exchange["request"]["stream"]:
+                yield {**head, **derive.stream_shape(text)}
+            else:
+                body = json.loads(text)
+                output = body["output"]
+                yield {**head, **derive.json_shape(body)}
+
+
+# Differences
+
+
+def compared(recorded, ours, prefix=""):
+    """What differs between two tables of paths; of a missing object only the object."""
+    found = set()
+    for path in recorded.keys() | ours.keys():
+        name = f"{prefix}{path}"
+        if path not in ours or path not in recorded:
+            found.add(f"{'+' if path in ours else '-'}{name}")
+        elif recorded[path] != ours[path]:
+            found.add(f"~{name}: {recorded[path]} → {ours[path]}")
+    return {each for each in found if not any(each.startswith((f"{other}.", f"{other}[")) for other in found)}
+
+
+def without_response(event, table):
+    """The paths of an event; those of the response it carries read as in a plain answer."""
+    prefix = "response."
+    return {
+        path.removeprefix(prefix) if path.startswith(prefix) else f"{event} {path}": kind
+        for path, kind in table.items()
+    }
+
+
+def differences(exchange, answer):
+    """Each way in which an answer of the simulator differs from the recorded one."""
+    heads = ("status", "content_type", "order")
+    found = {
+        f"~{key}: {_shown(exchange[key])} → {_shown(answer[key])}" for key in heads if exchange[key] != answer[key]
+    }
+    if "paths" in exchange:
+        return found | compared(exchange["paths"], answer["paths"])
+    for event in exchange["events"].keys() & answer["events"].keys():
+        found |= compared(*(without_response(event, each["events"][event]) for each in (exchange, answer)))
+    return found
+
+
+def _shown(value):
+    return ", ".join(value) if isinstance(value, list) else value
+
+
+@functools.cache
+def all_differences(name):
+    """The differences of a recording, over all its exchanges."""
+    shape = SHAPES[name]
+    found = [differences(*pair) for pair in zip(shape["exchanges"], answers(shape), strict=True)]
+    return frozenset().union(*found)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_simulator_answers_as_recorded(name):
+    """Every key, type and order that differs from a recording is explained."""
+    assert all_differences(name) - EXPLAINED.keys() == set()
+
+
+def test_newest_recording_has_no_difference():
+    """The simulator speaks as the service did when it was last recorded, to the letter."""
+    assert all_differences(NEWEST) == set()
+
+
+def test_explanations_are_needed():
+    """An explanation of a difference that no longer exists has to go."""
+    assert EXPLAINED.keys() - set().union(*map(all_differences, SHAPES)) == set()
+
+
+def test_a_lost_key_is_noticed():
+    """The comparison sees a missing key, a new one, another type, and another order."""
+    recorded = derive.json_shape({"output": [{"type": "message", "id": "a"}], "usage": {"n": 1}, "user": None})
+    answer = derive.json_shape({"output": [{"type": "reasoning", "id": "a"}], "user": "x", "new": []})
+    head = {"status": 200, "content_type": "application/json"}
+
+    assert differences({**head, **recorded}, {**head, **answer}) == {
+        "~order: message → reasoning",
+        "-output[message]",
+        "+output[reasoning]",
+        "-usage",
+        "~user: null → string",
+        "+new",
+    }
+
+
+@pytest.mark.skipif(not RECORDINGS.is_dir(), reason="no recordings: set IMAGEGEN_RECORDINGS to their folder")
+def test_shapes_are_derived():
+    """The committed shapes are what `derive.py` makes of the recordings, no more and no fewer."""
+    fresh = {name: derive.text_of(derive.shape(each)) for name, each in derive.recordings(RECORDINGS).items()}
+
+    assert {path.stem: path.read_text() for path in derive.HERE.glob("*.json")} == fresh
+
+
+def test_shapes_hold_no_content():
+    """A shape holds words of the API only: nothing long, no id, no gap filled."""
+    for name, shape in SHAPES.items():
+        for exchange in shape["exchanges"]:
+            for item in exchange["request"]["input"]:
+                assert {value for key, value in item.items() if key not in {"type", "role", "status"}} <= {"…"}, name
+        assert not any(prefix in json.dumps(shape) for prefix in ("resp_", "ig_0", "ig_6", "msg_", "rs_", "gAAAA"))
