@@ -240,7 +240,7 @@ def test_thin_twins(sync, half, twins):
 def test_twins_are_compared():
     """The comparison above sees the twins that do the work, and would see them drift apart."""
     found = {name: (sync, half, twins) for name, sync, half, twins in PAIRS}
-    sync, half, twins = found["transport.Transport.arun"]
+    sync, half, twins = found["runner.Runner.arun"]
     drifted = ast.parse(ast.unparse(half).replace("step.seconds", "2 * step.seconds")).body[0]
 
     assert "store.ImageStore.aput" in found

@@ -215,15 +215,19 @@ class ImageGenerator(RunnableSerializable[Any, ImageResult]):
 
     def _run(self, drawing: Drawing, *, partials: bool = True) -> Iterator[PartialImage | ImageResult]:
         from langchain_imagegen.drawing.flows import draw
+        from langchain_imagegen.drawing.runner import Runner
 
-        with closing(self._transport.run(draw(drawing), self._home(), partials=partials)) as pieces:
+        runner = Runner(self._transport)
+        with closing(runner.run(draw(drawing), self._home(), partials=partials)) as pieces:
             for piece in pieces:
                 yield self._remembered(piece)
 
     async def _arun(self, drawing: Drawing, *, partials: bool = True) -> AsyncIterator[PartialImage | ImageResult]:
         from langchain_imagegen.drawing.flows import draw
+        from langchain_imagegen.drawing.runner import Runner
 
-        async with aclosing(self._transport.arun(draw(drawing), self._home(), partials=partials)) as pieces:
+        runner = Runner(self._transport)
+        async with aclosing(runner.arun(draw(drawing), self._home(), partials=partials)) as pieces:
             async for piece in pieces:
                 yield self._remembered(piece)
 

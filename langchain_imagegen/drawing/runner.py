@@ -1,15 +1,88 @@
-"""What drives a flow: which step is next, and what comes of it. No network here."""
+"""Carry a flow out: send its calls, wait, read images. See `flows` for what is sent and when."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Generator, Iterator
+from contextlib import aclosing, closing, contextmanager
+from typing import Any
 
 from langchain_imagegen.api.sdk_errors import translate
-from langchain_imagegen.drawing.flows import Flow, Step
+from langchain_imagegen.drawing.flows import Call, Flow, Read, Step, Wait
+from langchain_imagegen.drawing.transport import Transport
 from langchain_imagegen.errors import ConnectionLostError, ImageGenerationError, ImageTimeoutError
+from langchain_imagegen.images.image import PartialImage
 from langchain_imagegen.images.result import ImageResult
+from langchain_imagegen.storage.store import ImageStore
 from langchain_imagegen.streaming.answer import Body
+
+_LOOKED_AT = {"responses": ("stream",), "images": ("model", "prompt", "stream")}
+"""What the SDK reads of a request itself; Azure's client finds an image model's deployment by its name."""
+
+
+class Runner:
+    """Carries flows out with the clients of a transport."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def run(self, flow: Flow, store: ImageStore, *, partials: bool = True) -> Generator[PartialImage | ImageResult]:
+        """Yield partial pictures as they arrive, if they are wanted, and the result last."""
+        drive = Drive(flow)
+        for step in drive:
+            with drive.attempt():
+                if isinstance(step, Wait):
+                    time.sleep(step.seconds)
+                elif isinstance(step, Read):
+                    drive.answer(step.image.to_data_url())
+                else:
+                    with self._send(self._transport.client, step) as response:
+                        body = drive.body = _body_of(step, response, store, partials=partials)
+                        with closing(response.http_response.iter_bytes()) as chunks:
+                            for chunk in chunks:
+                                yield from body.feed(chunk)
+                                if piece := body.work():
+                                    piece()
+                    drive.answer(body.finish())
+            if drive.unsettled:
+                drive.settle()
+        yield _finished(drive)
+
+    async def arun(
+        self, flow: Flow, store: ImageStore, *, partials: bool = True
+    ) -> AsyncGenerator[PartialImage | ImageResult]:
+        """Async twin of `run`."""
+        drive = Drive(flow)
+        for step in drive:
+            with drive.attempt():
+                if isinstance(step, Wait):
+                    await asyncio.sleep(step.seconds)
+                elif isinstance(step, Read):
+                    drive.answer(await asyncio.to_thread(step.image.to_data_url))
+                else:
+                    async with self._send(self._transport.async_client, step) as response:
+                        body = drive.body = _body_of(step, response, store, partials=partials)
+                        async with aclosing(response.http_response.aiter_bytes()) as chunks:
+                            async for chunk in chunks:
+                                for partial in body.feed(chunk):
+                                    yield partial
+                                if piece := body.work():
+                                    await asyncio.to_thread(piece)
+                    drive.answer(await asyncio.to_thread(body.finish))
+            if drive.unsettled:
+                await asyncio.to_thread(drive.settle)
+        yield _finished(drive)
+
+    def _send(self, client: Any, call: Call) -> Any:
+        """Send the request; all but what the SDK looks at goes as `extra_body`, which it sends as it is."""
+        looked_at = {name: call.body[name] for name in _LOOKED_AT[call.api] if name in call.body}
+        rest = {name: value for name, value in call.body.items() if name not in looked_at}
+        if call.api == "responses":
+            send = client.responses.with_streaming_response.create
+        else:
+            send = client.images.with_streaming_response.generate
+        return send(**looked_at, extra_body=rest, extra_headers=self._transport.headers)
 
 
 class Drive:
@@ -72,3 +145,12 @@ class Drive:
     def _discard(self) -> None:
         if self.body is not None:
             self.body.discard()
+
+
+def _body_of(call: Call, response: Any, store: ImageStore, *, partials: bool) -> Body:
+    return Body(call.api, call.origin, store, response.headers, partials=partials)
+
+
+def _finished(drive: Drive) -> ImageResult:
+    assert drive.result is not None  # a flow ends with a result or an error
+    return drive.result
