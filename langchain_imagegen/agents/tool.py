@@ -14,7 +14,7 @@ from functools import partial
 from typing import Annotated, Any, Literal
 
 from langchain_core.callbacks import AsyncCallbackManagerForToolRun, CallbackManagerForToolRun
-from langchain_core.messages import ToolMessage
+from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import patch_config
 from langchain_core.tools import BaseTool, InjectedToolArg, ToolException
@@ -180,19 +180,25 @@ class ImageGenerationTool(BaseTool):
         return ImageMemory() if generator.memory is None else generator.memory
 
     def _answer(self, result: ImageResult, runtime: Any) -> tuple[Any, dict[str, Any] | None]:
-        """Content and artifact; in a graph that has the channel, the message and its update."""
+        """Return content and artifact, or one `Command` for a graph whose state has the channel.
+
+        Never return a list: other people's `wrap_tool_call` takes a `ToolMessage` or a `Command` and fails on
+        anything else, after the picture is paid for.
+        """
         links, result = beside(result, self.url_for, "link")
         views, result = beside(result, view if self.show_to_model else None, "view")
         content, artifact = self._content(result, links, views), result.record()
         for record, link in zip(artifact["images"], links, strict=False):
             record["url"] = link
-        if not keeps_images(state_of(runtime)) or not getattr(runtime, "tool_call_id", None):
+        state, call_id = state_of(runtime), getattr(runtime, "tool_call_id", None)
+        key = messages_key(state, call_id)
+        if key is None or not keeps_images(state):
             return content, artifact
         # The channel has the sources, and a checkpoint repeats each message at every step. But an agent within a graph
         # reads the messages alone, and must not try a dead rung again.
         artifact["sources"] = [record for record in artifact["sources"] if record.get("dead_rungs")]
-        message = ToolMessage(content, artifact=artifact, tool_call_id=runtime.tool_call_id, name=self.name)
-        return [message, _command(result)], None
+        message = ToolMessage(content, artifact=artifact, tool_call_id=call_id, name=self.name)
+        return _command({key: [message], CHANNEL: as_update(images_of_result(result))}), None
 
     def _content(self, result: ImageResult, links: list[Any], views: list[Any]) -> Any:
         text = content_of(result, self.note, links)
@@ -293,13 +299,28 @@ def keeps_images(state: Any) -> bool:
     return CHANNEL in state if isinstance(state, Mapping) else hasattr(state, CHANNEL)
 
 
+def messages_key(state: Any, call_id: str | None) -> str | None:
+    """Return the state's key whose messages make a tool call; None without a graph or if no messages make it.
+
+    `ToolNode` takes an update only if it holds the answer under the key of the messages that it was given.
+    """
+    values = state if isinstance(state, Mapping) else getattr(state, "__dict__", {})
+    keys = sorted(values, key=lambda key: key != "messages")  # another key may hold a copy of the messages
+    return next((key for key in keys if call_id and _makes_call(values[key], call_id)), None)
+
+
+def _makes_call(messages: Any, call_id: str) -> bool:
+    said = reversed(messages) if isinstance(messages, list) else ()
+    return any(isinstance(m, AIMessage) and any(call["id"] == call_id for call in m.tool_calls) for m in said)
+
+
 def _told(image: GeneratedImage) -> dict[str, Any]:
     size = f"{image.width}x{image.height}" if image.width else image.size
     told = {"handle": image.handle, "revised_prompt": (image.revised_prompt or "")[:LONGEST_PROMPT], "size": size}
     return {key: value for key, value in told.items() if value}
 
 
-def _command(result: ImageResult) -> Any:
+def _command(update: dict[str, Any]) -> Any:
     from langgraph.types import Command
 
-    return Command(update={CHANNEL: as_update(images_of_result(result))})
+    return Command(update=update)

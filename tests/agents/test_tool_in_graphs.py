@@ -22,6 +22,7 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph import START, MessagesState, StateGraph, add_messages
 from langgraph.prebuilt import ToolNode
+from langgraph.types import Command
 from pydantic import BaseModel, Field
 
 from langchain_imagegen import ImageGenerationTool, ImageMemory, merge_images
@@ -230,6 +231,27 @@ def test_channel_gets_the_records(tool, half, state, key):
     assert [record["handle"] for record in records.values()] == handles(answers(result, key))
     assert len(records) == 3
     assert json.loads(json.dumps(records)) == records
+
+
+@pytest.mark.parametrize(
+    ("state", "key", "kind"),
+    [(MessagesState, "messages", ToolMessage), (Gallery, "messages", Command), (ChatGallery, "chat", Command)],
+)
+def test_others_get_one_message_or_command(tool, state, key, kind):
+    """Other people's `wrap_tool_call` gets one `ToolMessage` or one `Command`, and never a list."""
+    seen = []
+
+    def note(request, execute):
+        seen.append(execute(request))
+        return seen[-1]
+
+    builder = StateGraph(state)
+    builder.add_node("tools", ToolNode([tool], messages_key=key, wrap_tool_call=note))
+    builder.add_edge(START, "tools")
+    result = builder.compile().invoke({key: [wants(asks("a"), asks("b"))]})
+
+    assert [type(answer) for answer in seen] == [kind, kind]
+    assert [message.tool_call_id for message in answers(result, key)] == ["a", "b"]
 
 
 def test_channel_survives_without_messages(tool, half, simulator):
