@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 OPENAI_URL = "https://api.openai.com/v1"
 _BEGUN_IN_A_PASS = 8
-"""Of 64 at once the first leaves after 6 ms (2: 5 ms, all: 26 ms); with fewer each takes longer, from colder caches."""
+"""Without this limit 64 calls at once take a seventh longer (1.14 at 64 KB a picture, 1.16 at 2 MB, in memory)."""
 
 
 class Transport:

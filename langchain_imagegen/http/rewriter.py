@@ -13,20 +13,20 @@ from collections.abc import Iterable, Sequence
 from langchain_imagegen.errors import CorruptImageError, ImageGenerationError
 from langchain_imagegen.storage.store import ImageStore
 from langchain_imagegen.storage.writer import BlobWriter
+from langchain_imagegen.streaming.decoder import Sink
 from langchain_imagegen.streaming.extractor import Extractor, Gap
 from langchain_imagegen.streaming.placeholders import write_token
-from langchain_imagegen.streaming.sinks import Arriving
+from langchain_imagegen.streaming.sinks import AT_A_TIME
 
 Parts = Sequence["bytes | Gap"]
 
 logger = logging.getLogger(__name__)
 
 
-class Picture(Arriving):
+class Picture(Sink):
     """A picture on its way into the store, which can still be told as the text that it came as."""
 
     def __init__(self, store: ImageStore) -> None:
-        super().__init__()
         self._store = store
         self._writer: BlobWriter | None = None
         self._waiting: list[bytes] = []
@@ -38,7 +38,7 @@ class Picture(Arriving):
     @property
     def due(self) -> bool:
         """Whether enough waits to be written; after a fault it waits for the end."""
-        return self._held >= self.piece and self._fault is None
+        return self._held >= AT_A_TIME and self._fault is None
 
     def known(self, text: memoryview) -> bool:
         """Never; only the last group of characters is remembered, which may be spelled in several ways."""
@@ -57,7 +57,6 @@ class Picture(Arriving):
 
     def close(self, error: str | None = None) -> None:
         """The end of the string."""
-        super().close(error)
         self._fault = self._fault or error
 
     def flush(self) -> None:

@@ -5,7 +5,6 @@ Fed by the decoder; what an answer is, and which picture is wanted, is not known
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable
 from functools import partial
 
@@ -16,27 +15,6 @@ from langchain_imagegen.streaming.decoder import Sink
 
 AT_A_TIME = 1 << 17
 """Bytes of a picture that wait, at most, before they are hashed and written to a disk; to memory they go at once."""
-
-_IN_A_CROWD = 1 << 16
-_TOGETHER = 3 << 21  # bytes of all pictures; of more than 48 at once each waits for less, down to the above
-_arriving: weakref.WeakSet[Arriving] = weakref.WeakSet()
-
-
-class Arriving(Sink):
-    """A picture that is written piece by piece: large ones, or small ones where many pictures arrive at once."""
-
-    def __init__(self) -> None:
-        _arriving.add(self)
-
-    @property
-    def piece(self) -> int:
-        """Bytes that wait for a piece."""
-        return max(_IN_A_CROWD, min(AT_A_TIME, _TOGETHER // max(len(_arriving), 1)))
-
-    def close(self, error: str | None = None) -> None:
-        """The end of the data."""
-        del error
-        _arriving.discard(self)
 
 
 class Held(Sink):
@@ -90,14 +68,13 @@ class Held(Sink):
         self._pieces.clear()
 
 
-class Written(Arriving):
+class Written(Sink):
     """A picture that goes into the store piece by piece, where it has no name before it is whole.
 
     What touches the disk is done by `work` and `blob`; whoever feeds the sink asks it for work after each piece.
     """
 
     def __init__(self, store: ImageStore, expected: int = 0) -> None:
-        super().__init__()
         self._writer = store.writer(expected)
         self._waiting: list[bytes] = []
         self._held = self._taken = 0
@@ -118,7 +95,6 @@ class Written(Arriving):
 
     def close(self, error: str | None = None) -> None:
         """The end of the data."""
-        super().close(error)
         self._error = self._error or error
 
     def read(self, start: int, stop: int) -> bytes:
@@ -129,7 +105,7 @@ class Written(Arriving):
 
     def work(self) -> Callable[[], None] | None:
         """What is to be hashed and written now: one piece after the other, in any thread; `None` if little waits."""
-        return self._take() if self._held >= self.piece else None
+        return self._take() if self._held >= AT_A_TIME else None
 
     def blob(self) -> Blob:
         """The picture, now under its final name.

@@ -203,7 +203,7 @@ def test_what_is_no_base64_passes(reader, folder, caplog, how, size):
     assert given == [spoilt, token_of(PNG)]
     assert [path.read_bytes() for path in files(folder)] == [PNG]
     [record] = caplog.records
-    assert (record.levelno, record.name) == (logging.WARNING, "langchain_imagegen.extract_http")
+    assert (record.levelno, record.name) == (logging.WARNING, "langchain_imagegen.http.rewriter")
     assert "passes as base64" in record.message
 
 

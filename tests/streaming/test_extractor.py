@@ -478,7 +478,7 @@ def test_long_line(size):
 
 def test_decoder_is_loaded_late():
     """Importing the module does not load the decoder."""
-    code = "import sys, langchain_imagegen.extract; sys.exit('pybase64' in sys.modules)"
+    code = "import sys, langchain_imagegen.streaming.extractor; sys.exit('pybase64' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
