@@ -1,0 +1,120 @@
+"""What chat models write where the handles of images are asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from langchain_imagegen.conversation.handles import read_handles
+
+FOX = "img_1a2b3c4d"
+OWL = "img_5e6f7a8b"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        FOX,
+        [FOX],
+        [[FOX]],
+        f"[{FOX}]",
+        f'["{FOX}"]',
+        f"`{FOX}`",
+        f"'{FOX}'",
+        f"<{FOX}>",
+        f"image {FOX}",
+        f"the image {FOX} of the fox",
+        f"attachment://{FOX}",
+        f"sandbox:/mnt/data/{FOX}.png",
+        f"![fox]({FOX}.png)",
+        f"/{FOX}.webp",
+        FOX.upper(),
+        {"handle": FOX},
+        {"id": FOX},
+        {"image": {"handle": FOX}},
+        f'{{"handle": "{FOX}"}}',
+        [{"handle": FOX}],
+    ],
+    ids=repr,
+)
+def test_a_handle_is_found_in_whatever_is_around_it(written: Any):
+    """Brackets, quotes, file names, schemes and JSON around a handle change nothing."""
+    assert read_handles(written) == [FOX]
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        (1, "1"),
+        (2.0, "2"),
+        ("#1", "1"),
+        ("1", "1"),
+        ("image 3", "3"),
+        ("Image #2", "2"),
+        ("2nd", "2"),
+        ("first", "1"),
+        ("the third image", "3"),
+        (-1, "last"),
+        ("-1", "last"),
+        ("last", "last"),
+        ("Latest", "last"),
+        ("previous", "last"),
+        ("the previous picture", "last"),
+        ("most recent", "last"),
+        ("ig_0a1B", "ig_0a1B"),
+        ("sha256:" + "a" * 64, "sha256:" + "a" * 64),
+    ],
+)
+def test_ordinals_and_words_have_one_meaning(written: Any, name: str):
+    """Numbers count from one, and every word for the newest image means `last`."""
+    assert read_handles(written) == [name]
+
+
+@pytest.mark.parametrize(
+    "written", [None, "", [""], "null", "None", " none ", "[]", "[null]", [None], [[]], [], '""', ["null", None]]
+)
+def test_no_image_is_no_image(written: Any):
+    """Every way to write nothing names no image."""
+    assert read_handles(written) == []
+
+
+@pytest.mark.parametrize(
+    "written", [[FOX, OWL], f"{FOX}, {OWL}", f"[{FOX}, {OWL}]", f"{FOX} and {OWL}", [[FOX], [[OWL]]], f"{FOX}\n{OWL}"]
+)
+def test_several_handles_keep_their_order(written: Any):
+    """Lists, also as text, give all their handles in order."""
+    assert read_handles(written) == [FOX, OWL]
+
+
+@pytest.mark.parametrize("address", ["https://example.org/img_12345678.png", "HTTPS://example.org/1", " http://x/a,b"])
+def test_addresses_stay_whole(address: str):
+    """A handle inside a web address is part of the address."""
+    assert read_handles([address]) == [address.strip()]
+
+
+@pytest.mark.parametrize("written", ["the fox", "fox.png", "img_", "img_zz", {"colour": "red"}, True, 1.5, -2])
+def test_what_means_nothing_is_passed_on(written: Any):
+    """A value that is no name stays a value, so that the memory refuses it by name instead of dropping it."""
+    assert len(read_handles(written)) == 1
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_any_json_is_read_without_an_exception(written: Any):
+    """Whatever a model writes gives names, never an exception."""
+    assert all(isinstance(name, str) for name in read_handles(written))
+
+
+def test_a_list_in_itself_ends():
+    """A list without end becomes one name that no memory knows."""
+    endless: list[Any] = []
+    endless.append(endless)
+
+    assert read_handles(endless) == ["list nested deeper than 8 levels"]
