@@ -29,7 +29,8 @@ from langchain_imagegen.agents.tool import ImageGenerationTool
 from langchain_imagegen.api.sdk_errors import translate
 from langchain_imagegen.conversation.channel import CHANNEL, MISDECLARED, Records, as_update
 from langchain_imagegen.conversation.memory import ImageMemory
-from langchain_imagegen.conversation.messages import as_messages, drawn_by_tool
+from langchain_imagegen.conversation.message_forms import as_messages
+from langchain_imagegen.conversation.messages import drawn_by_tool
 from langchain_imagegen.conversation.state import channel
 from langchain_imagegen.drawing.generator import ImageGenerator
 from langchain_imagegen.options.options import ImageOptions

@@ -20,9 +20,8 @@ from langchain_core.runnables.config import patch_config
 from langchain_core.tools import BaseTool, InjectedToolArg, ToolException
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, create_model
 
-from langchain_imagegen.conversation.channel import CHANNEL, as_update
+from langchain_imagegen.conversation.channel import CHANNEL, as_update, images_of_result
 from langchain_imagegen.conversation.memory import ImageMemory
-from langchain_imagegen.conversation.messages import images_of_result
 from langchain_imagegen.drawing.generator import ImageGenerator
 from langchain_imagegen.errors import (
     AuthenticationError,

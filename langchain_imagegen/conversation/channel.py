@@ -1,6 +1,6 @@
 """The state channel `generated_images`: plain JSON records by image id, and how two sets of them merge.
 
-No messages are read here and no bytes are kept; see `memory` for what a conversation knows.
+No messages are read here and no bytes are kept; `memory` puts the channel and the messages together.
 """
 
 from __future__ import annotations
@@ -8,7 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from langchain_imagegen.conversation.records import ID_LISTS, Record, clean_records, pass_over
+from langchain_imagegen.conversation.states import value_in
 from langchain_imagegen.images.image import GeneratedImage, is_record
+from langchain_imagegen.images.result import ImageResult
 
 CHANNEL = "generated_images"
 """Name of the state channel; it does not collide with a user's own `images`."""
@@ -20,57 +23,113 @@ MISDECLARED = (
 )
 
 
-Records = dict[str, dict[str, Any]]
+Records = dict[str, Record]
 
 
-_UNION = ("parents", "companion_ids", "dead_rungs")
+def merge_record(old: Mapping[str, Any], new: Mapping[str, Any]) -> Record:
+    """Merge two records of the same image: a known value wins over None, and lists of ids grow."""
+    news = {key: value for key, value in new.items() if value is not None and key not in ID_LISTS}
+    if old.get("provider") and not new.get("provider"):  # without the provider the handle is another one
+        news = {key: value for key, value in news.items() if key not in ("provider", "handle")}
+    if old.get("origin") == "model":  # a drawn picture that is sent back is still a drawn picture
+        news.pop("origin", None)
+    lists = {key: list(dict.fromkeys([*(old.get(key) or ()), *(new.get(key) or ())])) for key in ID_LISTS}
+    return {**old, **news, **{key: words for key, words in lists.items() if words}}
 
 
-def merge_record(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """One record out of two of the same image: what is known wins over `None`, lists of ids grow."""
-    told = {key: value for key, value in new.items() if value is not None and key not in _UNION}
-    if old.get("provider") and not new.get("provider"):  # who does not know the provider has another handle
-        told = {key: value for key, value in told.items() if key not in ("provider", "handle")}
-    grown = {key: list(dict.fromkeys([*(old.get(key) or ()), *(new.get(key) or ())])) for key in _UNION}
-    return {**old, **told, **{key: ids for key, ids in grown.items() if ids}}
+def merge_images(left: Records | None, right: Any) -> Records:
+    """Merge an update into the channel: the reducer of `ImageState`.
 
+    Records of the same image are merged field by field: `None` never overwrites a value; `parents`, `companion_ids` and
+    `dead_rungs` are unions. The first appearance fixes the order. Neither input is changed.
 
-def merge_images(left: Records | None, right: Records | None) -> Records:
-    """The state channel's reducer: per id, field by field; the first appearance fixes the order.
+    Args:
+        left: What the channel holds.
+        right: Records by image id. A node may also return an `ImageResult`, an image, a record or a list of these.
 
-    `None` never overwrites a value; `parents`, `companion_ids` and `dead_rungs` are unions. Neither input is changed.
+    Raises:
+        TypeError: `right` is none of these.
     """
     merged = dict(left or {})
-    for id, record in (right or {}).items():
-        merged[id] = merge_record(merged[id], record) if id in merged else dict(record)
+    merge_into(merged, records_of(right))
     return merged
 
 
-def as_update(images: Iterable[GeneratedImage]) -> Records:
-    """Images as an update of the state channel."""
+def merge_into(records: Records, update: Mapping[str, Mapping[str, Any]]) -> None:
+    """Merge an update into `records` in place; the records themselves are replaced, not changed."""
+    for id, record in update.items():
+        records[id] = merge_record(records[id], record) if id in records else dict(record)
+
+
+def records_of(update: Any) -> Mapping[str, Record]:
+    """Return an update of the channel, in any form that a node may return, as records by image id.
+
+    Raises:
+        TypeError: the update holds no images.
+    """
+    if update is None:
+        return {}
+    if isinstance(update, Mapping) and not is_record(update):
+        return _mappings(update)
+    items = list(update) if isinstance(update, (list, tuple, set, frozenset)) else [update]
+    if not all(isinstance(item, (GeneratedImage, ImageResult)) or is_record(item) for item in items):
+        raise TypeError(
+            f"the state's {CHANNEL!r} takes records by image id, an ImageResult, a GeneratedImage or a list of these, "
+            f"not {type(update).__name__}"
+        )
+    return as_update(items)
+
+
+def as_update(images: Iterable[GeneratedImage | ImageResult | Mapping[str, Any]]) -> Records:
+    """Return images as an update of the state channel."""
     update: Records = {}
-    for image in images:
-        update = merge_images(update, {image.id: image.record()})
+    for item in images:
+        for record in _records_in(item):
+            merge_into(update, {record["id"]: record})
     return update
 
 
-def _of_state(state: object, key: str) -> Any:
-    return state.get(key) if isinstance(state, Mapping) else getattr(state, key, None)
+def images_of_result(result: ImageResult) -> tuple[GeneratedImage, ...]:
+    """Return the images of a result, after the images that they were made from."""
+    return (*result.sources, *result.images)
 
 
-def values_of(state: object) -> object:
-    """A graph's state: that of a snapshot, and anything else as it is."""
-    values = getattr(state, "values", None)
-    return values if hasattr(state, "config") and isinstance(values, Mapping) else state
-
-
-def channel_of(state: object) -> Mapping[str, Any]:
-    """The records in a graph state's channel; none where it has no such channel.
+def channel_of(state: object) -> Records:
+    """Return the records in a graph state's channel by image id; empty if the state has no such channel.
 
     Raises:
-        TypeError: what stands there is something else.
+        TypeError: the state uses the name for something else.
     """
-    records = _of_state(state, CHANNEL)
-    if records is None or (isinstance(records, Mapping) and all(map(is_record, records.values()))):
-        return records or {}
-    raise TypeError(MISDECLARED)
+    records = value_in(state, CHANNEL)
+    if records is None:
+        return {}
+    if not isinstance(records, Mapping) or (
+        records and not any(isinstance(each, Mapping) for each in records.values())
+    ):
+        raise TypeError(MISDECLARED)
+    return {record["id"]: record for record in clean_records(records.values())}
+
+
+def _mappings(update: Mapping[Any, Any]) -> Mapping[str, Record]:
+    """Return the update without entries that are no records; clients may post anything."""
+    images = {id: item.record() if isinstance(item, GeneratedImage) else item for id, item in update.items()}
+    odd = {id: item for id, item in images.items() if not (isinstance(id, str) and isinstance(item, Mapping))}
+    for item in odd.values():
+        pass_over(f"an entry of {CHANNEL!r} that is no record", item)
+    return {id: _without_odd_lists(item) for id, item in images.items() if id not in odd}
+
+
+def _without_odd_lists(record: Mapping[str, Any]) -> Record:
+    """Return the record without lists of ids that hold anything but text, which could not be merged."""
+    odd = [key for key in ID_LISTS if not all(isinstance(word, str) for word in _listed(record.get(key)))]
+    return {key: value for key, value in record.items() if key not in odd}
+
+
+def _listed(value: object) -> Iterable[object]:
+    return value if isinstance(value, (list, tuple)) else () if value is None else (value, None)
+
+
+def _records_in(item: GeneratedImage | ImageResult | Mapping[str, Any]) -> Iterable[Record]:
+    if isinstance(item, ImageResult):
+        return [image.record() for image in images_of_result(item)]
+    return [item.record()] if isinstance(item, GeneratedImage) else clean_records([item])

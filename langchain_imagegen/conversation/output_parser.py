@@ -11,9 +11,10 @@ from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from pydantic import ConfigDict, Field
 
 from langchain_imagegen.api.images_api import read_images
-from langchain_imagegen.conversation.channel import values_of
-from langchain_imagegen.conversation.memory import ImageMemory, messages_of
-from langchain_imagegen.conversation.messages import as_messages, images_in, into, read_items
+from langchain_imagegen.conversation.memory import ImageMemory
+from langchain_imagegen.conversation.message_forms import readable_messages
+from langchain_imagegen.conversation.messages import images_in, into, read_items
+from langchain_imagegen.conversation.states import messages_of, values_of
 from langchain_imagegen.errors import NoImageError
 from langchain_imagegen.images.image import GeneratedImage, Origin
 from langchain_imagegen.images.result import ImageResult
@@ -139,7 +140,7 @@ def _known(memory: ImageMemory, shown: Iterable[object]) -> list[GeneratedImage]
 
 
 def _since(messages: Sequence[object], since: Since) -> list[BaseMessage]:
-    given = as_messages(messages)
+    given = readable_messages(messages)
     if since == "start":
         return given
     last = max((n for n, message in enumerate(given) if isinstance(message, HumanMessage)), default=-1)

@@ -75,7 +75,7 @@ class GeneratedImage(BaseModel):
     width: int | None = Field(default=None, description="pixels, read from the bytes")
     height: int | None = Field(default=None, description="pixels, read from the bytes")
     mime_type: str = Field(description="read from the bytes, not from the service's echo")
-    origin: Literal["model", "user"] = "model"
+    origin: Literal["model", "user", "tool"] = "model"
     prompt: str | None = None
     revised_prompt: str | None = Field(default=None, description="the prompt as the mainline model rewrote it")
     action: str | None = Field(default=None, description="`generate` or `edit`, as the service reports it")
