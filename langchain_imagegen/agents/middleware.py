@@ -7,6 +7,7 @@ of its own, and one more checkpoint a turn.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, cast
 
@@ -106,10 +107,12 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
             try:
                 response = handler(whole)
             except Exception as error:
-                if not repaired(turn, error):
+                delay = turn.retry_delay(translate(error))
+                if delay is None:
                     raise
             else:
                 return self._kept(turn, response)
+            time.sleep(delay)
 
     async def awrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
@@ -121,10 +124,12 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
             try:
                 response = await handler(whole)
             except Exception as error:
-                if not repaired(turn, error):
+                delay = turn.retry_delay(translate(error))
+                if delay is None:
                     raise
             else:
                 return await asyncio.to_thread(self._kept, turn, response)
+            await asyncio.sleep(delay)
 
     def wrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], ToolMessage | Command[Any]]
@@ -158,7 +163,12 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
     def _turn(self, request: ModelRequest[Any]) -> Turn:
         if CHANNEL not in request.state:
             raise TypeError(MISDECLARED)
-        service = Service(hosted=self._draws(request), stored=_is_stored(request), provider=_host_of(request.model))
+        service = Service(
+            hosted=self._draws(request),
+            stored=_is_stored(request),
+            provider=_host_of(request.model),
+            retries=retries_of(request.model),
+        )
         return self._turn_of(request.messages, request.state, service)
 
     def _turn_of(self, messages: Sequence[BaseMessage], state: Mapping[str, Any], service: Service) -> Turn:
@@ -178,11 +188,13 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         return ExtendedModelResponse(kept, command=Command(update=update) if update else None)
 
     def _model(self, model: BaseChatModel, turn: Turn) -> BaseChatModel:
-        if not (self.wire and turn.service.hosted):
+        """Return the model for one call: for hosted calls a copy, whose requests are repeated by `Turn` alone."""
+        if not turn.service.hosted:
             return model
-        from langchain_imagegen.http.clients import wired
+        from langchain_imagegen.http.clients import wired, without_retries
 
-        return wired(model, turn.store)
+        once = without_retries(model)
+        return wired(once, turn.store) if self.wire else once
 
     def _tools(self, tools: Sequence[Any], *, hosted: bool) -> list[Any]:
         """The tools with either the hosted one or ours; what `hosted=False` leaves beside ours is the developer's."""
@@ -212,11 +224,6 @@ def recorded(answer: ToolMessage | Command[Any]) -> ToolMessage | Command[Any]:
     return Command(update={"messages": [answer], CHANNEL: as_update(images)})
 
 
-def repaired(turn: Turn, error: Exception) -> bool:
-    """Whether the error is about earlier pictures, and the request can be sent again without them."""
-    return turn.service.hosted and turn.forget(translate(error))
-
-
 def is_hosted(tool: Any) -> bool:
     """Whether a tool of an agent is the hosted one."""
     return isinstance(tool, Mapping) and tool.get("type") == HOSTED
@@ -236,11 +243,20 @@ def has_hosted_tool(model: Any, *, given: bool = False) -> bool:
     return given or _host_of(model).endswith(OPENAI_HOSTS)
 
 
+def retries_of(model: Any) -> int:
+    """Return how often the clients of an OpenAI chat model repeat a request; 0 for any other model."""
+    return next((client.max_retries for client in _clients_of(model)), 0)
+
+
 def _host_of(model: Any) -> str:
-    for name in ("root_client", "root_async_client"):
-        if (client := getattr(model, name, None)) is not None:
-            return str(client.base_url.host)
-    return ""
+    return next((str(client.base_url.host) for client in _clients_of(model)), "")
+
+
+def _clients_of(model: Any) -> list[Any]:
+    """Return the SDK clients of an OpenAI chat model, also of a bound one; none of any other model."""
+    chat = getattr(model, "bound", model)
+    found = (getattr(chat, name, None) for name in ("root_client", "root_async_client"))
+    return [client for client in found if client is not None]
 
 
 def _is_stored(request: ModelRequest[Any]) -> bool:

@@ -32,6 +32,8 @@ from langchain_imagegen.agents.history import (
 from langchain_imagegen.api.service_errors import is_lost_reference
 from langchain_imagegen.conversation.channel import CHANNEL, Records
 from langchain_imagegen.conversation.memory import ImageMemory
+from langchain_imagegen.drawing.flows import retry_delay
+from langchain_imagegen.errors import ImageGenerationError
 from langchain_imagegen.images.image import GeneratedImage, Origin
 from langchain_imagegen.storage.store import ImageStore
 
@@ -46,11 +48,13 @@ class Service:
         hosted: It draws by itself, with the hosted tool.
         stored: It keeps what it draws.
         provider: Its host.
+        retries: How often a request that drew nothing is sent again.
     """
 
     hosted: bool = False
     stored: bool = True
     provider: str = ""
+    retries: int = 0
 
     def resolves(self, image: GeneratedImage) -> bool:
         """Whether an image can be sent to it by call id."""
@@ -83,6 +87,7 @@ class Turn:
     _light: dict[str, BaseMessage] = field(default_factory=dict)
     _lost: set[str] = field(default_factory=set)
     _sent: set[str] = field(default_factory=set)
+    _attempts: int = 0
 
     def __post_init__(self) -> None:
         self.messages = edited(self.messages, {HumanMessage: self._take_out, AIMessage: self._slim})
@@ -99,6 +104,17 @@ class Turn:
         messages = with_images(whole, calls_of(by_id), self._pictures(by_bytes))
         self._sent = item_ids(messages)
         return self._numbered(messages, kept), _with_text(system, inventory(self.memory, told))
+
+    def retry_delay(self, error: Exception) -> float | None:
+        """Return the seconds to wait before the request is sent again; None if it must not be, it may be paid for."""
+        if not (self.service.hosted and isinstance(error, ImageGenerationError)):
+            return None
+        if self.forget(error):
+            return 0.0
+        if self._attempts >= self.service.retries:
+            return None
+        self._attempts += 1
+        return retry_delay(error, self._attempts - 1)
 
     def forget(self, error: Exception) -> bool:
         """Whether the request can be sent again without what the error says the service does not know."""

@@ -85,17 +85,41 @@ def http_clients(image_store: ImageStore | None = None, **settings: Any) -> dict
 
 
 def wired(model: Model, image_store: ImageStore) -> Model:
-    """A copy of an OpenAI chat model whose answers come with tokens; of a bound one too, and of any other, itself."""
+    """Return a copy of an OpenAI chat model whose answers hold tokens, and any other model itself.
+
+    A binding of an OpenAI chat model is copied with its model.
+    """
+
+    def sync(client: Any) -> Any:
+        return _rewired(client, lambda owner, inner: ImageTransport(_Lent(owner, inner), image_store))
+
+    def asynchronous(client: Any) -> Any:
+        return _rewired(client, lambda owner, inner: AsyncImageTransport(_AsyncLent(owner, inner), image_store))
+
+    return _with_clients(model, sync, asynchronous)
+
+
+def without_retries(model: Model) -> Model:
+    """Return a copy of an OpenAI chat model whose clients send each request once, and any other model itself."""
+
+    def once(client: Any) -> Any:
+        return client.with_options(max_retries=0)
+
+    return _with_clients(model, once, once)
+
+
+def _with_clients(model: Model, change: Callable[[Any], Any], change_async: Callable[[Any], Any]) -> Model:
+    """Return a copy of a chat model with changed SDK clients; the model itself if it has none."""
     given: Any = model
     if isinstance(model, RunnableBinding):
-        return model.model_copy(update={"bound": wired(model.bound, image_store)})
+        return model.model_copy(update={"bound": _with_clients(model.bound, change, change_async)})
     client, async_client = (getattr(given, name, None) for name in ("root_client", "root_async_client"))
     update: dict[str, Any] = {}
     if client is not None:
-        root = _rewired(client, lambda owner, inner: ImageTransport(_Lent(owner, inner), image_store))
+        root = change(client)
         update |= {"root_client": root, "client": root.chat.completions, "http_client": Private.http_client(root)}
     if async_client is not None:
-        root = _rewired(async_client, lambda owner, inner: AsyncImageTransport(_AsyncLent(owner, inner), image_store))
+        root = change_async(async_client)
         update |= {"root_async_client": root, "async_client": root.chat.completions}
         update["http_async_client"] = Private.http_client(root)
     return given.model_copy(update=update) if update else model
