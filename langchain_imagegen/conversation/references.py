@@ -1,28 +1,42 @@
-"""Anything that names an image, as what a request can send: a known image, or something that the service fetches.
+"""References to images in any form that people and models write, as what a request can send.
 
-Local bytes go into the image store here, so that everything after this point is light.
+Local bytes are put into the image store here, so that everything after this point is light.
 """
 
 from __future__ import annotations
 
-import io
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from pydantic import ValidationError
+
 from langchain_imagegen.conversation.content_blocks import Pointer, of_url, read_block
+from langchain_imagegen.conversation.handles import read_handles
 from langchain_imagegen.conversation.memory import ImageMemory
 from langchain_imagegen.conversation.messages import upload
 from langchain_imagegen.errors import UnknownImageError
 from langchain_imagegen.images.image import GeneratedImage, is_record
 from langchain_imagegen.images.result import ImageResult
+from langchain_imagegen.images.sources import (
+    is_array,
+    is_file_object,
+    is_pillow,
+    picture_in_base64,
+    png_of_array,
+    png_of_pillow,
+    read_file_object,
+    read_path,
+    shown,
+)
 from langchain_imagegen.storage.store import ImageStore
 
 
 @dataclass(frozen=True)
 class Remote:
-    """A picture that the service finds by itself: by web address, by file id or by the id of an earlier call."""
+    """A picture that the service finds itself: by web address, by file id, or by the id of an earlier call."""
 
     url: str | None = None
     file_id: str | None = None
@@ -32,13 +46,18 @@ class Remote:
 Source: TypeAlias = "GeneratedImage | Remote"
 
 KNOWN_FORMS = (
-    "a handle (img_…), an ordinal ('1'), 'last', a call id (ig_…), a URL, a data URL, a file id (file-…), "
-    "a Path, bytes, a PIL image, a GeneratedImage, an ImageResult or a LangChain image block"
+    "a handle (img_…), an ordinal ('1'), 'last', a call id (ig_…), a URL, a data URL, base64 text, a file id (file-…), "
+    "a Path, an open file, bytes, a PIL image, a uint8 numpy array, a GeneratedImage, an ImageResult or a LangChain "
+    "image block"
 )
+DEEPEST = 16  # lists within lists
+
+_FILE_ID = re.compile(r"file[-_][\w-]+")
+_PICTURE_FILE = re.compile(r".*\.(?:png|jpe?g|webp|gif|svg|bmp|tiff?|heic|heif|avif)", re.IGNORECASE | re.DOTALL)
 
 
 def resolve(references: Iterable[object], memory: ImageMemory | None, store: ImageStore) -> list[Source]:
-    """The images that some references name, in their order.
+    """Return the images that some references name, in their order.
 
     Args:
         references: Each in any form of `KNOWN_FORMS`; an `ImageResult` stands for all its images.
@@ -46,101 +65,130 @@ def resolve(references: Iterable[object], memory: ImageMemory | None, store: Ima
         store: Where local bytes are put.
 
     Raises:
-        UnknownImageError: a reference names nothing.
-        CorruptImageError: bytes that are no picture.
+        UnknownImageError: a reference names nothing, or a file cannot be read.
+        CorruptImageError: the bytes are no picture, or more than the store takes.
     """
-    return [source for reference in references for source in _resolve(reference, memory, store)]
+    return _resolve_all(references, memory, store, 0)
 
 
-def _resolve(reference: object, memory: ImageMemory | None, store: ImageStore) -> list[Source]:
+def _resolve_all(
+    references: Iterable[object], memory: ImageMemory | None, store: ImageStore, depth: int
+) -> list[Source]:
+    if depth > DEEPEST:
+        raise UnknownImageError(f"a list nested deeper than {DEEPEST} levels, or in itself, names no image")
+    return [source for reference in references for source in _resolve(reference, memory, store, depth)]
+
+
+def _resolve(reference: object, memory: ImageMemory | None, store: ImageStore, depth: int) -> list[Source]:
     if isinstance(reference, ImageResult):
         return list(reference.images)
     if isinstance(reference, str):
-        return [_named(reference, memory, store)]
+        return [_named(reference.strip(), memory, store)]
     if isinstance(reference, (list, tuple)):
-        return resolve(reference, memory, store)
+        return _resolve_all(reference, memory, store, depth + 1)
     return [_one(reference, memory, store)]
 
 
 def _one(reference: object, memory: ImageMemory | None, store: ImageStore) -> Source:
     if isinstance(reference, (GeneratedImage, Remote)):
         return reference
-    if isinstance(reference, (bytes, bytearray, memoryview)):
-        return upload(bytes(reference), store)
-    if isinstance(reference, Path):
-        return upload(_bytes_of(reference), store)
     if isinstance(reference, Pointer):
         return _at(reference, memory, store)
     if isinstance(reference, Mapping):
         return _block(reference, memory, store)
-    if hasattr(reference, "save") and hasattr(reference, "getbands"):
-        return upload(_png(reference), store)
     if isinstance(reference, int) and not isinstance(reference, bool):
         return _named(str(reference), memory, store)
-    raise UnknownImageError(f"{type(reference).__name__} names no image; give {KNOWN_FORMS}")
+    data = _local_bytes(reference, store.max_bytes)
+    if data is None:
+        raise UnknownImageError(f"{type(reference).__name__} names no image; give {KNOWN_FORMS}")
+    return upload(data, store)
+
+
+def _local_bytes(value: Any, max_bytes: int) -> bytes | None:
+    """Return the bytes of a picture at hand; return None for a value that holds none."""
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value)
+    if isinstance(value, Path):
+        return read_path(value, max_bytes)
+    if is_pillow(value):
+        return png_of_pillow(value)
+    if is_array(value):
+        return png_of_array(value)
+    return read_file_object(value, max_bytes) if is_file_object(value) else None
 
 
 def _named(text: str, memory: ImageMemory | None, store: ImageStore) -> Source:
-    if text.startswith(("http://", "https://")):
+    scheme = text[:8].lower()
+    if scheme.startswith(("http://", "https://")):
         return Remote(url=text)
-    if text.startswith("data:"):
-        return _at(of_url(text), memory, store)
-    if text.startswith(("file-", "file_")):
-        return Remote(file_id=text)
+    if scheme.startswith("data:"):
+        return _at(of_url(f"data:{text[5:]}"), memory, store)
     if memory is not None and text in memory:
         return memory.get(text)
+    data = picture_in_base64(text)
+    if data is not None:
+        return upload(data, store)
+    if _FILE_ID.fullmatch(text):
+        return Remote(file_id=text)
+    if memory is not None and (known := _known(text, memory)):
+        return known
     if text.startswith("ig_"):
         return Remote(call_id=text)
     if memory is not None and not _like_a_path(text):
-        return memory.get(text)
+        return memory.get(text if len(text) <= 100 else f"{text[:40]}…")
     raise UnknownImageError(_unknown(text, memory))
+
+
+def _known(text: str, memory: ImageMemory) -> GeneratedImage | None:
+    """Return the one image of the memory that text means with words or marks around its name."""
+    names = read_handles(text)
+    return memory.get(names[0]) if len(names) == 1 and names[0] in memory else None
 
 
 def _at(pointer: Pointer, memory: ImageMemory | None, store: ImageStore) -> Source:
     if pointer.record:
-        return GeneratedImage.model_validate(pointer.record).bind(store)
+        return _of_record(pointer.record, store)
     if pointer.base64 is not None:
         return upload(pointer.decode(), store)
     if pointer.call_id:
         return memory.get(pointer.call_id) if memory and pointer.call_id in memory else Remote(call_id=pointer.call_id)
+    for name, value in (("url", pointer.url), ("file_id", pointer.file_id)):
+        if value is not None and not isinstance(value, str):
+            raise UnknownImageError(f"the {name} of an image block must be a str, not {type(value).__name__}")
     return Remote(url=pointer.url, file_id=pointer.file_id)
+
+
+def _of_record(record: Mapping[str, Any], store: ImageStore) -> GeneratedImage:
+    try:
+        return GeneratedImage.model_validate(record).bind(store)
+    except ValidationError as error:
+        field = ".".join(map(str, error.errors()[0]["loc"]))
+        raise UnknownImageError(f"the record of an image cannot be read: its {shown(field)} is not valid") from error
 
 
 def _block(block: Mapping[str, Any], memory: ImageMemory | None, store: ImageStore) -> Source:
     if is_record(block):
-        return GeneratedImage.model_validate(block).bind(store)
-    pointer = read_block(block)
+        return _of_record(block, store)
+    try:
+        pointer = read_block(block)
+    except TypeError:  # a type that is a list or dict
+        pointer = None
     if pointer is None:
-        raise UnknownImageError(f"a block of type {block.get('type')!r} names no image; give {KNOWN_FORMS}")
+        raise UnknownImageError(f"a block of type {shown(block.get('type'))} names no image; give {KNOWN_FORMS}")
     return _at(pointer, memory, store)
 
 
-def _bytes_of(path: Path) -> bytes:
-    try:
-        return path.expanduser().read_bytes()
-    except OSError as error:
-        raise UnknownImageError(f"the image {str(path)!r} cannot be read: {error.strerror or error}") from error
-
-
-def _png(picture: Any) -> bytes:
-    data = io.BytesIO()
-    try:
-        picture.save(data, format="PNG")
-    except OSError:  # a mode that PNG does not have, such as CMYK
-        picture.convert("RGB").save(data, format="PNG")
-    return data.getvalue()
-
-
 def _like_a_path(text: str) -> bool:
-    return "/" in text or "\\" in text or text.lower().endswith((".png", ".jpg", ".jpeg", ".webp", ".gif", ".svg"))
+    return "/" in text or "\\" in text or bool(_PICTURE_FILE.fullmatch(text))
 
 
 def _unknown(text: str, memory: ImageMemory | None) -> str:
+    name = shown(text)
     if _like_a_path(text):
-        return f"{text!r} is no handle; if it is a file, give Path({text!r}), since text never opens a file"
+        return f"{name} is no handle; if it is a file, give Path({name}), since text never opens a file"
     if memory is None:
         return (
-            f"{text!r} needs a memory to be looked up in: ImageGenerator(memory=ImageMemory()), "
+            f"{name} needs a memory to be looked up in: ImageGenerator(memory=ImageMemory()), "
             "or give the image itself (result.image)"
         )
-    return f"{text!r} names no image; give {KNOWN_FORMS}"
+    return f"{name} names no image; give {KNOWN_FORMS}"

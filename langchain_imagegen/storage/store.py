@@ -77,6 +77,11 @@ class ImageStore:
         """The folder or URL, without credentials."""
         return self._place.location
 
+    @property
+    def max_bytes(self) -> int:
+        """The size of the largest picture that the store takes."""
+        return self._max_bytes
+
     def put(self, data: bytes) -> Blob:
         """Stores a picture.
 

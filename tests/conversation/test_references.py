@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import base64
 import io
+import os
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -76,6 +80,250 @@ def test_a_file_is_given_as_a_path(image_store: ImageStore, tmp_path: Path):
 
     assert isinstance(source, GeneratedImage)
     assert source.read() == PNG
+
+
+# --- what people hold
+
+
+def pixels_of(source: Any) -> np.ndarray:
+    """The pixels of a source, as numpy sees them."""
+    return np.asarray(source.to_pil())
+
+
+@pytest.mark.parametrize("position", [0, 5, None], ids=["start", "middle", "end"])
+def test_a_file_object_is_read_whole(position: int | None, image_store: ImageStore):
+    """A `BytesIO` is read from its beginning, also just after it was written."""
+    file = io.BytesIO(PNG)
+    file.seek(len(PNG) if position is None else position)
+
+    (source,) = resolve([file], None, image_store)
+
+    assert isinstance(source, GeneratedImage)
+    assert source.read() == PNG
+
+
+def test_an_open_file_is_read(image_store: ImageStore, tmp_path: Path):
+    """`open(path, "rb")` is a picture; the same opened as text is an error that says how to open it."""
+    (tmp_path / "fox.png").write_bytes(PNG)
+
+    with (tmp_path / "fox.png").open("rb") as file:
+        (source,) = resolve([file], None, image_store)
+    assert isinstance(source, GeneratedImage)
+    assert source.read() == PNG
+    with (tmp_path / "fox.png").open(encoding="latin-1") as text, pytest.raises(UnknownImageError, match="with 'rb'"):
+        resolve([text], None, image_store)
+    with pytest.raises(UnknownImageError, match="closed file"):
+        resolve([file], None, image_store)
+
+
+def test_a_file_object_is_read_no_further_than_the_store_takes(tmp_path: Path):
+    """A file object without end is refused after `max_bytes`."""
+    store = ImageStore(tmp_path, max_bytes=1000)
+
+    class Endless(io.RawIOBase):
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: Any) -> int:
+            return len(buffer)
+
+    with pytest.raises(CorruptImageError, match="max_bytes=1000"):
+        resolve([io.BufferedReader(Endless())], None, store)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        TEXT,
+        TEXT.rstrip("="),
+        "\n".join(TEXT[at : at + 60] for at in range(0, len(TEXT), 60)),
+        base64.urlsafe_b64encode(PNG).decode(),
+        base64.b64encode(encoded(format="JPEG")).decode(),
+        base64.b64encode(encoded(format="WEBP")).decode(),
+    ],
+    ids=["plain", "unpadded", "lines", "url-safe", "jpeg", "webp"],
+)
+@pytest.mark.parametrize("with_memory", [True, False])
+def test_base64_text_of_a_picture_is_the_picture(
+    text: str, with_memory: bool, memory: ImageMemory, image_store: ImageStore
+):
+    """Base64 that decodes to a known format needs no data URL around it."""
+    (source,) = resolve([text], memory if with_memory else None, image_store)
+
+    assert isinstance(source, GeneratedImage)
+    assert source.to_pil().size == (8, 6)
+
+
+@pytest.mark.parametrize("shape", [(6, 8), (6, 8, 1), (6, 8, 3), (6, 8, 4)])
+@pytest.mark.parametrize("layout", ["C", "F"])
+def test_a_numpy_array_is_a_picture(shape: tuple[int, ...], layout: Any, image_store: ImageStore):
+    """`uint8` arrays of grey, RGB or RGBA become a PNG of exactly these pixels, however they lie in memory."""
+    array = np.asarray(np.random.default_rng(1).integers(0, 255, shape, dtype=np.uint8), order=layout)
+
+    (source,) = resolve([array], None, image_store)
+
+    assert (pixels_of(source) == (array[:, :, 0] if shape[-1] == 1 else array)).all()
+
+
+@pytest.mark.parametrize("array", [np.zeros((6, 8, 3)), np.zeros((6, 8, 7), np.uint8), np.zeros(6, np.uint8)])
+def test_an_array_that_is_no_picture_says_what_would_be(array: Any, image_store: ImageStore):
+    """Other types and shapes are not guessed at; the error says how to convert."""
+    with pytest.raises(CorruptImageError, match=r"give uint8 of height x width.*astype"):
+        resolve([array], None, image_store)
+
+
+def test_a_path_may_begin_with_the_home_folder_or_a_scheme(
+    image_store: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """`Path("~/fox.png")` and `Path("file:///…/a%20fox.png")` are the files that they name."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "a fox.png").write_bytes(PNG)
+
+    sources = resolve([Path("~/a fox.png"), Path((tmp_path / "a fox.png").as_uri())], None, image_store)
+
+    assert [source.read() for source in sources if isinstance(source, GeneratedImage)] == [PNG, PNG]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes and devices in folders are those of POSIX")
+@pytest.mark.parametrize("kind", ["fifo", "/dev/zero", "/proc/kmsg", "sparse"])
+def test_only_regular_files_of_a_sane_size_are_opened(kind: str, image_store: ImageStore, tmp_path: Path):
+    """A pipe, a device, a file of /proc that waits, and 20 GB of nothing are errors at once."""
+    path = Path(kind) if kind.startswith("/") else tmp_path / kind
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "sparse":
+        with path.open("wb") as file:
+            file.truncate(20 * 1024**3)
+    raised: list[Exception] = []
+
+    def read() -> None:
+        try:
+            resolve([path], None, image_store)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the test shows it
+            raised.append(error)
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    thread.join(5)
+    assert [type(error).__mro__[1].__name__ for error in raised] == ["ImageGenerationError"]
+
+
+@pytest.mark.parametrize("path", ["a\0b", "~nobody-of-this-name/fox.png", "x" * 5000])
+def test_a_path_that_cannot_be_is_our_error(path: str, image_store: ImageStore):
+    """NUL, an unknown user and an endless name are told as such, with at most 40 characters of them."""
+    with pytest.raises(UnknownImageError) as caught:
+        resolve([Path(path)], None, image_store)
+    assert len(str(caught.value)) < 200
+
+
+def test_an_error_about_a_path_tells_no_folder(image_store: ImageStore, tmp_path: Path):
+    """A chat model may read the error: it has the file's name, and the whole path only as its cause."""
+    with pytest.raises(UnknownImageError) as caught:
+        resolve([tmp_path / "fox.png"], None, image_store)
+    assert "'fox.png'" in str(caught.value)
+    assert str(tmp_path) not in str(caught.value)
+    assert str(tmp_path) in str(caught.value.__cause__)
+
+
+def test_a_pillow_image_is_sent_upright(image_store: ImageStore):
+    """A photo that its EXIF turns is the same picture as a Pillow image as it is in a viewer."""
+    data, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (8, 6), "red").save(data, "JPEG", exif=exif)
+
+    (source,) = resolve([Image.open(data)], None, image_store)
+
+    assert isinstance(source, GeneratedImage)
+    assert (source.width, source.height) == (6, 8)
+
+
+@pytest.mark.parametrize("mode", ["RGBa", "La", "PA", "RGBA", "LA"])
+def test_a_pillow_image_keeps_its_transparency(mode: str, image_store: ImageStore):
+    """Modes that PNG lacks keep what they hide."""
+    clear = Image.new("RGBA", (8, 6), (255, 0, 0, 0))
+    picture = Image.new("PA", (8, 6)) if mode == "PA" else clear.convert("LA" if mode == "La" else "RGBA").convert(mode)
+
+    (source,) = resolve([picture], None, image_store)
+
+    assert isinstance(source, GeneratedImage)
+    assert source.to_pil().convert("RGBA").getpixel((0, 0))[3] == 0
+
+
+def test_a_closed_pillow_image_is_our_error(image_store: ImageStore, tmp_path: Path):
+    """A Pillow image whose file was closed is named, and no foreign exception leaves."""
+    (tmp_path / "fox.png").write_bytes(PNG)
+    with Image.open(tmp_path / "fox.png") as picture:
+        pass
+
+    with pytest.raises(CorruptImageError, match="the PIL image cannot be read"):
+        resolve([picture], None, image_store)
+
+
+def nested(depth: int) -> Any:
+    """A list of one list, and so on; without end for 0."""
+    outer: list[Any] = []
+    inner = outer
+    for _ in range(depth - 1):
+        inner.append([])
+        inner = inner[0]
+    if not depth:
+        outer.append(outer)
+    return outer
+
+
+@pytest.mark.parametrize("depth", [0, 100, 5000])
+def test_lists_without_end_are_our_error(depth: int, image_store: ImageStore):
+    """A list in itself, or nested thousands deep, is refused."""
+    with pytest.raises(UnknownImageError, match="nested deeper"):
+        resolve([nested(depth)], None, image_store)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": []},
+        {"type": {}},
+        {"type": 5},
+        {"type": "image", "file_id": []},
+        {"type": "image", "file_id": 5},
+        {"type": "image_url", "image_url": {"url": 5}},
+        {"type": "image", "base64": 5},
+        {"type": "image", "source": 5},
+        {"type": "image_generation_call", "id": []},
+        {"id": 5, "sha256": "x", "mime_type": [], "size_bytes": "many"},
+    ],
+    ids=repr,
+)
+def test_a_block_of_wrong_types_is_our_error(block: Any, image_store: ImageStore):
+    """Lists and numbers where text belongs name no image; no foreign exception leaves."""
+    with pytest.raises(UnknownImageError):
+        resolve([block], None, image_store)
+
+
+@pytest.mark.parametrize(
+    ("written", "url"),
+    [("HTTPS://Example.org/a", "HTTPS://Example.org/a"), (" https://example.org/a\n", "https://example.org/a")],
+)
+def test_an_address_is_known_in_any_case_and_with_spaces(written: str, url: str, image_store: ImageStore):
+    """Upper case and spaces around a web address change nothing."""
+    assert resolve([written], None, image_store) == [Remote(url=url)]
+
+
+def test_a_name_may_stand_among_words(memory: ImageMemory, image_store: ImageStore):
+    """Brackets, a file name or words around a handle still name its image."""
+    handle = memory.handle("ig_1")
+
+    for written in (f"[{handle}]", f"sandbox:/mnt/data/{handle}.png", "#1", "first", f"image {handle}"):
+        assert resolve([written], memory, image_store) == [memory.get("ig_1")]
+    assert resolve(["latest", -1], memory, image_store) == [memory.get("last")] * 2
+
+
+def test_an_error_shows_little_of_a_long_text(memory: ImageMemory, image_store: ImageStore):
+    """At most 40 characters of a value are in an error."""
+    for known in (memory, None):
+        with pytest.raises(UnknownImageError) as caught:
+            resolve(["fox " * 100_000], known, image_store)
+        assert len(str(caught.value)) < 500
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P", "1", "CMYK", "YCbCr", "F"])
@@ -195,7 +443,7 @@ def test_text_never_opens_a_file(
     assert sum(1 for _ in (tmp_path / "images").rglob("*.png")) == before
 
 
-@pytest.mark.parametrize("name", ["fox.png", "C:\\fox", "fox.JPEG", "../fox"])
+@pytest.mark.parametrize("name", ["fox.png", "C:\\fox", "fox.JPEG", "../fox", "file-fox.png", "fox.heic"])
 def test_what_looks_like_a_path_gets_the_advice_for_one(name: str, image_store: ImageStore):
     """File names without folders are recognised by their endings."""
     with pytest.raises(UnknownImageError, match="text never opens a file"):
