@@ -6,6 +6,7 @@ ImageGenerationError
 ├── ModerationError                        the safety system refused; `.stage`, `.categories`
 ├── UnknownImageError                      a reference names no image; `.known` lists the handles there are
 ├── CorruptImageError                      the picture's data cannot be read as a picture
+├── ImageFetchError                        the service gave a web address that cannot be fetched; `.url`
 ├── ImageStoreError                        the bytes cannot be written, found or trusted
 ├── ServiceError                           the service answered with an error; `.status`, `.code`, …
 │   ├── RateLimitError                     too many requests; `.retry_after` in seconds where known
@@ -32,7 +33,13 @@ class OptionError(ImageGenerationError, ValueError):
 
     Args:
         problems: Each problem in a sentence: the value as written, and what is accepted.
+
+    If the service refused it, `.code`, `.param` and `.request_id` are the service's own words.
     """
+
+    code: str | None = None
+    param: str | None = None
+    request_id: str | None = None
 
     def __init__(self, *problems: str) -> None:
         super().__init__("; ".join(problems))
@@ -70,6 +77,14 @@ class UnknownImageError(ImageGenerationError):
 
 class CorruptImageError(ImageGenerationError):
     """Data that was said to be a picture and is not one, or is cut, or is larger than allowed."""
+
+
+class ImageFetchError(ImageGenerationError):
+    """The picture was drawn and lies at `.url`, but could not be fetched from there."""
+
+    def __init__(self, message: str, *, url: str) -> None:
+        super().__init__(message)
+        self.url = url
 
 
 class ImageStoreError(ImageGenerationError):

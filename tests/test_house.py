@@ -150,7 +150,12 @@ def test_names():
     assert not [path for path in (*MODULES, *TESTS) if drawers & {path.stem, *path.stem.split("_"), path.parent.name}]
 
 
-OTHERS = {"aclosing": "closing", "aiter_bytes": "iter_bytes"}  # twins of other libraries
+OTHERS = {
+    "aclosing": "closing",
+    "aiter_bytes": "iter_bytes",
+    "aiter_raw": "iter_raw",
+    "aiter_stream": "iter_stream",
+}  # twins of other libraries
 
 
 class _Sync(ast.NodeTransformer):

@@ -5,7 +5,6 @@ Pure but for the image store; the middleware calls the model in between.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,15 +28,13 @@ from langchain_imagegen.agents.history import (
     whole_upload,
     with_images,
 )
-from langchain_imagegen.api.service_errors import is_lost_reference
+from langchain_imagegen.api.service_errors import SERVICE_ID, is_lost_reference
 from langchain_imagegen.conversation.channel import CHANNEL, Records
 from langchain_imagegen.conversation.memory import ImageMemory
 from langchain_imagegen.drawing.flows import retry_delay
 from langchain_imagegen.errors import ImageGenerationError
 from langchain_imagegen.images.image import GeneratedImage, Origin
 from langchain_imagegen.storage.store import ImageStore
-
-_SOME_ID = re.compile(r"\b(?:ig|rs|resp|msg|fc|file|conv)[_-]\w{4,}")
 
 
 @dataclass(frozen=True)
@@ -122,7 +119,7 @@ class Turn:
             return False
         text = str(error)
         blamed = {id for id in self._sent if id in text}
-        if not blamed and not _SOME_ID.search(text):  # else it is about something else, say a file
+        if not blamed and not SERVICE_ID.search(text):  # else it is about something else, say a file
             blamed = set(self._sent)
         blamed -= self._lost  # what was left out once cannot be the reason again
         dead = [image for image in self.memory if blamed & {image.id, *image.companion_ids}]

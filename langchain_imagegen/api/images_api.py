@@ -6,15 +6,20 @@ This API keeps nothing: a picture's id is the digest of its bytes, and there is 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from typing import Any
 
+from langchain_imagegen.api.fields import Fields, Item
+from langchain_imagegen.api.responses import read_image_usage
 from langchain_imagegen.api.service_errors import read_error
-from langchain_imagegen.errors import ConnectionLostError, CorruptImageError, NoImageError, OptionError
+from langchain_imagegen.errors import (
+    ConnectionLostError,
+    CorruptImageError,
+    ImageGenerationError,
+    NoImageError,
+    OptionError,
+)
 from langchain_imagegen.images.image import GeneratedImage, Origin, PartialImage, ReadPartial, ReadPicture
-from langchain_imagegen.images.result import ImageResult, ImageUsage
-
-Item = Mapping[str, Any]
+from langchain_imagegen.images.result import ImageFailure, ImageResult
 
 # Options of the tool that this API does not have (SDK 3.54, `ImageGenerateParams`).
 MISSING = ("action", "input_fidelity")
@@ -42,17 +47,30 @@ def build_body(prompt: str, tool: Item, *, stream: bool = False) -> dict[str, An
 
 
 def read_images(payload: Item, origin: Origin, picture: ReadPicture) -> ImageResult:
-    """The pictures of an answer.
+    """Return the pictures of an answer.
 
     Raises:
-        NoImageError: `data` is empty.
+        ImageGenerationError: `data` holds no picture that can be read.
     """
-    images = [_read(entry, payload, origin, picture) for entry in payload.get("data") or ()]
+    odd: list[str] = []
+    fields = Fields(payload, odd)
+    images, errors = [], []
+    for entry in fields.objects("data"):
+        try:
+            images.append(_read(entry, payload, origin, picture, odd))
+        except ImageGenerationError as error:
+            errors.append(error)
+    if images:
+        failed = [f"a picture of this answer failed: {error}" for error in errors]
+        return ImageResult(
+            images=tuple(images),
+            image_usage=read_image_usage(fields, "usage"),
+            failures=tuple(ImageFailure(message=str(error)) for error in errors),
+            warnings=(*failed, *odd),
+        )
     if payload.get("error"):
         raise read_error(payload["error"])
-    if not images:
-        raise NoImageError("the Images API answered without a picture")
-    return ImageResult(images=tuple(images), image_usage=ImageUsage.of(payload.get("usage")))
+    raise errors[0] if errors else NoImageError("the Images API answered without a picture")
 
 
 class ImagesStreamReader:
@@ -66,10 +84,10 @@ class ImagesStreamReader:
 
     def feed(self, event: Item) -> list[PartialImage]:
         """The partial picture of an event, if it has one."""
-        kind = event.get("type", "")
+        kind = Fields(event).text("type") or ""
         if kind == f"{EVENT}partial_image":
             return self._read_partial(event)
-        if kind == f"{EVENT}completed":
+        if kind == f"{EVENT}completed" or ("b64_json" in event and "partial_image_index" not in event):
             self.ended = True
             self.response = {**event, "created": event.get("created_at"), "data": [event]}
         elif kind == "error":
@@ -77,8 +95,13 @@ class ImagesStreamReader:
             self.response = {"error": event.get("error") or event}
         return []
 
+    @property
+    def failed(self) -> bool:
+        """True if the service has reported an error or finished the picture."""
+        return self.ended
+
     def result(self) -> ImageResult:
-        """The finished picture.
+        """Return the finished picture.
 
         Raises:
             ConnectionLostError: the stream ended before it.
@@ -88,7 +111,7 @@ class ImagesStreamReader:
                 "the stream ended before the picture was finished; this API keeps nothing to fetch it by"
             )
         result = read_images(self.response, self._origin, self._picture)
-        return result if self.ended else result.model_copy(update={"warnings": (_EARLY,)})
+        return result if self.ended else result.model_copy(update={"warnings": (*result.warnings, _EARLY)})
 
     def _read_partial(self, event: Item) -> list[PartialImage]:
         """None for a corrupt one: the finished picture is still to come, and is paid for."""
@@ -96,22 +119,27 @@ class ImagesStreamReader:
             data = self._partial(event.get("b64_json"))
         except CorruptImageError:
             return []
-        partial = PartialImage.of(data, event, self._origin, id=f"sha256:{hashlib.sha256(data).hexdigest()}")
-        return [partial]
+        fields = Fields(event)
+        known = {
+            "partial_image_index": fields.count("partial_image_index"),
+            "output_format": fields.text("output_format"),
+        }
+        return [PartialImage.of(data, known, self._origin, id=f"sha256:{hashlib.sha256(data).hexdigest()}")]
 
 
-def _read(entry: Item, payload: Item, origin: Origin, picture: ReadPicture) -> GeneratedImage:
-    blob = picture(entry.get("b64_json"))
-    echo = {key: payload.get(key) for key in ("size", "quality", "background", "output_format")}
+def _read(entry: Item, payload: Item, origin: Origin, picture: ReadPicture, odd: list[str]) -> GeneratedImage:
+    blob = picture(entry.get("b64_json") or entry.get("url"))
+    fields = Fields(payload, odd)
+    echo = {key: fields.text(key) for key in ("size", "quality", "background", "output_format")}
     return GeneratedImage.of(
         blob,
         id=f"sha256:{blob.sha256}",
         provider=origin.provider,
         prompt=origin.prompt,
-        revised_prompt=entry.get("revised_prompt"),
+        revised_prompt=Fields(entry, odd).text("revised_prompt"),
         action="generate",
         image_model=origin.image_model,
         stored=False,
-        created_at=payload.get("created"),
+        created_at=fields.time("created"),
         **echo,
     )

@@ -1,4 +1,4 @@
-"""Requests and answers of the Responses API as pure functions of JSON; the Images API stands in `wire_images`.
+"""Requests and answers of the Responses API as pure functions of JSON; `response_stream` reads its streams.
 
 No bytes and no network: a picture is whatever `picture(value)` makes of the JSON value in its place.
 """
@@ -10,16 +10,15 @@ from typing import Any
 
 from langchain_core.messages.ai import UsageMetadata
 
+from langchain_imagegen.api.fields import Fields
 from langchain_imagegen.api.service_errors import read_error
 from langchain_imagegen.errors import (
-    ConnectionLostError,
-    CorruptImageError,
     ImageGenerationError,
     ModerationError,
     NoImageError,
     ServiceError,
 )
-from langchain_imagegen.images.image import GeneratedImage, Origin, PartialImage, ReadPartial, ReadPicture
+from langchain_imagegen.images.image import GeneratedImage, Origin, ReadPicture
 from langchain_imagegen.images.result import ImageFailure, ImageResult, ImageUsage
 
 CALL = "image_generation_call"
@@ -78,150 +77,181 @@ def _shortest(items: Sequence[Item]) -> object:
 # --- answers ----------------------------------------------------------------------------------------------------
 
 
-def read_response(payload: Item, origin: Origin, picture: ReadPicture) -> ImageResult:
-    """The pictures of a response.
+def read_response(payload: Item, origin: Origin, picture: ReadPicture, *, warnings: Sequence[str] = ()) -> ImageResult:
+    """Return the pictures of a response.
 
-    Judged by what arrived, not by `status`: Azure leaves finished work at `generating`.
+    Judged by what arrived, not by `status`: Azure leaves finished work at `generating`. A field of the wrong type is
+    left out with a warning.
 
     Raises:
         ImageGenerationError: there is no picture; the error says why as far as the response does.
     """
-    images, failed = read_calls(payload, origin, picture)
+    odd: list[str] = []
+    images, failed = read_calls(payload, origin, picture, odd)
     errors = [error for _, error in failed]
     if not images:
         raise why_no_image(payload, errors)
+    fields = Fields(payload, odd)
     return ImageResult(
         images=tuple(images),
-        text=text_of(payload),
-        response_id=payload.get("id"),
-        model=payload.get("model"),
-        usage=read_usage(payload.get("usage")),
-        image_usage=ImageUsage.of((payload.get("tool_usage") or {}).get("image_gen")),
+        text=text_of(payload, odd),
+        response_id=fields.text("id"),
+        model=fields.text("model"),
+        usage=read_usage(payload.get("usage"), odd),
+        image_usage=read_image_usage(fields.inside("tool_usage"), "image_gen"),
         failures=tuple(_failure(item, error) for item, error in failed),
-        warnings=tuple(f"a picture of this response failed: {error}" for error in errors),
+        warnings=(*warnings, *(f"a picture of this response failed: {error}" for error in errors), *odd),
     )
 
 
 def read_calls(
-    payload: Item, origin: Origin, picture: ReadPicture
+    payload: Item, origin: Origin, picture: ReadPicture, odd: list[str] | None = None
 ) -> tuple[list[GeneratedImage], list[tuple[Item, ImageGenerationError]]]:
-    """The pictures of a response in order, and the image calls that gave none, each with the reason."""
+    """Return the pictures of a response in order, and the image calls that gave none, each with the reason.
+
+    Warnings about fields of the wrong type are added to `odd`.
+    """
+    odd = [] if odd is None else odd
     images, failed = [], []
-    for item, companions in _calls(output_of(payload)):
+    for call in _calls(Fields(payload, odd).objects("output")):
         try:
-            images.append(_read_call(item, companions, payload, origin, picture))
+            images.append(_read_call(call, payload, origin, picture, odd))
         except ImageGenerationError as error:
-            failed.append((item, error))
+            failed.append((call[0], error))
     return images, failed
 
 
 def output_of(payload: Item) -> list[Item]:
-    """The output items of a response; what is none, as a broken proxy may send, is passed over."""
-    return _objects(payload.get("output"))
+    """Return the output items of a response; what is no object, as a broken proxy may send, is passed over."""
+    return Fields(payload).objects("output")
 
 
-def text_of(payload: Item) -> str:
-    """What the model wrote in a response, refusals included."""
+def text_of(payload: Item, odd: list[str] | None = None) -> str:
+    """Return what the model wrote in a response, refusals included."""
     messages = (item for item in output_of(payload) if item.get("type") == "message")
-    parts = (part for message in messages for part in _objects(message.get("content")))
-    return "".join(part.get("text") or part.get("refusal") or "" for part in parts)
-
-
-def _objects(value: object) -> list[Item]:
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
+    parts = (Fields(part, odd) for message in messages for part in Fields(message, odd).objects("content"))
+    return "".join(part.text("text") or part.text("refusal") or "" for part in parts)
 
 
 def why_no_image(payload: Item, errors: Sequence[ImageGenerationError] = ()) -> ImageGenerationError:
-    """The error for a response without a picture."""
-    text, id = text_of(payload), payload.get("id")
+    """Return the error for a response without a picture."""
+    text, id = text_of(payload), Fields(payload).text("id")
     if payload.get("error"):
         return read_error(payload["error"])
     if errors:
         return errors[0]
     if payload.get("status") == "incomplete":
-        return _incomplete((payload.get("incomplete_details") or {}).get("reason") or "unknown", text, id)
+        reason = Fields(payload).inside("incomplete_details").text("reason")
+        return _incomplete(reason or "unknown", text, id)
     if text:
         advice = "say in the prompt that it should draw, or force the tool with tool_choice"
         return NoImageError(
             f"the model answered with text and drew nothing: {text!r}; {advice}", text=text, response_id=id
         )
-    others = ", ".join(sorted({str(item.get("type", "?")) for item in output_of(payload)})) or "nothing"
+    others = ", ".join(sorted({str(item.get("type", "?"))[:40] for item in output_of(payload)})) or "nothing"
     return NoImageError(f"the response holds no picture but {others}; force the tool with tool_choice", response_id=id)
 
 
-def read_usage(usage: Item | None) -> UsageMetadata | None:
-    """The mainline model's tokens as LangChain counts them."""
+def read_usage(usage: object, odd: list[str] | None = None) -> UsageMetadata | None:
+    """Return the mainline model's tokens as LangChain counts them."""
     if not usage:
         return None
-    cached = (usage.get("input_tokens_details") or {}).get("cached_tokens") or 0
-    reasoning = (usage.get("output_tokens_details") or {}).get("reasoning_tokens") or 0
+    fields = Fields({"usage": usage}, odd).inside("usage")
+    cached = fields.inside("input_tokens_details").count("cached_tokens") or 0
+    reasoning = fields.inside("output_tokens_details").count("reasoning_tokens") or 0
     return UsageMetadata(
-        input_tokens=usage.get("input_tokens") or 0,
-        output_tokens=usage.get("output_tokens") or 0,
-        total_tokens=usage.get("total_tokens") or 0,
+        input_tokens=fields.count("input_tokens") or 0,
+        output_tokens=fields.count("output_tokens") or 0,
+        total_tokens=fields.count("total_tokens") or 0,
         input_token_details={"cache_read": cached},
         output_token_details={"reasoning": reasoning},
     )
 
 
+def read_image_usage(outer: Fields, name: str) -> ImageUsage | None:
+    """Return the image model's tokens; `None` if the service does not tell them, which is not zero."""
+    usage = outer.inside(name)
+    counts = {key: usage.count(key) for key in ("input_tokens", "output_tokens", "total_tokens")}
+    if all(count is None for count in counts.values()):
+        return None
+    return ImageUsage(
+        **{key: count or 0 for key, count in counts.items()},
+        input_token_details=usage.counts("input_tokens_details"),
+        output_token_details=usage.counts("output_tokens_details"),
+    )
+
+
 def _calls(output: Iterable[Item]) -> Iterable[tuple[Item, tuple[str, ...]]]:
-    """Each image call of a response with the ids of the reasoning that stands before it."""
+    """Yield each image call of a response with the ids of the reasoning that stands before it."""
     reasoning: tuple[str, ...] = ()
     previous = None
     for item in output:
-        kind = item.get("type") or (CALL if item.get("result") else None)  # an answer may break off before the type
-        if kind == "reasoning" and item.get("id"):
-            reasoning = (*(reasoning if previous == "reasoning" else ()), item["id"])
+        fields = Fields(item)
+        kind = fields.text("type") or (CALL if item.get("result") else None)  # an answer may break off before the type
+        id = fields.text("id")
+        if kind == "reasoning" and id:
+            reasoning = (*(reasoning if previous == "reasoning" else ()), id)
         elif kind == CALL:
-            yield item, reasoning
+            for one in _one_picture_each(item):
+                yield one, reasoning
         else:
             reasoning = ()
         previous = kind
 
 
+def _one_picture_each(item: Item) -> Iterable[Item]:
+    """Yield the item, or one for each picture of a gateway that puts a list of them into `result`."""
+    result = item.get("result")
+    if not isinstance(result, list) or not all(isinstance(value, (str, Mapping)) for value in result):
+        yield item
+        return
+    for number, value in enumerate(result):
+        yield {key: item[key] for key in item if key != "id" or number == 0} | {"result": value}
+
+
 def _read_call(
-    item: Item, companions: tuple[str, ...], payload: Item, origin: Origin, picture: ReadPicture
+    call: tuple[Item, tuple[str, ...]], payload: Item, origin: Origin, picture: ReadPicture, odd: list[str]
 ) -> GeneratedImage:
+    item, companions = call
     if not item.get("result"):
         raise _item_error(item)
     blob = picture(item["result"])
-    echo: Item = next((tool for tool in payload.get("tools") or () if tool.get("type") == "image_generation"), {})
-    stored = payload.get("store")
+    fields, response = Fields(item, odd), Fields(payload, odd)
+    tools = response.objects("tools")
+    echo: Item = next((tool for tool in tools if tool.get("type") == "image_generation"), {})
+    stored = response.flag("store")
     return GeneratedImage.of(
         blob,
-        id=item.get("id") or f"sha256:{blob.sha256}",
+        id=fields.text("id") or f"sha256:{blob.sha256}",
         provider=origin.provider,
         prompt=origin.prompt,
-        revised_prompt=item.get("revised_prompt") or item.get("prompt"),  # xAI calls it `prompt`
-        action=item.get("action"),
-        size=item.get("size"),
-        quality=item.get("quality"),
-        background=item.get("background"),
-        output_format=item.get("output_format"),
-        image_model=echo.get("model") or origin.image_model,
-        response_id=payload.get("id"),
+        revised_prompt=fields.text("revised_prompt") or fields.text("prompt"),  # xAI calls it `prompt`
+        **{name: fields.text(name) for name in ("action", "size", "quality", "background", "output_format")},
+        image_model=Fields(echo, odd).text("model") or origin.image_model,
+        response_id=response.text("id"),
         parents=origin.parents,
         companion_ids=companions,
         stored=origin.stored if stored is None else stored,
-        created_at=payload.get("created_at"),
+        created_at=response.time("created_at"),
     )
 
 
 def _item_error(item: Item) -> ImageGenerationError:
     if item.get("error"):
         return read_error(item["error"])
-    return NoImageError(f"the image call {item.get('id')} ended as {item.get('status')!r} without a picture")
+    fields = Fields(item)
+    return NoImageError(f"the image call {fields.text('id')} ended as {fields.text('status')!r} without a picture")
 
 
 def _failure(item: Item, error: ImageGenerationError) -> ImageFailure:
-    told = error if isinstance(error, ModerationError) else None
-    code = error.code if isinstance(error, ServiceError) else (item.get("error") or {}).get("code")
+    refusal = error if isinstance(error, ModerationError) else None
+    code = error.code if isinstance(error, ServiceError) else Fields(item).inside("error").text("code")
     return ImageFailure(
-        id=item.get("id"),
+        id=Fields(item).text("id"),
         message=str(error),
         code=code,
-        stage=told.stage if told else None,
-        categories=tuple(told.categories) if told else (),
+        stage=refusal.stage if refusal else None,
+        categories=tuple(refusal.categories) if refusal else (),
     )
 
 
@@ -230,87 +260,3 @@ def _incomplete(reason: str, text: str, id: str | None) -> ImageGenerationError:
         return ModerationError("the content filter stopped the answer: change what is asked for", stage="output")
     advice = {"max_output_tokens": "; allow more output tokens or ask for less text"}.get(reason, "")
     return NoImageError(f"the response stopped before a picture ({reason}){advice}", text=text, response_id=id)
-
-
-# --- streams ----------------------------------------------------------------------------------------------------
-
-
-class StreamReader:
-    """Reads the events of a streamed response: partial pictures at once, the result at the end."""
-
-    TERMINAL = frozenset({"response.completed", "response.incomplete", "response.failed"})
-
-    def __init__(self, origin: Origin, picture: ReadPicture, partial: ReadPartial) -> None:
-        self.response: dict[str, Any] = {}
-        self.ended = False
-        self._origin, self._picture, self._partial = origin, picture, partial
-        self._done: dict[str, Item] = {}
-        self._finished: dict[str, Item] = {}
-        self._closed = False
-        self._error: Item | None = None
-
-    @property
-    def delivered(self) -> frozenset[str]:
-        """Ids of the pictures that have arrived whole."""
-        return frozenset(id for id, item in self._done.items() if item.get("result"))
-
-    def feed(self, event: Item) -> list[PartialImage]:
-        """The partial picture of an event, if it has one; events of unknown types are passed over."""
-        kind = event.get("type", "")
-        if kind == "response.image_generation_call.partial_image":
-            return self._read_partial(event)
-        if kind == "response.output_item.done":
-            item = event.get("item") or {}
-            self._done[item.get("id") or f"#{len(self._done)}"] = item
-        elif kind == "error":
-            error = event.get("error") or event
-            self._error = error if isinstance(error, Mapping) else {"message": error}
-        elif isinstance(event.get("response"), Mapping):
-            self.response = dict(event["response"])
-            self.ended = self._closed = kind in self.TERMINAL
-        return []
-
-    def result(self) -> ImageResult:
-        """The result, also of a stream that ended early but had delivered a picture.
-
-        Raises:
-            ImageGenerationError: no picture arrived.
-        """
-        payload = self.response | {"output": self._output()}
-        if self._error and not payload.get("error"):
-            payload["error"] = self._error
-        try:
-            result = read_response(payload, self._origin, self._picture)
-        except CorruptImageError:
-            raise
-        except ImageGenerationError as error:
-            raise error if self.ended or payload.get("error") else self._cut() from error
-        return result if self.ended and not payload.get("error") else self._early(result, payload.get("error"))
-
-    def _output(self) -> list[Item]:
-        """The final items; those with pictures as they first arrived, since later copies are not kept."""
-        last = {item.get("id"): item for item in output_of(self.response)}
-        kept = [self._done.get(id or "", item) for id, item in last.items()]
-        extra = self._done if self._closed or self._error else {**self._finished, **self._done}
-        return [*kept, *(item for id, item in extra.items() if id not in last)]
-
-    def _read_partial(self, event: Item) -> list[PartialImage]:
-        """None for a corrupt one: the finished picture is still to come, and is paid for."""
-        try:
-            data = self._partial(event.get("partial_image_b64"))
-        except CorruptImageError:
-            return []
-        partial = PartialImage.of(data, event, self._origin, id=event.get("item_id") or "")
-        if partial.final:  # if the stream breaks off here, the picture was delivered all the same
-            self._finished[partial.id] = {**event, "type": CALL, "id": partial.id, "result": event["partial_image_b64"]}
-        return [partial]
-
-    def _cut(self) -> ConnectionLostError:
-        id = self.response.get("id")
-        found = f"; it may be found as response {id!r}" if id else ""
-        return ConnectionLostError(f"the stream ended before a picture had arrived{found}", response_id=id)
-
-    def _early(self, result: ImageResult, error: Item | None) -> ImageResult:
-        why = f"with the error {error.get('message')!r}" if error else "without its closing event"
-        told = f"the stream ended {why}; the pictures had arrived whole"
-        return result.model_copy(update={"warnings": (*result.warnings, told)})

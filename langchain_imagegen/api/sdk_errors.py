@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from langchain_imagegen.api.service_errors import read_error
 from langchain_imagegen.errors import (
@@ -12,10 +13,13 @@ from langchain_imagegen.errors import (
     ConnectionLostError,
     ImageGenerationError,
     ImageTimeoutError,
+    OptionError,
     ServiceError,
 )
 
-NEVER_SENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
+NEVER_SENT = frozenset(
+    {"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol", "LocalProtocolError"}
+)
 """Errors of the HTTP library that come before a request has left."""
 
 _SIMULATOR = "or try it offline: python -m langchain_imagegen.simulator"
@@ -32,6 +36,12 @@ def translate(error: Exception) -> Exception:
         return _status(error)
     if isinstance(error, (openai.APIConnectionError, httpx2.TransportError)):
         return _connection(error)
+    if isinstance(error, openai.APIResponseValidationError):
+        return ServiceError(f"the answer is not what the API gives: {str(error)[:200]}", status=error.status_code)
+    if isinstance(error, (httpx2.HTTPError, httpx2.StreamError)):
+        return ConnectionLostError(f"the answer cannot be read: {error}")
+    if isinstance(error, httpx2.InvalidURL):
+        return OptionError(f"base_url is no address ({error}); nothing was sent")
     if isinstance(error, openai.OpenAIError):
         if "api_key" in str(error) or "credentials" in str(error).lower():
             return AuthenticationError(f"no API key: set OPENAI_API_KEY or pass api_key=, {_SIMULATOR}")
@@ -46,6 +56,7 @@ def _status(error: Any) -> ImageGenerationError:
         status=error.status_code,
         request_id=error.request_id,
         retry_after=_retry_after(error.response.headers),
+        path=urlsplit(str(error.request.url)).path,
     )
     told = error.response.headers.get("x-should-retry")
     if isinstance(ours, ServiceError) and told is not None:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from langchain_imagegen.api.fields import Fields
 from langchain_imagegen.errors import (
     AuthenticationError,
     ImageGenerationError,
@@ -26,17 +27,19 @@ QUOTA = frozenset({"insufficient_quota", "project_spend_limit_exceeded", "billin
 OPTION = frozenset({"invalid_png_output_compression", "invalid_input_fidelity_model"})
 TOOL_PARAMS = ("tools", "size", "quality", "background", "output_format", "output_compression", "moderation")
 
+_ENDPOINTS = ("/responses", "/images/generations", "/images/edits")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 VERIFY_URL = "https://platform.openai.com/settings/organization/general"
 
 
 def read_error(
-    error: Mapping[str, Any] | str,
+    error: object,
     *,
     status: int | None = None,
     request_id: str | None = None,
     retry_after: float | None = None,
+    path: str = "",
 ) -> ImageGenerationError:
     """The error that a service's error object stands for, with advice.
 
@@ -45,26 +48,40 @@ def read_error(
         status: HTTP status, `None` inside a stream or an item.
         request_id: What the service's support asks for.
         retry_after: Seconds, from the answer's headers.
+        path: Of the address that was asked; a 404 is explained by it.
     """
-    error = {"message": error} if isinstance(error, str) else error
+    error = error if isinstance(error, Mapping) else {"message": error}
+    fields = Fields(error)
     message = str(error.get("message") or "the service gave no reason").strip()
-    code = error.get("code") or None
+    code = fields.text("code")
     if code in MODERATION or "safety system" in message:
         return moderation(error, message)
     if is_option(error, code, message, status):
-        return OptionError(f"the service refuses an option: {message}")
+        return _option(message, code=code, param=fields.text("param"), request_id=request_id)
     facts: dict[str, Any] = {"status": status, "code": code, "request_id": request_id, "retry_after": retry_after}
     kind, advice = _kind(code, message, status)
+    if status == 404 and not code and "/v1/" not in path and path.endswith(_ENDPOINTS):
+        advice = f"There is no {path}: base_url may lack /v1. Nothing was drawn."
     if kind is RateLimitError and retry_after is None:
         facts["retry_after"] = delay_in(message)
     return kind(f"{message} {advice}{_trail(status, code, request_id)}", **facts)
 
 
+def _option(message: str, *, code: str | None, param: str | None, request_id: str | None) -> OptionError:
+    source = re.fullmatch(r"images?\[(\d+)\](\..*)?", param or "")
+    which = f" in source image {int(source[1]) + 1}, counted from 1" if source else ""
+    error = OptionError(f"the service refuses an option{which}: {message}{_trail(None, code, request_id, param)}")
+    error.code, error.param, error.request_id = code, param, request_id
+    return error
+
+
 def moderation(error: Mapping[str, Any], message: str) -> ModerationError:
     """The refusal of the safety system, with its stage and categories where the service names them."""
-    details = error.get("moderation_details") or {}
-    categories = details.get("categories") or _violations(message)
-    stage = details.get("moderation_stage") or "unknown"
+    details = error.get("moderation_details")
+    told = details.get("categories") if isinstance(details, Mapping) else None
+    categories = [word for word in told if isinstance(word, str)] if isinstance(told, list) else []
+    categories = categories or _violations(message)
+    stage = Fields(details).text("moderation_stage") or "unknown"
     named = f" ({', '.join(categories)})" if categories else ""
     where = {"input": "the prompt or a source image", "output": "the finished picture"}.get(stage, "this request")
     advice = f"the safety system refused {where}{named}: change what is asked for; the same request is refused again"
@@ -83,6 +100,10 @@ def is_option(error: Mapping[str, Any], code: str | None, message: str, status: 
         and param.split("[", maxsplit=1)[0].split(".", maxsplit=1)[0] in TOOL_PARAMS
         and "Tool choice" not in message
     )
+
+
+SERVICE_ID = re.compile(r"\b(?:ig|rs|resp|msg|fc|file|conv)[_-]\w{4,}")
+"""An id of the service in the text of an error."""
 
 
 def is_lost_reference(error: Exception) -> bool:
@@ -129,10 +150,11 @@ def _violations(message: str) -> list[str]:
     return [word.strip() for word in match[1].split(",") if word.strip()] if match else []
 
 
-def _trail(status: int | None, code: str | None, request_id: str | None) -> str:
+def _trail(status: int | None, code: str | None, request_id: str | None, param: str | None = None) -> str:
     facts = [
         f"status {status}" if status else "",
         f"code {code}" if code else "",
+        f"param {param[:40]}" if param else "",
         f"request {request_id}" if request_id else "",
     ]
     told = ", ".join(fact for fact in facts if fact)

@@ -32,14 +32,16 @@ from langchain_imagegen.errors import (
 )
 from langchain_imagegen.images.image import GeneratedImage, Origin
 from langchain_imagegen.images.result import ImageResult
+from langchain_imagegen.images.sniffing import Blob
 from langchain_imagegen.options.options import Api
+from langchain_imagegen.streaming.answer import Linked
 
 LONGEST_WAIT = 120.0  # seconds; a service that asks for more gets its error handed on
 
 
 @dataclass(frozen=True)
 class Call:
-    """Send a request that draws; gives an `ImageResult`."""
+    """Send a request that draws; gives an `ImageResult`, or `Linked` if the pictures are still to be fetched."""
 
     api: Api
     body: Mapping[str, Any]
@@ -60,7 +62,14 @@ class Read:
     image: GeneratedImage
 
 
-Step: TypeAlias = "Call | Wait | Read"
+@dataclass(frozen=True)
+class Fetch:
+    """Download a picture into the image store; gives a `Blob`."""
+
+    url: str
+
+
+Step: TypeAlias = "Call | Wait | Read | Fetch"
 Flow: TypeAlias = "Generator[Step, Any, ImageResult]"
 
 
@@ -105,15 +114,28 @@ def _with_retries(call: Call, retries: int) -> Flow:
     attempt = 0
     while True:
         try:
-            result: ImageResult = yield call
+            answer: ImageResult | Linked = yield call
         except ImageGenerationError as error:
             delay = retry_delay(error, attempt)
             if delay is None or attempt == retries:
                 raise
         else:
-            return result
+            return (yield from _fetched(answer))
         yield Wait(delay)
         attempt += 1
+
+
+def _fetched(answer: ImageResult | Linked) -> Flow:
+    """Fetch the pictures that an answer names by web address."""
+    if isinstance(answer, ImageResult):
+        return answer
+    pictures: dict[str, Blob | ImageGenerationError] = {}
+    for url in answer.urls:
+        try:
+            pictures[url] = yield Fetch(url)
+        except ImageGenerationError as error:
+            pictures[url] = error
+    return answer.read(pictures)
 
 
 def _compose(drawing: Drawing) -> Generator[Step, Any, tuple[Call, Rungs]]:

@@ -5,12 +5,11 @@ Pure functions of a `Drawing`; the flow in `flows` carries them out.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from langchain_imagegen.api.service_errors import is_lost_reference
+from langchain_imagegen.api.service_errors import SERVICE_ID, is_lost_reference
 from langchain_imagegen.conversation.references import Remote, Source
 from langchain_imagegen.errors import ServiceError
 from langchain_imagegen.images.image import GeneratedImage, Origin, Rung
@@ -20,7 +19,6 @@ from langchain_imagegen.options.options import Api, ImageOptions, Reference
 Rungs = Mapping[str, "Rung | None"]
 """By which way each source is named, by `key_of`; `None` for what the service fetches by itself."""
 
-_SOME_ID = re.compile(r"\b(?:ig|rs|resp|msg|file|conv)[_-]\w{4,}")
 
 WAYS: dict[str, tuple[Rung, ...]] = {
     "auto": ("call_id", "bytes"),
@@ -127,7 +125,7 @@ def lost_sources(drawing: Drawing, rungs: Rungs, error: ServiceError) -> list[So
     """The sources that the error says the service does not know: those that it names, else all named by id."""
     by_id = [s for s in (*context_of(drawing), *drawing.sources) if rungs.get(key_of(s)) in ("call_id", "response_id")]
     blamed = [source for source in by_id if any(id in str(error) for id in _ids(source))]
-    if not blamed and _SOME_ID.search(str(error)):
+    if not blamed and SERVICE_ID.search(str(error)):
         return []  # it is about something else, say a file or the previous response
     return [source for source in blamed or by_id if isinstance(source, GeneratedImage)]
 

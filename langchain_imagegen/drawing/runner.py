@@ -9,7 +9,8 @@ from contextlib import aclosing, closing, contextmanager
 from typing import Any
 
 from langchain_imagegen.api.sdk_errors import translate
-from langchain_imagegen.drawing.flows import Call, Flow, Read, Step, Wait
+from langchain_imagegen.drawing.fetching import Fetcher
+from langchain_imagegen.drawing.flows import Call, Fetch, Flow, Read, Step, Wait
 from langchain_imagegen.drawing.transport import Transport
 from langchain_imagegen.errors import ConnectionLostError, ImageGenerationError, ImageTimeoutError
 from langchain_imagegen.images.image import PartialImage
@@ -26,6 +27,7 @@ class Runner:
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
+        self._fetcher = Fetcher()
 
     def run(self, flow: Flow, store: ImageStore, *, partials: bool = True) -> Generator[PartialImage | ImageResult]:
         """Yield partial pictures as they arrive, if they are wanted, and the result last."""
@@ -36,10 +38,13 @@ class Runner:
                     time.sleep(step.seconds)
                 elif isinstance(step, Read):
                     drive.answer(step.image.to_data_url())
+                elif isinstance(step, Fetch):
+                    drive.answer(self._fetcher.fetch(step.url, store))
                 else:
                     with self._send(self._transport.client, step) as response:
                         body = drive.body = _body_of(step, response, store, partials=partials)
-                        with closing(response.http_response.iter_bytes()) as chunks:
+                        http = response.http_response
+                        with closing(http.iter_raw() if body.raw else http.iter_bytes()) as chunks:
                             for chunk in chunks:
                                 yield from body.feed(chunk)
                                 if piece := body.work():
@@ -60,10 +65,13 @@ class Runner:
                     await asyncio.sleep(step.seconds)
                 elif isinstance(step, Read):
                     drive.answer(await asyncio.to_thread(step.image.to_data_url))
+                elif isinstance(step, Fetch):
+                    drive.answer(await self._fetcher.afetch(step.url, store))
                 else:
                     async with self._send(self._transport.async_client, step) as response:
                         body = drive.body = _body_of(step, response, store, partials=partials)
-                        async with aclosing(response.http_response.aiter_bytes()) as chunks:
+                        http = response.http_response
+                        async with aclosing(http.aiter_raw() if body.raw else http.aiter_bytes()) as chunks:
                             async for chunk in chunks:
                                 for partial in body.feed(chunk):
                                     yield partial

@@ -1,21 +1,24 @@
 """An answer of the service as it arrives: pictures go into the store, the small rest is read at the end.
 
-Fed with chunks of the HTTP body, whoever reads them; it knows no client and no connection.
+It is fed with chunks of the HTTP body and knows no client and no connection. A picture that arrived whole is delivered
+whatever is wrong with the rest of its answer; what is wrong becomes a warning.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from pydantic_core import from_json
-
 from langchain_imagegen.api.images_api import ImagesStreamReader, read_images
-from langchain_imagegen.api.responses import StreamReader, read_response
+from langchain_imagegen.api.json_text import read_json
+from langchain_imagegen.api.response_stream import StreamReader
+from langchain_imagegen.api.responses import read_response
 from langchain_imagegen.errors import (
     ConnectionLostError,
     CorruptImageError,
+    ImageGenerationError,
     NoImageError,
     ServiceError,
 )
@@ -23,16 +26,34 @@ from langchain_imagegen.images.image import Origin, PartialImage
 from langchain_imagegen.images.result import ImageResult
 from langchain_imagegen.images.sniffing import Blob
 from langchain_imagegen.storage.store import ImageStore
-from langchain_imagegen.streaming.decoder import Sink, decode
+from langchain_imagegen.streaming.arrivals import Arrival, id_of, undelivered
+from langchain_imagegen.streaming.body_kinds import BLANK, EVENT_STREAM, is_stream, length, not_json
+from langchain_imagegen.streaming.decoder import Sink
+from langchain_imagegen.streaming.decompression import inflater_for
 from langchain_imagegen.streaming.events import EventReader
-from langchain_imagegen.streaming.extractor import Extractor, picture_number
+from langchain_imagegen.streaming.extractor import Extractor
+from langchain_imagegen.streaming.odd_forms import Address, find_picture
 from langchain_imagegen.streaming.sinks import Held, Repeated, Written, corrupt
 
-_ID = re.compile(rb'"id"\s*:\s*"([^"]+)"')
 _COMPLETED = re.compile(rb'"image_(?:generation|edit)\.completed"|event: ?image_(?:generation|edit)\.completed')
-_EVENT_STREAM = "text/event-stream"
-_SHOWN = 200
+_RESULT = re.compile(rb'"result"\s*:\s*(?:[\[{][^{}\[\]]*)?\Z')
 _HEAD = 4096
+_ODD_FORM = "the picture did not come as plain base64; it was decoded all the same"
+
+
+@dataclass(frozen=True)
+class Linked:
+    """An answer that gives web addresses in place of pictures.
+
+    `read` takes the picture, or the error, of each address and returns the result.
+    """
+
+    urls: tuple[str, ...]
+    read: Callable[[Mapping[str, Blob | ImageGenerationError]], ImageResult]
+
+
+class _LinkedError(CorruptImageError):
+    """A picture is to be fetched first."""
 
 
 class Body:
@@ -51,69 +72,74 @@ class Body:
     ) -> None:
         self._api, self._origin, self._store, self._partials = api, origin, store, partials
         self._content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-        self._to_come = _length(headers)
-        self._streamed = self._content_type == _EVENT_STREAM
+        self._to_come = length(headers)
+        self._inflater = inflater_for(headers)
+        self._streamed: bool | None = None  # not known before the first bytes
+        self._beginning = b""
         self._extractor = Extractor(self._open)
         self._events = EventReader()
-        self._sinks: list[Held | Written | Repeated | None] = []
+        self._arrivals: list[Arrival] = []
         self._latest: Held | Written | None = None  # what comes next may be a copy of it
         self._shown: Held | Written | None = None
         self._unfinished: list[Held | Written] = []
         self._text: list[bytes] = []
+        self._warnings: list[str] = []
+        self._wanted: list[str] = []
+        self._fetched: Mapping[str, Blob | ImageGenerationError] = {}
         make = ImagesStreamReader if api == "images" else StreamReader
         self._reader = make(origin, self._picture, self._partial)
 
+    @property
+    def raw(self) -> bool:
+        """True if `feed` takes the body as it came, still compressed."""
+        return self._inflater is not None
+
     def feed(self, chunk: bytes) -> list[PartialImage]:
-        """The partial pictures that this chunk completes; neither the disk nor a store is touched."""
-        partials = self._read_text(self._extractor.feed(chunk))
+        """Return the partial pictures that this chunk completes; neither the disk nor a store is touched."""
         self._to_come -= len(chunk)
-        return partials
+        text = self._inflater.feed(chunk) if self._inflater else chunk
+        if self._streamed is None:
+            text = self._beginning + text
+            self._streamed = is_stream(text, self._content_type)
+            if self._streamed is None:
+                self._beginning = text
+                return []
+        return self._read_text(self._extractor.feed(text))
 
     def work(self) -> Callable[[], None] | None:
-        """What is to be hashed and written now, if anything; all that a picture holds in memory is a few hundred KB."""
-        sink = self._sinks[-1] if self._sinks else None
+        """Return what is to be hashed and written now, if anything; in memory a picture takes a few hundred KB."""
+        sink = self._arrivals[-1].sink if self._arrivals else None
         return sink.work() if sink else None
 
-    def finish(self) -> ImageResult:
-        """The result of an answer that has arrived to its end.
+    def finish(self) -> ImageResult | Linked:
+        """Return the result of an answer that has arrived to its end.
 
         Raises:
             ImageGenerationError: it holds no picture, or is no answer of this API.
         """
-        self._read_text(self._extractor.finish())
-        if self._streamed:
-            self._read_last_event()
-        result = self._reader.result() if self._streamed else self._read_whole()
-        self.discard()
-        return result
+        return self._conclude(None)
 
-    def break_off(self, error: Exception) -> ImageResult:
-        """The result of an answer that broke off, if its pictures had arrived before.
+    def break_off(self, error: Exception) -> ImageResult | Linked:
+        """Return the result of an answer that broke off, if its pictures had arrived before.
 
         Raises:
             ConnectionLostError: they had not.
             ImageGenerationError: the service's own error, if that had arrived.
         """
-        self._read_text(self._extractor.finish())
-        self._read_last_event()
-        payload = self._reader.response if self._streamed else _parsed(b"".join(self._text), begun=True)
-        self._reader.ended = True
-        try:
-            result = self._reader.result() if self._streamed else self._read(payload)
-        except (ConnectionLostError, CorruptImageError, NoImageError) as cause:
-            raise self._lost(payload.get("id"), error) from cause
-        told = f"the answer broke off after the pictures had arrived ({error})"
-        return result.model_copy(update={"warnings": (*result.warnings, told)})
+        return self._conclude(error)
 
     def discard(self) -> None:
         """Remove what was written of pictures that came to nothing."""
-        for sink in self._sinks:
-            if sink is not None:
-                sink.discard()
+        for arrived in self._arrivals:
+            if arrived.sink is not None:
+                arrived.sink.discard()
+
+    # --- pictures as they begin
 
     def _open(self, before: bytes) -> Sink | None:
         sink = self._sink(before)
-        self._sinks.append(sink)
+        final = not self._streamed or _RESULT.search(before) or _COMPLETED.search(before)
+        self._arrivals.append(Arrival(sink, id_of(before), final=bool(final)))
         if isinstance(sink, (Held, Written)):
             self._latest = sink
         return sink
@@ -121,16 +147,18 @@ class Body:
     def _sink(self, before: bytes) -> Held | Written | Repeated | None:
         if not self._streamed or _COMPLETED.search(before):
             return Written(self._store, max(self._to_come, 0) // 4 * 3)
-        if not before.rstrip(b" \t:").endswith(b'"result"'):
+        if not _RESULT.search(before):
             return Held(self._store) if self._partials else Written(self._store)
-        if self._delivered(before):
+        if (id_of(before) or "") in self._whole():
             return None
         return Repeated(self._latest, self._store) if self._latest else Written(self._store)
 
-    def _delivered(self, before: bytes) -> bool:
-        """Whether the picture that begins is a copy of one that arrived before, as in `response.completed`."""
-        ids = list(_ID.finditer(before))
-        return bool(ids) and b"}" not in before[ids[-1].end() :] and ids[-1][1].decode() in self._reader.delivered
+    def _whole(self) -> set[str]:
+        """Return the ids of the pictures of which a good copy arrived before, as `response.completed` repeats them."""
+        flawed = {arrived.id for arrived in self._arrivals if arrived.sink is None or arrived.sink.flawed}
+        return set(self._reader.delivered) - flawed
+
+    # --- text as it comes
 
     def _read_text(self, text: bytes) -> list[PartialImage]:
         if self._streamed:
@@ -143,7 +171,7 @@ class Body:
 
     def _read_event(self, payload: bytes) -> list[PartialImage]:
         self._shown = None
-        partials = self._reader.feed(_parsed(payload))
+        partials = self._reader.feed(self._object(payload))
         for partial in partials:
             self._let_go(partial)
         return partials if self._partials else []
@@ -156,80 +184,150 @@ class Body:
             if sink is not self._latest:
                 sink.discard()
 
+    def _object(self, text: bytes, *, cut: bool = False) -> dict[str, Any]:
+        """Return a JSON object; of anything else, an empty one."""
+        payload, warning = read_json(text, cut=cut)
+        if isinstance(payload, list):
+            payload = next((item for item in payload if isinstance(item, dict)), None)
+        if warning and isinstance(payload, dict) and not cut:
+            self._warn(warning)
+        return payload if isinstance(payload, dict) else {}
+
+    # --- the end
+
+    def _conclude(self, error: Exception | None) -> ImageResult | Linked:
+        if self._streamed is None:
+            self._streamed = self._content_type == EVENT_STREAM
+            self._read_text(self._extractor.feed(self._beginning))
+        self._read_text(self._extractor.finish())
+        if self._streamed:
+            self._read_last_event()
+        if self._inflater and self._inflater.flaw:
+            self._warn(f"the answer's compression is damaged ({self._inflater.flaw})")
+        result = self._result(error)
+        if self._wanted:
+            return Linked(tuple(dict.fromkeys(self._wanted)), lambda fetched: self._read_again(fetched, error))
+        if isinstance(result, ImageGenerationError):
+            raise result
+        self.discard()
+        return result
+
+    def _read_again(self, fetched: Mapping[str, Blob | ImageGenerationError], error: Exception | None) -> ImageResult:
+        self._fetched, self._wanted = fetched, []
+        result = self._result(error)
+        if isinstance(result, ImageGenerationError):
+            raise result
+        return result
+
     def _read_last_event(self) -> None:
-        """The event at the end, which may have broken off behind its picture; then it closes nothing."""
+        """Read the last event. If it is cut behind its picture, it does not end the stream."""
         for payload in self._events.finish():
-            whole, ended = _parsed(payload), self._reader.ended
-            self._reader.feed(whole or _parsed(payload, begun=True))
+            whole, ended = self._object(payload), self._reader.ended
+            self._reader.feed(whole or self._object(payload, cut=True))
             self._reader.ended = self._reader.ended if whole else ended
 
-    def _read_whole(self) -> ImageResult:
-        text = b"".join(self._text)
-        if "json" not in self._content_type:
-            raise ServiceError(_not_json(self._content_type, text), status=200)
+    def _result(self, error: Exception | None) -> ImageResult | ImageGenerationError:
+        """Return the result with every picture that arrived whole, or the error."""
+        problem: ImageGenerationError | None = None
+        result: ImageResult | None
         try:
-            payload = from_json(text)
-        except ValueError as error:  # the connection closed in good order within the JSON
-            return self.break_off(error)
-        return self._read(payload if isinstance(payload, dict) else {})
+            result = self._read_stream(error) if self._streamed else self._read_document(error)
+        except (ConnectionLostError, CorruptImageError, NoImageError, ServiceError) as read:
+            problem, result = read, None
+        except ImageGenerationError as refusal:
+            return refusal
+        images = result.images if result else ()
+        partials = not self._reader.failed and bool(self._streamed) and not self._origin.partial_images
+        rescued = tuple(undelivered(self._arrivals, self._origin, images, partials=partials))
+        if problem and not rescued:
+            return problem
+        warnings = (*(result.warnings if result else ()), *self._warnings)
+        if rescued:
+            why = f"; reading the rest failed: {problem}" if problem else ""
+            warnings += (f"a picture had arrived whole, but the answer does not say what it belongs to{why}",)
+        images = (*images, *rescued)
+        if result is None:
+            return ImageResult(images=images, warnings=warnings)
+        return result.model_copy(update={"images": images, "warnings": warnings})
 
-    def _read(self, payload: dict[str, Any]) -> ImageResult:
-        if self._api == "images":
-            return read_images(payload, self._origin, self._picture)
-        return read_response(payload, self._origin, self._picture)
+    def _read_stream(self, error: Exception | None) -> ImageResult:
+        if error is not None:
+            self._reader.ended = True
+        return self._unless_lost(self._reader.result, self._reader.response, error)
+
+    def _read_document(self, error: Exception | None) -> ImageResult:
+        text = b"".join(self._text)
+        payload = self._object(text) if error is None else {}
+        if not payload:
+            if not text.lstrip(BLANK).startswith((b"{", b"[")) and error is None:
+                raise ServiceError(not_json(self._content_type, text), status=200)
+            payload = self._object(text, cut=True)
+            error = error or ValueError("the JSON is not complete")
+        read = read_images if self._api == "images" else read_response
+        return self._unless_lost(lambda: read(payload, self._origin, self._picture), payload, error)
+
+    def _unless_lost(
+        self, read: Callable[[], ImageResult], payload: Mapping[str, Any], error: Exception | None
+    ) -> ImageResult:
+        """Return the result; of an answer that broke off, with a warning or as a lost connection."""
+        if error is None:
+            return read()
+        try:
+            result = read()
+        except (ConnectionLostError, CorruptImageError, NoImageError) as cause:
+            raise self._lost(payload.get("id"), error) from cause
+        warning = f"the answer broke off after the pictures had arrived ({error})"
+        return result.model_copy(update={"warnings": (*result.warnings, warning)})
+
+    # --- JSON values as pictures
 
     def _picture(self, value: object) -> Blob:
-        number = picture_number(value)
-        if number is None:
-            return self._store.put(_decoded(value))
-        sink = self._sinks[number]
+        found = find_picture(value)
+        if found is None:
+            raise corrupt(f"there is {_kind(value)} where its base64 belongs")
+        if isinstance(found, Address):
+            return self._linked(found)
+        if isinstance(found, bytes):
+            self._warn(_ODD_FORM)
+            return self._store.put(found)
+        sink = self._arrivals[found].sink if found < len(self._arrivals) else None
         if sink is None:
             raise CorruptImageError("the service sent a second copy of a picture in place of the first")
+        if sink.mended or not isinstance(value, dict) or len(value) != 1 or "$picture" not in value:
+            self._warn(_ODD_FORM)
         return sink.blob()
 
+    def _linked(self, url: str) -> Blob:
+        fetched = self._fetched.get(url)
+        if fetched is None:
+            self._wanted.append(url)
+            raise _LinkedError("the picture is still to be fetched from its address")
+        if isinstance(fetched, ImageGenerationError):
+            raise fetched
+        return fetched
+
     def _partial(self, value: object) -> bytes:
-        """The bytes of a partial picture; only the first, by which its format is told, where none is wanted."""
-        number = picture_number(value)
-        if number is None:
-            return _decoded(value)
-        sink = self._sinks[number]
+        """Return the bytes of a partial picture; only the first, by which its format is known, if none is wanted."""
+        found = find_picture(value)
+        if isinstance(found, bytes):
+            return found
+        sink = self._arrivals[found].sink if isinstance(found, int) and found < len(self._arrivals) else None
         if not isinstance(sink, Held if self._partials else Written):
             raise CorruptImageError("a partial picture stands where a finished one belongs")
         self._shown = sink
         return sink.data() if isinstance(sink, Held) else sink.read(0, _HEAD)
 
-    def _lost(self, id: str | None, error: Exception) -> ConnectionLostError:
-        found = f"; the service may still have it as response {id!r}" if id and self._api == "responses" else ""
+    def _warn(self, warning: str) -> None:
+        if warning not in self._warnings:
+            self._warnings.append(warning)
+
+    def _lost(self, id: object, error: Exception) -> ConnectionLostError:
+        known = id if isinstance(id, str) else None
+        found = f"; the service may still have it as response {known!r}" if known and self._api == "responses" else ""
         return ConnectionLostError(
-            f"the answer broke off before the picture had arrived ({error}){found}", response_id=id
+            f"the answer broke off before the picture had arrived ({error}){found}", response_id=known
         )
 
 
-def _length(headers: Mapping[str, str]) -> int:
-    """How many bytes there are to come, as far as that is told; 0 if it is not, or of a body that is compressed."""
-    told = headers.get("content-length", "")
-    return int(told) if told.isdecimal() and not headers.get("content-encoding") else 0
-
-
-def _parsed(text: bytes, *, begun: bool = False) -> dict[str, Any]:
-    """A JSON object; with `begun` as much of it as had arrived. Of anything else, an empty one."""
-    try:
-        payload = from_json(text, allow_partial=begun)
-    except ValueError:
-        return {}
-    return payload if isinstance(payload, dict) else {}
-
-
-def _decoded(value: object) -> bytes:
-    """The bytes of a string that the extractor did not take for a picture."""
-    if not isinstance(value, str) or not value:
-        raise corrupt(f"there is {value!r} where its base64 belongs")
-    return decode(value)
-
-
-def _not_json(content_type: str, text: bytes) -> str:
-    begins = text[:_SHOWN].decode(errors="replace").strip()
-    return (
-        f"the answer is {content_type or 'of no type'} and no JSON, it begins {begins!r}; "
-        "check base_url: it should end in /v1 and point at the API, not at a website or a proxy's login"
-    )
+def _kind(value: object) -> str:
+    return repr(value)[:40] if value is None or isinstance(value, (int, float)) else type(value).__name__

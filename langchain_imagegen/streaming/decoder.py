@@ -11,7 +11,9 @@ import re
 
 from langchain_imagegen.errors import CorruptImageError
 
+BREAKS_OFF = "the data breaks off"
 NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]")
+_URL_SAFE = str.maketrans("-_", "+/")
 _ESCAPE = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|([^\r\n]))")
 _SAFE_ESCAPES = {rb"\/": b"/", rb"\u002b": b"+", rb"\u002B": b"+", rb"\u002f": b"/", rb"\u002F": b"/"}
 
@@ -139,8 +141,13 @@ def _out_of_place(character: str, position: int) -> str:
 
 
 def decode(text: str) -> bytes:
-    """The bytes of base64 text; line breaks are left out, anything else that is no base64 is refused."""
+    """Return the bytes of base64 text, which may be URL-safe, broken into lines or without padding.
+
+    Raises:
+        CorruptImageError: the text holds anything else.
+    """
+    plain = "".join(text.split()).translate(_URL_SAFE).rstrip("=")
     try:
-        return base64.b64decode("".join(text.split()), validate=True)
+        return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
         raise CorruptImageError(f"the picture's data is not base64: {error}") from error

@@ -15,7 +15,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from langchain_imagegen.streaming.decoder import NOT_BASE64, Decoder, Sink, unescaped
+from langchain_imagegen.streaming.decoder import BREAKS_OFF, NOT_BASE64, Decoder, Sink, unescaped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -98,7 +98,7 @@ class Extractor:
         self._final = True
         self._take(b"")
         if self._picture is not None:
-            self._close_picture("the data breaks off before the end of the picture")
+            self._close_picture(f"{BREAKS_OFF} before the end of the picture")
         return self.split(b"")
 
     def _take(self, chunk: bytes) -> None:
@@ -136,7 +136,7 @@ class Extractor:
         if text[end] == ord('"'):
             self._close_picture()
             return end + 1
-        self._close_picture("the data breaks off at the end of a line")
+        self._close_picture(f"{BREAKS_OFF} at the end of a line")
         return end
 
     def _open_picture(self) -> None:

@@ -5,22 +5,49 @@ Fed by the decoder; what an answer is, and which picture is wanted, is not known
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import partial
 
 from langchain_imagegen.errors import CorruptImageError
 from langchain_imagegen.images.sniffing import Blob
 from langchain_imagegen.storage.store import ImageStore
-from langchain_imagegen.streaming.decoder import Sink
+from langchain_imagegen.streaming.decoder import BREAKS_OFF, Sink, decode
 
 AT_A_TIME = 1 << 17
 """Bytes of a picture that wait, at most, before they are hashed and written to a disk; to memory they go at once."""
 
 
-class Held(Sink):
+class Mending(Sink):
+    """A sink that keeps what the strict decoder refuses, and decodes it in the looser forms that gateways write."""
+
+    def __init__(self) -> None:
+        self.mended = False
+        self._refused: list[bytes] = []
+
+    def spill(self, text: bytes) -> None:
+        """Keep the rest of a text that is not plain base64."""
+        self._refused.append(text)
+
+    def _mend(self, error: str | None) -> str | None:
+        """Write what was refused if it is base64 after all; return the error that stays."""
+        text, self._refused = b"".join(self._refused), []
+        if not error or not text or error.startswith(BREAKS_OFF):
+            return error
+        try:
+            data = decode(json.loads(b'"%b"' % text, strict=False))
+        except (ValueError, CorruptImageError):
+            return error
+        self.write(data)
+        self.mended = True
+        return None
+
+
+class Held(Mending):
     """A picture kept in memory: a partial, which the caller gets as bytes."""
 
     def __init__(self, store: ImageStore) -> None:
+        super().__init__()
         self._store = store
         self._pieces: list[bytes] = []
         self._error: str | None = None
@@ -37,7 +64,7 @@ class Held(Sink):
 
     def close(self, error: str | None = None) -> None:
         """The end of the data."""
-        self._error = error
+        self._error = self._mend(error)
         self._pieces[:] = [b"".join(self._pieces)]
 
     def data(self) -> bytes:
@@ -68,13 +95,14 @@ class Held(Sink):
         self._pieces.clear()
 
 
-class Written(Sink):
+class Written(Mending):
     """A picture that goes into the store piece by piece, where it has no name before it is whole.
 
     What touches the disk is done by `work` and `blob`; whoever feeds the sink asks it for work after each piece.
     """
 
     def __init__(self, store: ImageStore, expected: int = 0) -> None:
+        super().__init__()
         self._writer = store.writer(expected)
         self._waiting: list[bytes] = []
         self._held = self._taken = 0
@@ -95,7 +123,7 @@ class Written(Sink):
 
     def close(self, error: str | None = None) -> None:
         """The end of the data."""
-        self._error = self._error or error
+        self._error = self._error or self._mend(error)
 
     def read(self, start: int, stop: int) -> bytes:
         """Some of the bytes, wherever they are by now."""
@@ -167,6 +195,16 @@ class Repeated(Sink):
         self._same += len(data)
         return True
 
+    @property
+    def flawed(self) -> bool:
+        """True if it is known to be no whole picture."""
+        return (self._own or self._original).flawed
+
+    @property
+    def mended(self) -> bool:
+        """True if the picture stood in an odd form."""
+        return self._own is not None and self._own.mended
+
     def write(self, data: bytes) -> None:
         """Take the next bytes of a picture that differs."""
         assert self._own is not None
@@ -174,9 +212,10 @@ class Repeated(Sink):
 
     def spill(self, text: bytes) -> None:
         """It goes on behind the copy, with what is no base64."""
-        del text
         if self._own is None:
             self._part()
+        assert self._own is not None
+        self._own.spill(text)
 
     def close(self, error: str | None = None) -> None:
         """The end of the data; a copy that is whole may lack its closing quote."""

@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from langchain_imagegen.api import images_api, responses
+from langchain_imagegen.api import images_api, response_stream, responses
 from langchain_imagegen.errors import (
     ConnectionLostError,
     CorruptImageError,
@@ -192,7 +192,7 @@ def test_why_no_image(response, kind, told):
 
 def stream(*events):
     """A reader that has been fed these events, and the partials that it gave."""
-    reader = responses.StreamReader(ORIGIN, picture, partial)
+    reader = response_stream.StreamReader(ORIGIN, picture, partial)
     return reader, [one for event in events for one in reader.feed(event)]
 
 

@@ -671,15 +671,29 @@ def test_several_pictures(draw, simulator):
     assert len({image.sha256 for image in result.images}) == len(result.images) == simulator.pictures == 2
 
 
-def test_one_of_two_is_corrupt(draw, simulator, image_store):
+def test_one_of_two_is_corrupt(half, generator, simulator, image_store):
     """A corrupt picture does not spoil the one beside it, which is named in a warning and not stored."""
-    spoiled = iter([lambda text: text, lambda text: text[:-8] + "!*!*!*!*"])
-    simulator.script(replace(NOTHING, item=lambda item: item | {"result": next(spoiled)(item["result"])}))
+    simulator.script(_second_spoiled())
 
-    result = draw("draw two pictures of a fox")
+    result = half.invoke(generator(options=SMALL), "draw two pictures of a fox")
     assert [path.stem for path in files(image_store)] == [result.image.sha256]
     assert "corrupt" in result.warnings[0]
     assert len(result.failures) == 1
+
+
+def test_one_of_two_is_corrupt_in_a_stream(half, generator, simulator):
+    """In a stream the last partial of a picture whose later copies are corrupt is the picture."""
+    simulator.script(_second_spoiled())
+
+    result = half.stream(generator(options=SMALL), "draw two pictures of a fox")[-1]
+    assert len({image.sha256 for image in result.images}) == 2
+    assert all(image.read() for image in result.images)
+    assert "another copy was taken" in result.warnings[0]
+
+
+def _second_spoiled():
+    spoiled = iter([lambda text: text, lambda text: text[:-8] + "!*!*!*!*"])
+    return replace(NOTHING, item=lambda item: item | {"result": next(spoiled)(item["result"])})
 
 
 # --- the Images API
