@@ -46,13 +46,14 @@ class Fetcher:
             ImageFetchError: the address is refused, does not answer in time or gives no picture.
         """
         visit = Visit(url)
-        with visit.translated_errors(), self._pool() as pool, store.writer() as writer:
-            while visit.under_way:
-                with pool.stream("GET", visit.url, headers=visit.headers, extensions=_PATIENCE) as response:
-                    if visit.arrived(response.status, response.headers):
-                        for chunk in response.iter_stream():
-                            visit.check_time()
-                            writer.write(chunk)
+        with visit.translated_errors(), store.writer() as writer:
+            with self._pool() as pool:
+                while visit.under_way:
+                    with pool.stream("GET", visit.url, headers=visit.headers, extensions=_PATIENCE) as response:
+                        if visit.arrived(response.status, response.headers):
+                            for chunk in response.iter_stream():
+                                visit.check_time()
+                                writer.write(chunk)
             return writer.commit()
 
     async def afetch(self, url: str, store: ImageStore) -> Blob:
