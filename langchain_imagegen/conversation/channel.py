@@ -33,7 +33,7 @@ def merge_record(old: Mapping[str, Any], new: Mapping[str, Any]) -> Record:
         news = {key: value for key, value in news.items() if key not in ("provider", "handle")}
     if old.get("origin") == "model":  # a drawn picture that is sent back is still a drawn picture
         news.pop("origin", None)
-    lists = {key: list(dict.fromkeys([*(old.get(key) or ()), *(new.get(key) or ())])) for key in ID_LISTS}
+    lists = {key: list(dict.fromkeys([*_words(old.get(key)), *_words(new.get(key))])) for key in ID_LISTS}
     return {**old, **news, **{key: words for key, words in lists.items() if words}}
 
 
@@ -116,17 +116,12 @@ def _mappings(update: Mapping[Any, Any]) -> Mapping[str, Record]:
     odd = {id: item for id, item in images.items() if not (isinstance(id, str) and isinstance(item, Mapping))}
     for item in odd.values():
         pass_over(f"an entry of {CHANNEL!r} that is no record", item)
-    return {id: _without_odd_lists(item) for id, item in images.items() if id not in odd}
+    return {id: item for id, item in images.items() if id not in odd}
 
 
-def _without_odd_lists(record: Mapping[str, Any]) -> Record:
-    """Return the record without lists of ids that hold anything but text, which could not be merged."""
-    odd = [key for key in ID_LISTS if not all(isinstance(word, str) for word in _listed(record.get(key)))]
-    return {key: value for key, value in record.items() if key not in odd}
-
-
-def _listed(value: object) -> Iterable[object]:
-    return value if isinstance(value, (list, tuple)) else () if value is None else (value, None)
+def _words(value: object) -> list[str]:
+    """Return the ids of a list, without what a client may have put among them."""
+    return [word for word in value if isinstance(word, str)] if isinstance(value, (list, tuple)) else []
 
 
 def _records_in(item: GeneratedImage | ImageResult | Mapping[str, Any]) -> Iterable[Record]:

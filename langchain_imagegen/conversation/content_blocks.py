@@ -146,6 +146,14 @@ def text_of_block(block: object) -> str:
     return text if is_text and isinstance(text, str) else ""
 
 
+def refusal_in(content: object) -> str:
+    """Return the text of the first refusal among a message's blocks; empty if there is none."""
+    for block in map(_unwrapped, content if isinstance(content, list) else ()):
+        if isinstance(block, Mapping) and block.get("type") == "refusal":
+            return str(block.get("refusal") or block.get("text") or "the model gave no reason")
+    return ""
+
+
 def name_in(reference: object) -> str:
     """Return the text by which a reference names an image of a conversation."""
     if isinstance(reference, GeneratedImage):

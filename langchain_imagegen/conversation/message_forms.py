@@ -37,6 +37,7 @@ _CHUNKS = {
     "SystemMessageChunk": "system",
     "ToolMessageChunk": "tool",
 }
+_DUMPED = frozenset({"human", "ai", "system", "tool", "chat", "function", *_CHUNKS})
 
 
 def as_messages(messages: object) -> list[BaseMessage]:
@@ -133,4 +134,5 @@ def _inner(message: Mapping[str, Any]) -> object:
     """Return what `messages_to_dict` and `dumpd` wrap a message's fields in."""
     if message.get("type") == "constructor" and isinstance(message.get("id"), list) and message["id"]:
         return message.get("kwargs") if isinstance(message["id"][-1], str) else None
-    return message.get("data") if isinstance(message.get("type"), str) else None
+    kind = message.get("type")
+    return message.get("data") if isinstance(kind, str) and kind in _DUMPED else None

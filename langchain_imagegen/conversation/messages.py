@@ -22,7 +22,7 @@ from langchain_imagegen.conversation.content_blocks import (
 )
 from langchain_imagegen.conversation.message_forms import as_messages, message_text, readable_messages
 from langchain_imagegen.conversation.records import Record, clean_records, pass_over, read_record, valid_text
-from langchain_imagegen.errors import CorruptImageError, ImageStoreError, OptionError
+from langchain_imagegen.errors import CorruptImageError, ImageGenerationError, ImageStoreError, OptionError
 from langchain_imagegen.images.image import GeneratedImage, Origin, ReadPicture, is_record
 from langchain_imagegen.images.sniffing import Blob
 from langchain_imagegen.storage.store import ImageStore
@@ -194,6 +194,17 @@ def _drawn(items: list[Item], store: ImageStore, origin: Origin, facts: Mapping[
     except ValidationError:  # of a fact that is of an odd type
         pass_over("facts of a response that cannot be read", facts)
         return read_calls({"output": items}, origin, into(store))[0]
+
+
+def failures_of(items: Iterable[Item]) -> list[ImageGenerationError]:
+    """Return why image calls among some output items gave no picture, such as `ModerationError`."""
+    calls = [_clean_item(item) for item in items if item.get("type") == CALL and not item.get("result")]
+    failed = [item for item in calls if item.get("error") or item.get("status") == "failed"]
+    return [error for _, error in read_calls({"output": failed}, Origin(), _no_picture)[1]]
+
+
+def _no_picture(value: object) -> Blob:
+    raise CorruptImageError(f"{type(value).__name__} is no picture")
 
 
 def _clean_item(item: Item) -> Item:

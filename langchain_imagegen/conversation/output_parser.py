@@ -11,56 +11,50 @@ from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from pydantic import ConfigDict, Field
 
 from langchain_imagegen.api.images_api import read_images
+from langchain_imagegen.api.responses import why_no_image
+from langchain_imagegen.conversation.content_blocks import refusal_in
 from langchain_imagegen.conversation.memory import ImageMemory
-from langchain_imagegen.conversation.message_forms import readable_messages
-from langchain_imagegen.conversation.messages import images_in, into, read_items
-from langchain_imagegen.conversation.states import messages_of, values_of
-from langchain_imagegen.errors import NoImageError
+from langchain_imagegen.conversation.message_forms import message_text, readable_messages
+from langchain_imagegen.conversation.messages import failures_of, hosted_items, images_in, into, read_items
+from langchain_imagegen.conversation.sources import (
+    Answer,
+    Images,
+    ImagesAnswer,
+    Messages,
+    Part,
+    messages_in,
+    parts_of,
+)
+from langchain_imagegen.conversation.states import messages_of
+from langchain_imagegen.errors import ImageGenerationError, NoImageError
 from langchain_imagegen.images.image import GeneratedImage, Origin
-from langchain_imagegen.images.result import ImageResult
 from langchain_imagegen.storage.store import ImageStore, default_store
 
 Since = Literal["start", "last_human"]
 
-KNOWN_SOURCES = (
-    "a message, a list of messages, a graph's state or an agent's result, an ImageResult, a GeneratedImage or an "
-    "OpenAI Response or ImagesResponse"
-)
+_ADVICE = "force the tool with tool_choice, or pass allow_empty=True"
 
 
 def images_from(
     source: object, *, image_store: ImageStore | None = None, since: Since = "start"
 ) -> list[GeneratedImage]:
-    """The images of a message, messages, a graph state, an agent's result, an `ImageResult` or an OpenAI `Response`.
+    """Return the images of whatever holds some, in order, each once, without calls that failed.
 
-    In order, each once, without calls that failed. Base64 that is still in there is put into the store first; the
-    token of an `ImageTransport` names what is in that store already.
-    What an edit was made from comes along only where it stands there itself; `ImageMemory` knows both.
+    Base64 that is still in there is put into the store first; the token of an `ImageTransport` names what is in that
+    store already. The image that an edit was made from comes along only if it is there itself; `ImageMemory` has both.
 
     Args:
-        source: Where to look; a list holds messages, or results and images as `batch` gives them.
+        source: A message, messages, a graph's state, an agent's result, a chunk of a stream in any `stream_mode`, an
+            `ImageResult`, an image, an OpenAI `Response` or `ImagesResponse`; or the JSON of any of these, such as a
+            line of a batch; or a list or dict of them.
         image_store: Where bytes are read and put; `None` is the default store.
         since: `"last_human"` leaves out all that came before the answer to the user's last message.
 
     Raises:
         TypeError: `source` is none of these.
     """
-    store = image_store or default_store()
-    if isinstance(source, (ImageResult, GeneratedImage)):
-        drawn = source.images if isinstance(source, ImageResult) else (source,)
-        return [image.bind(image_store) if image_store else image for image in drawn]
-    if hasattr(source, "output") and hasattr(source, "model_dump"):
-        return [image.bind(image_store) for image in _of_response(source, store)]
-    if type(source).__name__ == "ImagesResponse":
-        return [image.bind(image_store) for image in _of_images_api(source, store)]
-    if isinstance(source, BaseMessage):
-        return _of_messages([source], [source], image_store)
-    source = values_of(source)
-    if isinstance(source, Mapping) or hasattr(source, "messages"):
-        return _of_state(source, image_store, since)
-    if isinstance(source, Sequence) and not isinstance(source, (str, bytes)):
-        return _of_list(source, image_store, since)
-    raise TypeError(f"there are no images in a {type(source).__name__}: give {KNOWN_SOURCES}")
+    found = [image for part in parts_of(source) for image in _images_of(part, image_store, since)]
+    return list({image.id: image for image in found}.values())
 
 
 class ImageOutputParser(RunnableSerializable[Any, list[GeneratedImage]]):
@@ -70,13 +64,14 @@ class ImageOutputParser(RunnableSerializable[Any, list[GeneratedImage]]):
 
     image_store: ImageStore | None = Field(default=None, description="where bytes are put; `None`: the default store")
     since: Since = "start"
-    allow_empty: bool = Field(default=False, description="give an empty list where there is no image")
+    allow_empty: bool = Field(default=False, description="give an empty list if there is no image")
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> list[GeneratedImage]:
-        """The images of `input`.
+        """Return the images of `input`.
 
         Raises:
-            NoImageError: there is none; `.text` is what the model said instead.
+            ModerationError: the safety system refused; the error has its stage and categories.
+            NoImageError: the model answered with text or refused; `.text` is what it said instead.
         """
         del kwargs
         return self._call_with_config(lambda _: self._read(input), _light(input), config)
@@ -93,73 +88,85 @@ class ImageOutputParser(RunnableSerializable[Any, list[GeneratedImage]]):
     def _read(self, source: object) -> list[GeneratedImage]:
         images = images_from(source, image_store=self.image_store, since=self.since)
         if not images and not self.allow_empty:
-            text = _said(source)
-            told = (
-                f"the model answered with text and drew nothing: {text!r}" if text else "there is no image in the input"
-            )
-            raise NoImageError(f"{told}; force the tool with tool_choice, or pass allow_empty=True", text=text)
+            raise _why_none(parts_of(source))
         return images
 
 
-def _of_response(response: Any, store: ImageStore) -> list[GeneratedImage]:
-    payload = response.model_dump(warnings=False)
-    facts = {key: payload.get(key) for key in ("id", "created_at", "store", "tools")}
-    items = [item for item in payload.get("output") or () if item]
-    return read_items(items, store, Origin(), facts)
+def _images_of(part: Part, image_store: ImageStore | None, since: Since) -> Iterable[GeneratedImage]:
+    store = image_store or default_store()
+    if isinstance(part, Images):
+        return [image.bind(image_store) if image_store else image for image in part.images]
+    if isinstance(part, Answer):
+        return [image.bind(image_store) for image in _of_response(part.payload, store)]
+    if isinstance(part, ImagesAnswer):
+        return [image.bind(image_store) for image in read_images(part.payload, Origin(), into(store)).images]
+    if isinstance(part, Messages):
+        memory = ImageMemory.from_messages(part.messages, image_store=image_store)
+        return _shown_images(memory, _since(part.messages, since))
+    memory = ImageMemory.from_state(part.state, image_store=image_store)
+    return list(memory) if since == "start" else _shown_images(memory, _since(messages_of(part.state, None), since))
 
 
-def _of_images_api(response: Any, store: ImageStore) -> Sequence[GeneratedImage]:
-    payload = response.model_dump(warnings=False)
-    return read_images(payload, Origin(), into(store)).images if payload.get("data") else ()
+def _of_response(payload: Mapping[str, Any], store: ImageStore) -> list[GeneratedImage]:
+    facts = {key: payload.get(key) for key in ("id", "created_at", "store")}
+    tools = payload.get("tools")
+    facts["tools"] = [tool for tool in tools if isinstance(tool, Mapping)] if isinstance(tools, list) else []
+    return read_items(_items(payload), store, Origin(), facts)
 
 
-def _of_list(source: Sequence[object], image_store: ImageStore | None, since: Since) -> list[GeneratedImage]:
-    if any(isinstance(each, (ImageResult, GeneratedImage)) for each in source):
-        found = [image for each in source for image in images_from(each, image_store=image_store)]
-        return list({image.id: image for image in found}.values())
-    return _of_messages(source, _since(source, since), image_store)
+def _items(payload: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [item for item in payload.get("output") or () if isinstance(item, Mapping)]
 
 
-def _of_messages(
-    messages: Sequence[object], shown: Sequence[object], image_store: ImageStore | None
-) -> list[GeneratedImage]:
-    return _known(ImageMemory.from_messages(messages, image_store=image_store), shown)
+def _shown_images(memory: ImageMemory, messages: Sequence[object]) -> list[GeneratedImage]:
+    """Return the images in some messages, with all that the memory knows of them."""
+    found = images_in(messages, memory.image_store, sources=False)
+    return list({known.id: known for known in (memory.get(image) for image in found)}.values())
 
 
-def _of_state(state: object, image_store: ImageStore | None, since: Since) -> list[GeneratedImage]:
-    memory = ImageMemory.from_state(state, image_store=image_store)
+def _since(messages: Sequence[object], since: Since) -> Sequence[object]:
     if since == "start":
-        return list(memory)
-    return _known(memory, _since(messages_of(state, None), since))
+        return messages
+    read = readable_messages(messages)
+    last = max((n for n, message in enumerate(read) if isinstance(message, HumanMessage)), default=-1)
+    return read[last + 1 :]
 
 
-def _known(memory: ImageMemory, shown: Iterable[object]) -> list[GeneratedImage]:
-    """The images that stand in some messages, with all that is known of them."""
-    found = images_in(shown, memory.image_store, sources=False)
-    return [memory.get(id) for id in dict.fromkeys(image.id for image in found)]
+def _why_none(parts: Sequence[Part]) -> ImageGenerationError:
+    """Return the error that says why a source holds no picture: moderation, a refusal, text or nothing at all."""
+    answers = [part.payload for part in parts if isinstance(part, Answer)]
+    messages = readable_messages(list(messages_in(parts)))
+    message = next((message for message in reversed(messages) if isinstance(message, AIMessage)), None)
+    if message is not None:
+        items, text, refusal = list(hosted_items(message)), message_text(message), _refusal(message)
+    elif answers:
+        payload = answers[-1]
+        why = why_no_image({**payload, "output": _items(payload)}, failures_of(_items(payload)))
+        if not isinstance(why, NoImageError):
+            return why
+        items, text, refusal = _items(payload), why.text, refusal_in(_contents(payload))
+    else:
+        items, text, refusal = [], "", ""
+    if failures := failures_of(items):
+        return failures[0]
+    if refusal:
+        return NoImageError(f"the model refused to draw: {refusal!r}; change what is asked for", text=refusal)
+    said = f"the model answered with text and drew nothing: {text!r}" if text else "there is no image in the input"
+    return NoImageError(f"{said}; {_ADVICE}", text=text)
 
 
-def _since(messages: Sequence[object], since: Since) -> list[BaseMessage]:
-    given = readable_messages(messages)
-    if since == "start":
-        return given
-    last = max((n for n, message in enumerate(given) if isinstance(message, HumanMessage)), default=-1)
-    return given[last + 1 :]
+def _refusal(message: AIMessage) -> str:
+    refusal = message.additional_kwargs.get("refusal")
+    return refusal if isinstance(refusal, str) and refusal else refusal_in(message.content)
 
 
-def _said(source: object) -> str:
-    """What the model said last."""
-    if isinstance(source, BaseMessage):
-        return str(source.text)
-    if isinstance(text := getattr(source, "output_text", None), str):
-        return text
-    messages = source if isinstance(source, Sequence) else messages_of(values_of(source), None)
-    last = next((message for message in reversed(messages) if isinstance(message, AIMessage)), None)
-    return str(last.text) if last else ""
+def _contents(payload: Mapping[str, Any]) -> list[Any]:
+    contents = (item.get("content") for item in _items(payload) if item.get("type") == "message")
+    return [block for content in contents if isinstance(content, list) for block in content]
 
 
 def _light(source: object) -> dict[str, Any]:
-    """What a tracer sees of the input: what it is, not what it holds."""
+    """Return what a tracer sees of the input: what it is, not what it holds."""
     if isinstance(source, BaseMessage):
         return {"message": source.type, "id": source.id}
     if isinstance(source, Mapping):

@@ -10,6 +10,7 @@ from langchain_core.prompt_values import PromptValue, StringPromptValue
 
 from langchain_imagegen.conversation.messages import Conversation, read_conversation
 from langchain_imagegen.conversation.references import Source
+from langchain_imagegen.conversation.states import messages_of
 from langchain_imagegen.errors import OptionError
 from langchain_imagegen.images.image import GeneratedImage, is_record
 from langchain_imagegen.images.result import ImageResult
@@ -23,22 +24,22 @@ def read_input(given: Any, store: ImageStore) -> tuple[dict[str, Any], Conversat
     """Any input of the runnable as fields of a request, and the earlier turns that it holds."""
     if isinstance(given, ImageRequest):
         return {name: getattr(given, name) for name in given.model_fields_set}, _ALONE
-    if isinstance(given, StringPromptValue):
-        return {"prompt": given.text}, _ALONE
+    if isinstance(given, (str, StringPromptValue)):
+        return {"prompt": given if isinstance(given, str) else given.text}, _ALONE
     if isinstance(given, PromptValue):
         return _of_messages(given.to_messages(), store)
     if isinstance(given, BaseMessage):
-        return _of_messages([given if isinstance(given, HumanMessage) else HumanMessage(given.text)], store)
+        return _of_messages([given if isinstance(given, HumanMessage) else HumanMessage(given.content)], store)
     if isinstance(given, (ImageResult, GeneratedImage)) or is_record(given):
         return {"images": [given]}, _ALONE
     if isinstance(given, (list, tuple)) and given:
         if isinstance(given[0], (ImageResult, GeneratedImage)):
             return {"images": list(given)}, _ALONE
         return _of_messages(given, store)
-    if isinstance(given, str):
-        return {"prompt": given}, _ALONE
-    if isinstance(given, Mapping):
+    if isinstance(given, Mapping) and ("messages" not in given or given.keys() & {"prompt", "images"}):
         return dict(given), _ALONE
+    if isinstance(given, Mapping) or hasattr(given, "messages"):  # a graph's state, where this is a node
+        return _of_messages(messages_of(given, None), store)
     raise OptionError(
         f"an ImageGenerator cannot draw a {type(given).__name__}: give a str, a dict of request fields, an "
         "ImageRequest, a prompt value, messages, an ImageResult or a GeneratedImage"
