@@ -96,7 +96,7 @@ class ServiceError(ImageGenerationError):
 
     `.status` is the HTTP status (`None` inside a stream), `.code` the service's own word, `.request_id` what its
     support asks for, `.retry_after` the delay in seconds that it asked for, `.retryable` what it says of trying again
-    (`None`: nothing).
+    (`None`: nothing), `.own` whether the body was the service's JSON error object and not, say, a gateway's page.
     """
 
     def __init__(
@@ -108,6 +108,7 @@ class ServiceError(ImageGenerationError):
         request_id: str | None = None,
         retry_after: float | None = None,
         retryable: bool | None = None,
+        own: bool = False,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -115,6 +116,7 @@ class ServiceError(ImageGenerationError):
         self.request_id = request_id
         self.retry_after = retry_after
         self.retryable = retryable
+        self.own = own
 
 
 class RateLimitError(ServiceError):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
+
+from pydantic_core import from_json
 
 from langchain_imagegen.api.service_errors import read_error
 from langchain_imagegen.errors import (
@@ -22,6 +25,7 @@ NEVER_SENT = frozenset(
 )
 """Errors of the HTTP library that come before a request has left."""
 
+_CLOSED = "the HTTP client was closed before the request was sent"
 _SIMULATOR = "or try it offline: python -m langchain_imagegen.simulator"
 
 
@@ -46,7 +50,30 @@ def translate(error: Exception) -> Exception:
         if "api_key" in str(error) or "credentials" in str(error).lower():
             return AuthenticationError(f"no API key: set OPENAI_API_KEY or pass api_key=, {_SIMULATOR}")
         return ServiceError(str(error))
+    return _unsent(error)
+
+
+def _unsent(error: Exception) -> Exception:
+    """Return our error for one that Python raises while a request is built; any other stays as it is."""
+    if isinstance(error, (UnicodeError, *_unsendable())):
+        return _cannot_send(error)
+    if isinstance(error, RuntimeError) and "client has been closed" in str(error):
+        return ConnectionLostError(_CLOSED, sent=False)
     return error
+
+
+def _unsendable() -> tuple[type[Exception], ...]:
+    import httpx2
+
+    return (httpx2.LocalProtocolError, httpx2.InvalidURL)
+
+
+def _cannot_send(error: Exception) -> OptionError:
+    """Return an error without the words of the other, which quote the header that is wrong."""
+    return OptionError(
+        "the request could not be built, so nothing was sent: a header, the address or a text holds characters that "
+        f"cannot be sent ({type(error).__name__})"
+    )
 
 
 def _status(error: Any) -> ImageGenerationError:
@@ -59,9 +86,19 @@ def _status(error: Any) -> ImageGenerationError:
         path=urlsplit(str(error.request.url)).path,
     )
     told = error.response.headers.get("x-should-retry")
-    if isinstance(ours, ServiceError) and told is not None:
-        ours.retryable = told == "true"
+    if isinstance(ours, ServiceError):
+        ours.own = _has_error_object(error.response)
+        ours.retryable = ours.retryable if told is None else told == "true"
     return ours
+
+
+def _has_error_object(response: Any) -> bool:
+    """Return True if the body is the service's JSON error; a gateway's page or plain text is not."""
+    try:
+        body = from_json(response.content)
+    except ValueError:
+        return False
+    return isinstance(body, Mapping) and isinstance(body.get("error"), Mapping)
 
 
 def _plain(error: Any) -> str:
@@ -72,9 +109,10 @@ def _plain(error: Any) -> str:
 def _retry_after(headers: Mapping[str, str]) -> float | None:
     for name, factor in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
-            return float(headers[name]) * factor
+            seconds = float(headers[name]) * factor
         except (KeyError, ValueError):
             continue
+        return seconds if 0 <= seconds < math.inf else None
     return _until(headers.get("retry-after"))
 
 
@@ -98,6 +136,10 @@ def _timeout(error: Exception) -> Exception:
 
 def _connection(error: Exception) -> Exception:
     cause = error.__cause__ or error
+    if isinstance(cause, (UnicodeError, *_unsendable())):
+        return _cannot_send(cause)
+    if "client has been closed" in str(cause):
+        return ConnectionLostError(_CLOSED, sent=False)
     if _cause(error) in NEVER_SENT:
         return ConnectionLostError(
             f"no connection to the service ({cause}); check base_url and the network", sent=False

@@ -6,6 +6,7 @@ file: the transport carries the steps out.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -35,6 +36,9 @@ from langchain_imagegen.images.result import ImageResult
 from langchain_imagegen.images.sniffing import Blob
 from langchain_imagegen.options.options import Api
 from langchain_imagegen.streaming.answer import Linked
+
+GATEWAY_TIMEOUTS = (504, 524)
+"""What a gateway answers while the service behind it may still be drawing, also as JSON."""
 
 LONGEST_WAIT = 120.0  # seconds; a service that asks for more gets its error handed on
 
@@ -93,9 +97,10 @@ def draw(drawing: Drawing) -> Flow:
 
 
 def retry_delay(error: ImageGenerationError, attempt: int) -> float | None:
-    """Seconds to wait before the same request is sent again; `None`: it must not be, it may have been paid for.
+    """Return the seconds to wait before the request is sent again, or None if it may have been paid for.
 
-    Sent again is only what certainly drew nothing: a connection that never stood, a rate limit, a fault before a body.
+    Three errors certainly drew nothing: a connection that was never made, a rate limit, and a 5xx that is the service's
+    own JSON error or says `x-should-retry: true`. A gateway's 5xx says nothing about the picture behind it.
     """
     backoff = min(0.5 * 2.0**attempt, 8.0)
     if isinstance(error, ConnectionLostError):
@@ -103,11 +108,17 @@ def retry_delay(error: ImageGenerationError, attempt: int) -> float | None:
     if isinstance(error, ServiceError) and error.retryable is False:
         return None
     if isinstance(error, RateLimitError) and error.status == 429:
-        asked = backoff if error.retry_after is None else error.retry_after
-        return asked if asked <= LONGEST_WAIT else None
+        return _allowed_wait(error.retry_after, backoff)
     if isinstance(error, ServiceError) and (error.status or 0) >= 500:
-        return min(error.retry_after or backoff, LONGEST_WAIT)
+        drew_nothing = error.retryable or (error.own and error.status not in GATEWAY_TIMEOUTS)
+        return _allowed_wait(error.retry_after or None, backoff) if drew_nothing else None
     return None
+
+
+def _allowed_wait(asked: float | None, backoff: float) -> float | None:
+    """Return the seconds that the service asked for, if they are any, and None if they are too many."""
+    seconds = backoff if asked is None or not 0 <= asked < math.inf else asked
+    return seconds if seconds <= LONGEST_WAIT else None
 
 
 def _with_retries(call: Call, retries: int) -> Flow:
