@@ -55,7 +55,7 @@ def translate(error: Exception) -> Exception:
 
 def _unsent(error: Exception) -> Exception:
     """Return our error for one that Python raises while a request is built; any other stays as it is."""
-    if isinstance(error, (UnicodeError, *_unsendable())):
+    if isinstance(error, (UnicodeEncodeError, *_unsendable())):
         return _cannot_send(error)
     if isinstance(error, RuntimeError) and "client has been closed" in str(error):
         return ConnectionLostError(_CLOSED, sent=False)
@@ -68,7 +68,7 @@ def _unsendable() -> tuple[type[Exception], ...]:
     return (httpx2.LocalProtocolError, httpx2.InvalidURL)
 
 
-def _cannot_send(error: Exception) -> OptionError:
+def _cannot_send(error: BaseException) -> OptionError:
     """Return an error without the words of the other, which quote the header that is wrong."""
     return OptionError(
         "the request could not be built, so nothing was sent: a header, the address or a text holds characters that "
@@ -136,7 +136,7 @@ def _timeout(error: Exception) -> Exception:
 
 def _connection(error: Exception) -> Exception:
     cause = error.__cause__ or error
-    if isinstance(cause, (UnicodeError, *_unsendable())):
+    if isinstance(cause, (UnicodeEncodeError, *_unsendable())):
         return _cannot_send(cause)
     if "client has been closed" in str(cause):
         return ConnectionLostError(_CLOSED, sent=False)

@@ -6,28 +6,35 @@ It makes a request out of what a chain or a cell gives, and hands it to a flow; 
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import AsyncIterator, Iterator, Mapping
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, closing
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from typing_extensions import Self
 
 from langchain_imagegen.conversation.memory import ImageMemory
 from langchain_imagegen.errors import OptionError
-from langchain_imagegen.images.image import GeneratedImage, PartialImage
+from langchain_imagegen.images.image import PartialImage
 from langchain_imagegen.images.result import ImageResult
-from langchain_imagegen.options.models import image_model
 from langchain_imagegen.options.options import Api, ImageOptions, Reference
 from langchain_imagegen.options.request import ImageRequest
-from langchain_imagegen.options.validation import complaints, listed
+from langchain_imagegen.options.validation import complaints
 from langchain_imagegen.storage.store import ImageStore, default_store
 
 if TYPE_CHECKING:
-    from langchain_imagegen.conversation.references import Source
     from langchain_imagegen.drawing.ladder import Drawing
     from langchain_imagegen.drawing.transport import Transport
 
@@ -40,18 +47,17 @@ class Connections:
 
     def __init__(self, settings: Mapping[str, Any], **clients: Any) -> None:
         self._settings, self._clients = settings, clients
-        self._made: Transport | None = None
-        self._making = threading.Lock()
+        self._made_in = os.getpid()
+        self._made: dict[str, Transport] = {}
 
     @property
     def transport(self) -> Transport:
-        """The one transport."""
-        from langchain_imagegen.drawing.transport import Transport
+        """The one transport; a lock here could be held by another thread while the process forks."""
+        if not self._made:
+            from langchain_imagegen.drawing.transport import Transport
 
-        with self._making:
-            if self._made is None:
-                self._made = Transport(self._settings, **self._clients)
-            return self._made
+            self._made.setdefault("one", Transport(self._settings, made_in=self._made_in, **self._clients))
+        return self._made["one"]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return partial(Connections, **self._clients), (self._settings,)
@@ -92,10 +98,14 @@ class ImageGenerator(RunnableSerializable[Any, ImageResult]):
         description="`stream`: events also for `invoke`, so that a cut connection costs less",
     )
     check_options: bool = Field(default=True, description="refuse what can never work before anything is sent")
-    api_key: SecretStr | None = Field(default=None, description="`None`: OPENAI_API_KEY")
+    api_key: SecretStr | Callable[[], Any] | None = Field(
+        default=None, repr=False, description="or a function that gives it, sync or async; `None`: OPENAI_API_KEY"
+    )
     base_url: str | None = Field(default=None, description="`None`: OPENAI_BASE_URL, else OpenAI")
     organization: str | None = None
-    timeout: float | None = Field(default=300.0, description="seconds without a byte before a call is given up")
+    timeout: float | None = Field(
+        default=300.0, gt=0, allow_inf_nan=False, description="seconds without a byte before a call is given up"
+    )
     max_retries: int = Field(
         default=2, ge=0, description="how often a request that certainly drew nothing is sent again"
     )
@@ -128,10 +138,45 @@ class ImageGenerator(RunnableSerializable[Any, ImageResult]):
     def _parsed(cls, value: Any) -> ImageOptions:
         return ImageOptions.parse(value)
 
+    @field_validator("api_key", mode="before")
+    @classmethod
+    def _sendable_key(cls, value: Any) -> Any:
+        from langchain_imagegen.drawing.credentials import clean_key
+
+        key = value.get_secret_value() if isinstance(value, SecretStr) else value
+        return key if key is None or callable(key) else SecretStr(clean_key(key))
+
+    @field_validator("organization", "azure_image_deployment")
+    @classmethod
+    def _sendable_header(cls, value: str | None, info: ValidationInfo) -> str | None:
+        from langchain_imagegen.drawing.credentials import clean_header
+
+        return None if value is None else clean_header(value, str(info.field_name))
+
+    @field_validator("base_url")
+    @classmethod
+    def _web_address(cls, value: str | None) -> str | None:
+        from langchain_imagegen.drawing.credentials import clean_url
+
+        return None if value is None else clean_url(value)
+
+    @field_validator("client", "async_client")
+    @classmethod
+    def _sdk_client(cls, value: Any, info: ValidationInfo) -> Any:
+        from langchain_imagegen.drawing.credentials import check_client
+
+        return check_client(value, str(info.field_name))
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        from langchain_imagegen.drawing.credentials import redact_url
+
+        for name, value in super().__repr_args__():
+            yield name, redact_url(value) if name == "base_url" and value else value
+
     def model_post_init(self, context: Any, /) -> None:
         """Make ready to connect; nothing is opened yet."""
         super().model_post_init(context)
-        key = self.api_key.get_secret_value() if self.api_key else None
+        key = self.api_key.get_secret_value() if isinstance(self.api_key, SecretStr) else self.api_key
         self._connections = Connections(
             {"api_key": key, "base_url": self.base_url, "organization": self.organization},
             client=self.client,
@@ -218,7 +263,7 @@ class ImageGenerator(RunnableSerializable[Any, ImageResult]):
         from langchain_imagegen.drawing.runner import Runner
 
         runner = Runner(self._transport)
-        with closing(runner.run(draw(drawing), self._home(), partials=partials)) as pieces:
+        with closing(runner.run(draw(drawing), self._image_store(), partials=partials)) as pieces:
             for piece in pieces:
                 yield self._remembered(piece)
 
@@ -227,7 +272,7 @@ class ImageGenerator(RunnableSerializable[Any, ImageResult]):
         from langchain_imagegen.drawing.runner import Runner
 
         runner = Runner(self._transport)
-        async with aclosing(runner.arun(draw(drawing), self._home(), partials=partials)) as pieces:
+        async with aclosing(runner.arun(draw(drawing), self._image_store(), partials=partials)) as pieces:
             async for piece in pieces:
                 yield self._remembered(piece)
 
@@ -241,7 +286,7 @@ class ImageGenerator(RunnableSerializable[Any, ImageResult]):
     def _remembered(self, piece: PartialImage | ImageResult) -> PartialImage | ImageResult:
         if isinstance(piece, PartialImage):
             return piece
-        drawn = tuple(image.bind(self._home()) for image in piece.images)
+        drawn = tuple(image.bind(self._image_store()) for image in piece.images)
         result = piece.model_copy(update={"images": drawn})  # the sources stay in stores of their own
         if self.memory is not None:
             self.memory.add(result)
@@ -251,45 +296,30 @@ class ImageGenerator(RunnableSerializable[Any, ImageResult]):
     def _transport(self) -> Transport:
         return self._connections.transport
 
-    def _home(self) -> ImageStore:
+    def _image_store(self) -> ImageStore:
         return self.image_store or default_store()
 
     # --- from an input to a drawing
 
     def _prepare(self, given: Any, fields: Mapping[str, Any], *, stream: bool) -> Drawing:
-        """A request made ready, with local bytes in the store; after this nothing heavy is passed on."""
-        from langchain_imagegen.conversation.references import resolve
-        from langchain_imagegen.drawing.inputs import joined, one_of, read_input
-        from langchain_imagegen.drawing.ladder import Drawing
+        """Return a request made ready, with local bytes in the store; after this nothing heavy is passed on."""
+        from langchain_imagegen.drawing.request import Settings, prepare
 
-        read, conversation = read_input(given, self._home())
-        request = ImageRequest.parse(joined(read, fields))
-        options = self.options.merge(request.options)
-        sources = tuple(resolve(request.images, self.memory, self._home()))
-        mask = one_of(resolve([request.mask], self.memory, self._home())) if request.mask is not None else None
-        self._check(options, sources, mask, request, turns=conversation.turns, stream=stream)
-        edits = bool(sources) and options.action in (None, "edit")
-        return Drawing(
+        settings = Settings(
             model=self.model,
-            prompt=request.prompt,
-            options=self._with_action(options, sources),
+            options=self.options,
             provider=self._transport.provider,
             api=self.api,
-            turns=conversation.turns,
-            earlier=conversation.earlier,
-            sources=sources,
-            mask=mask,
-            tool_choice={"type": self.tool_choice} if self.tool_choice == "image_generation" else self.tool_choice,
-            previous_response_id=request.previous_response_id,
-            previous=self._drawn_by(request.previous_response_id),
-            conversation=request.conversation,
-            instructions=request.instructions or self.instructions,
+            memory=self.memory,
+            image_store=self._image_store(),
             store=self.store,
+            tool_choice=self.tool_choice,
+            instructions=self.instructions,
             reference=self.reference,
-            stream=stream,
             max_retries=self.max_retries,
-            edits=edits,
+            check_options=self.check_options,
         )
+        return prepare(given, fields, settings, stream=stream)
 
     async def _aprepare(self, given: Any, fields: Mapping[str, Any], *, stream: bool) -> Drawing:
         """`_prepare` in its turn, in a thread unless it gets words alone: pictures may have to be read or written."""
@@ -297,45 +327,6 @@ class ImageGenerator(RunnableSerializable[Any, ImageResult]):
         if isinstance(given, str) and not fields:
             return self._prepare(given, fields, stream=stream)
         return await asyncio.to_thread(self._prepare, given, fields, stream=stream)
-
-    def _check(
-        self,
-        options: ImageOptions,
-        sources: tuple[Source, ...],
-        mask: Source | None,
-        request: ImageRequest,
-        *,
-        turns: object,
-        stream: bool,
-    ) -> None:
-        if self.check_options:
-            options.check(api=self.api, mask=mask is not None, stream=stream)
-        if self.api == "images":
-            refused = [
-                name
-                for name, value in (
-                    ("images", sources),
-                    ("mask", mask),
-                    ("previous_response_id", request.previous_response_id),
-                    ("conversation", request.conversation),
-                    ("instructions", request.instructions or self.instructions),
-                    ("earlier messages", turns),
-                )
-                if value
-            ]
-            if refused:
-                raise OptionError(f'api="images" only draws a prompt: for {listed(refused, "and")} use api="responses"')
-
-    def _with_action(self, options: ImageOptions, sources: tuple[Source, ...]) -> ImageOptions:
-        """With sources and no action, `edit`; left out for image models whose rules are not known."""
-        if not sources or options.action or not options.model or image_model(options.model) is None:
-            return options
-        return options.merge({"action": "edit"})
-
-    def _drawn_by(self, response_id: str | None) -> tuple[GeneratedImage, ...]:
-        if response_id is None or self.memory is None:
-            return ()
-        return tuple(image for image in self.memory if image.response_id == response_id)
 
 
 def _result(results: list[ImageResult]) -> ImageResult:

@@ -41,7 +41,7 @@ class Runner:
                 elif isinstance(step, Fetch):
                     drive.answer(self._fetcher.fetch(step.url, store))
                 else:
-                    with self._send(self._transport.client, step) as response:
+                    with self._transport.borrowed() as client, self._send(client, step) as response:
                         body = drive.body = _body_of(step, response, store, partials=partials)
                         http = response.http_response
                         with closing(http.iter_raw() if body.raw else http.iter_bytes()) as chunks:
@@ -68,7 +68,7 @@ class Runner:
                 elif isinstance(step, Fetch):
                     drive.answer(await self._fetcher.afetch(step.url, store))
                 else:
-                    async with self._send(self._transport.async_client, step) as response:
+                    async with self._transport.async_borrowed() as client, self._send(client, step) as response:
                         body = drive.body = _body_of(step, response, store, partials=partials)
                         http = response.http_response
                         async with aclosing(http.aiter_raw() if body.raw else http.aiter_bytes()) as chunks:

@@ -1,35 +1,78 @@
-"""The SDK clients that a generator sends its requests with; `runner` sends them."""
+"""The SDK's clients of a generator: made once in each process, shared by its calls, closed when no call uses them."""
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from langchain_imagegen.api.sdk_errors import translate
-from langchain_imagegen.errors import OptionError
+from langchain_imagegen.drawing.credentials import clean_key, settings_from_environment, url_from_environment
+from langchain_imagegen.errors import AuthenticationError, OptionError
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, OpenAI
 
 OPENAI_URL = "https://api.openai.com/v1"
 _BEGUN_IN_A_PASS = 8
-"""Without this limit 64 calls at once take a seventh longer (1.14 at 64 KB a picture, 1.16 at 2 MB, in memory)."""
+"""Of 64 at once the first leaves after 6 ms (2: 5 ms, all: 26 ms); with fewer each takes longer, from colder caches."""
+
+
+class Lease:
+    """A client and the calls that use it: closing waits for the last of them."""
+
+    def __init__(self, client: Any, *, given: bool) -> None:
+        self.client = client
+        self._given = given
+        self._users = 0
+        self._ended = False
+        self._counting = threading.Lock()
+
+    def begin(self) -> bool:
+        """Count a call in; False if the client is to be closed, and another must be made."""
+        with self._counting:
+            self._users += not self._ended
+            return not self._ended
+
+    def end(self) -> bool:
+        """Count a call out; True if the client is to be closed now."""
+        with self._counting:
+            self._users -= 1
+            return self._ended and not self._users and not self._given
+
+    def close(self) -> bool:
+        """Take no more calls; True if the client is to be closed now."""
+        with self._counting:
+            first, self._ended = not self._ended, True
+            return first and not self._users and not self._given
+
+
+class _OfProcess:
+    """The clients that one process has made; after `os.fork` the child has its own, and its own locks."""
+
+    def __init__(self) -> None:
+        self.making = threading.Lock()
+        self.client: Lease | None = None
+        self.async_clients: weakref.WeakKeyDictionary[Any, Lease] = weakref.WeakKeyDictionary()
+        self.begun: weakref.WeakKeyDictionary[Any, asyncio.Semaphore] = weakref.WeakKeyDictionary()
 
 
 class Transport:
-    """The sync client and the async client of each event loop, made when first needed.
+    """The SDK's clients, one for all threads and one for each event loop.
 
     Args:
-        settings: What `openai.OpenAI(…)` takes; `None` values are left to the SDK and its environment variables.
+        settings: What `openai.OpenAI(…)` takes; `None` values are left to the environment variables.
         client: A client to use in place of one made from `settings`; Azure's works too.
         async_client: The same for the async half.
         timeout: Seconds without a byte before a request is given up.
         headers: Sent with every request.
+        made_in: Id of the process in which the clients were given; None: this one.
     """
 
     def __init__(
@@ -40,15 +83,14 @@ class Transport:
         async_client: AsyncOpenAI | None = None,
         timeout: float | None = 300.0,
         headers: Mapping[str, str] | None = None,
+        made_in: int | None = None,
     ) -> None:
+        self.headers = dict(headers or {})
         self._settings = {key: value for key, value in settings.items() if value is not None}
         self._given, self._given_async = client, async_client
         self._timeout = timeout
-        self.headers = dict(headers or {})
-        self._client: OpenAI | None = None
-        self._making = threading.Lock()
-        self._async_clients: weakref.WeakKeyDictionary[Any, AsyncOpenAI] = weakref.WeakKeyDictionary()
-        self._turns: weakref.WeakKeyDictionary[Any, asyncio.Semaphore] = weakref.WeakKeyDictionary()
+        self._made_in = made_in or os.getpid()
+        self._processes: dict[int, _OfProcess] = {}
 
     @property
     def provider(self) -> str:
@@ -56,37 +98,54 @@ class Transport:
         given = self._given or self._given_async
         if given is not None:
             return str(given.base_url.host)
-        url = self._settings.get("base_url") or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
+        url = self._settings.get("base_url") or url_from_environment() or OPENAI_URL
         return urlsplit(url).hostname or ""
 
     @property
     def client(self) -> OpenAI:
         """The sync client; the SDK's retries are off, since it would send a paid request again."""
-        with self._making:
-            if self._client is None:
-                self._client = self._own(self._given, "OpenAI", "client", other=self._given_async)
-            return self._client
+        return self._lease().client  # type: ignore[no-any-return]
 
     @property
     def async_client(self) -> AsyncOpenAI:
         """The async client of the running event loop: connections cannot outlive their loop."""
-        loop = asyncio.get_running_loop()
-        if loop not in self._async_clients:
-            self._async_clients[loop] = self._own(self._given_async, "AsyncOpenAI", "async_client", other=self._given)
-        return self._async_clients[loop]
+        return self._async_lease().client  # type: ignore[no-any-return]
+
+    @contextmanager
+    def borrowed(self) -> Generator[OpenAI]:
+        """Lend the sync client to a call; it stays open until the call has ended."""
+        while not (lease := self._lease()).begin():
+            continue
+        try:
+            yield lease.client
+        finally:
+            if lease.end():
+                lease.client.close()
+
+    @asynccontextmanager
+    async def async_borrowed(self) -> AsyncGenerator[AsyncOpenAI]:
+        """Async twin of `borrowed`."""
+        while not (lease := self._async_lease()).begin():
+            continue
+        try:
+            yield lease.client
+        finally:
+            if lease.end():
+                await lease.client.close()
 
     def close(self) -> None:
-        """Close the connections of the sync client, unless it was given; a later call opens new ones."""
-        with self._making:
-            client, self._client = self._client, None
-        if client is not None and self._given is None:
-            client.close()
+        """Close the sync client, unless it was given, as soon as no call uses it; a later call makes a new one."""
+        here = self._here()
+        with here.making:
+            lease, here.client = here.client, None
+        if lease is not None and lease.close():
+            lease.client.close()
 
     async def aclose(self) -> None:
         """Async twin of `close`, for the running event loop."""
-        client = self._async_clients.pop(asyncio.get_running_loop(), None)
-        if client is not None and self._given_async is None:
-            await client.close()
+        lease = self._here().async_clients.pop(asyncio.get_running_loop(), None)
+        if lease is not None and lease.close():
+            await lease.client.close()
 
     async def begin(self) -> None:
         """Wait for this call's turn: a few begin in each pass of the event loop.
@@ -94,26 +153,117 @@ class Transport:
         A call is made ready in one pass, and its request is built and leaves in another. Were all of a crowd begun in
         one pass, none would leave before the last is made ready, and the service would have waited for that.
         """
-        async with self._turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(_BEGUN_IN_A_PASS)):
+        begun = self._here().begun
+        async with begun.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(_BEGUN_IN_A_PASS)):
             await asyncio.sleep(0)
 
-    def _own(self, given: Any, name: str, field: str, *, other: Any) -> Any:
+    def _here(self) -> _OfProcess:
+        """Return this process's clients: a connection shared with another would read the other's answers."""
+        return self._processes.setdefault(os.getpid(), _OfProcess())
+
+    def _lease(self) -> Lease:
+        here = self._here()
+        with here.making:
+            if here.client is None:
+                here.client = self._own(self._given, "OpenAI", "client", other=self._given_async)
+            return here.client
+
+    def _async_lease(self) -> Lease:
+        leases, loop = self._here().async_clients, asyncio.get_running_loop()
+        if loop not in leases:
+            leases[loop] = self._own(self._given_async, "AsyncOpenAI", "async_client", other=self._given)
+        return leases[loop]
+
+    def _own(self, given: Any, name: str, field: str, *, other: Any) -> Lease:
         if given is None and other is not None:
             raise OptionError(f"the other half has a client of its own: give {field}= as well, an openai.{name}")
-        return (given or self._make(name)).with_options(max_retries=0, timeout=self._timeout)
+        client = self._make(name) if given is None else self._unshared(given, name, field)
+        return Lease(client.with_options(max_retries=0, timeout=self._timeout), given=given is not None)
+
+    def _unshared(self, given: Any, name: str, field: str) -> Any:
+        """Return a client that was given, over connections of its own if it comes from before a fork."""
+        from langchain_imagegen.http.clients import Private
+
+        if os.getpid() == self._made_in:
+            return given
+        if not Private.is_default(given):
+            raise OptionError(
+                f"{field}= has an HTTP client of another process, whose connections must not be shared: "
+                f"make the openai.{name} in each process, after the fork"
+            )
+        return given.with_options(http_client=_http_client(name))
 
     def _make(self, name: str) -> Any:
         import openai
 
         from langchain_imagegen.http.clients import Private
 
-        settings = dict(self._settings)
-        if name == "AsyncOpenAI":
-            # The SDK's own client would close itself when it is collected, in whatever event loop then runs.
-            settings["http_client"] = openai.DefaultAsyncHttpxClient()
+        settings = {**settings_from_environment(), **self._settings}
+        if callable(settings.get("api_key")):
+            settings["api_key"] = (_akey_of if name == "AsyncOpenAI" else _key_of)(settings["api_key"])
         try:
-            client = getattr(openai, name)(**settings)
+            client = getattr(openai, name)(**settings, http_client=_http_client(name))
         except openai.OpenAIError as error:
-            raise translate(error) from error
+            raise translate(error) from None
         Private.with_large_reads(Private.http_client(client))
         return client
+
+
+def _http_client(name: str) -> Any:
+    """Return a new HTTP client as the SDK makes it.
+
+    The SDK's own would close itself when it is collected, in whatever event loop then runs.
+    """
+    import openai
+
+    try:
+        return openai.DefaultAsyncHttpxClient() if name == "AsyncOpenAI" else openai.DefaultHttpxClient()
+    except (ImportError, OSError, ValueError) as error:
+        raise OptionError(
+            f"no HTTP client can be made here ({type(error).__name__}): check the environment variables for proxies "
+            "(HTTPS_PROXY, ALL_PROXY, NO_PROXY) and certificates (SSL_CERT_FILE, SSL_CERT_DIR)"
+        ) from None
+
+
+def _key_of(give: Callable[[], Any]) -> Callable[[], str]:
+    """Return a function that gives the SDK's sync client the checked key."""
+
+    def key() -> str:
+        value = _called(give)
+        if inspect.isawaitable(value):
+            _discard(value)
+            raise OptionError("api_key is an async function: call ainvoke, or give a sync function")
+        return clean_key(value, "what api_key gives")
+
+    return key
+
+
+def _akey_of(give: Callable[[], Any]) -> Callable[[], Any]:
+    """Return a function that gives the SDK's async client the checked key; a sync one is called in a thread."""
+
+    async def key() -> str:
+        value = await asyncio.to_thread(_called, give)
+        if inspect.isawaitable(value):
+            try:
+                value = await value
+            except Exception as error:
+                raise _no_key(error) from error
+        return clean_key(value, "what api_key gives")
+
+    return key
+
+
+def _called(give: Callable[[], Any]) -> Any:
+    try:
+        return give()
+    except Exception as error:
+        raise _no_key(error) from error
+
+
+def _no_key(error: Exception) -> AuthenticationError:
+    return AuthenticationError(f"the function given as api_key failed with {type(error).__name__}; nothing was sent")
+
+
+def _discard(value: Any) -> None:
+    if inspect.iscoroutine(value):
+        value.close()

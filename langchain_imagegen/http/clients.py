@@ -38,6 +38,11 @@ class Private:
         return client._client  # noqa: SLF001
 
     @staticmethod
+    def is_default(client: Any) -> bool:
+        """Return True if the HTTP client of an SDK client is one that the SDK made, with settings of its own."""
+        return type(client._client).__name__ in ("SyncHttpxClientWrapper", "AsyncHttpxClientWrapper")  # noqa: SLF001
+
+    @staticmethod
     def with_transports(client: Client, change: Callable[[Any], Any]) -> Client:
         """A copy of an HTTP client (`httpx2`, `httpx`) with changed transports; it shares all else."""
         copied: Any = copy.copy(client)

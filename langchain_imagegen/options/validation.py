@@ -62,7 +62,7 @@ def _complaint(details: ErrorDetails, model: type[BaseModel], known: Collection[
     if isinstance(cause := details.get("ctx", {}).get("error"), OptionError):
         return str(cause)
     accepted = _accepted(field, details["input"]) if field else ""
-    return f"{place}={_shown(details['input'])}: {accepted or details['msg']}"
+    return f"{place}={shown(details['input'])}: {accepted or details['msg']}"
 
 
 def _locate(location: tuple[int | str, ...], model: type[BaseModel]) -> tuple[str, type[BaseModel], FieldInfo | None]:
@@ -102,5 +102,6 @@ def _is_model(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """Return a value as an error repeats it: short, and a picture as its size."""
     return _SHORT.repr(stand_in(value))

@@ -284,7 +284,8 @@ def test_close(half: Any, low: Make, simulator: Simulator):
     """Connections can be closed when a script is done with them, and a later call opens new ones."""
     draw = low()
     half.invoke(draw, "draw a fox")
-    opened = [*filter(None, [draw._transport._client]), *draw._transport._async_clients.values()]
+    here = draw._transport._here()
+    opened = [lease.client for lease in filter(None, [here.client, *here.async_clients.values()])]
 
     half.close(draw)
     half.close(draw)

@@ -1,0 +1,206 @@
+"""From what a chain or a cell gives to one `Drawing`: text, fields, messages or pictures to edit, read and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.messages import BaseMessage, HumanMessage, convert_to_messages
+from langchain_core.prompt_values import PromptValue, StringPromptValue
+from pydantic import BaseModel
+
+from langchain_imagegen.conversation.memory import ImageMemory
+from langchain_imagegen.conversation.messages import Conversation, read_conversation
+from langchain_imagegen.conversation.references import Source, resolve
+from langchain_imagegen.conversation.states import messages_of
+from langchain_imagegen.drawing.ladder import Drawing
+from langchain_imagegen.errors import OptionError
+from langchain_imagegen.images.image import GeneratedImage, is_record
+from langchain_imagegen.images.result import ImageResult
+from langchain_imagegen.options.models import image_model
+from langchain_imagegen.options.options import Api, ImageOptions, Reference
+from langchain_imagegen.options.request import ImageRequest
+from langchain_imagegen.options.validation import listed, shown
+from langchain_imagegen.storage.store import ImageStore
+
+_NO_CONVERSATION = Conversation(turns=(), prompt="", images=(), earlier=())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a generator holds for every request; the fields are those of `ImageGenerator`."""
+
+    model: str
+    options: ImageOptions
+    provider: str
+    api: Api
+    memory: ImageMemory | None
+    image_store: ImageStore
+    store: bool | None
+    tool_choice: Any
+    instructions: str | None
+    reference: Reference
+    max_retries: int
+    check_options: bool
+
+
+def prepare(given: Any, fields: Mapping[str, Any], settings: Settings, *, stream: bool) -> Drawing:
+    """Return a request made ready: references resolved, local bytes in the store, options merged and checked.
+
+    Raises:
+        OptionError: The request can never work.
+        UnknownImageError: A reference names no image.
+    """
+    read, conversation = read_input(given, settings.image_store)
+    request = ImageRequest.parse(join_fields(read, fields))
+    options = settings.options.merge(request.options)
+    sources = tuple(resolve(request.images, settings.memory, settings.image_store))
+    mask = None
+    if request.mask is not None:
+        mask = one_source(resolve([request.mask], settings.memory, settings.image_store))
+    instructions = request.instructions or settings.instructions
+    if settings.check_options:
+        options.check(api=settings.api, mask=mask is not None, stream=stream)
+    if settings.api == "images":
+        _check_images_api(request, sources, conversation, instructions)
+    return Drawing(
+        model=settings.model,
+        prompt=request.prompt,
+        options=_with_action(options, sources),
+        provider=settings.provider,
+        api=settings.api,
+        turns=conversation.turns,
+        earlier=conversation.earlier,
+        sources=sources,
+        mask=mask,
+        tool_choice=_tool_choice(settings.tool_choice),
+        previous_response_id=request.previous_response_id,
+        previous=_images_of(request.previous_response_id, settings.memory),
+        conversation=request.conversation,
+        instructions=instructions,
+        store=settings.store,
+        reference=settings.reference,
+        stream=stream,
+        max_retries=settings.max_retries,
+        edits=bool(sources) and options.action in (None, "edit"),
+    )
+
+
+def _check_images_api(
+    request: ImageRequest, sources: tuple[Source, ...], conversation: Conversation, instructions: str | None
+) -> None:
+    given = {
+        "images": sources,
+        "mask": request.mask,
+        "previous_response_id": request.previous_response_id,
+        "conversation": request.conversation,
+        "instructions": instructions,
+        "earlier messages": conversation.turns,
+    }
+    if refused := [name for name, value in given.items() if value]:
+        raise OptionError(f'api="images" only draws a prompt: for {listed(refused, "and")} use api="responses"')
+
+
+def _with_action(options: ImageOptions, sources: tuple[Source, ...]) -> ImageOptions:
+    """Return the options with `edit` where there are sources and no action; unknown image models get none."""
+    if not sources or options.action or not options.model or image_model(options.model) is None:
+        return options
+    return options.merge({"action": "edit"})
+
+
+def _tool_choice(choice: Any) -> Any:
+    return {"type": choice} if choice == "image_generation" else choice
+
+
+def _images_of(response_id: str | None, memory: ImageMemory | None) -> tuple[GeneratedImage, ...]:
+    if response_id is None or memory is None:
+        return ()
+    return tuple(image for image in memory if image.response_id == response_id)
+
+
+def read_input(given: Any, store: ImageStore) -> tuple[dict[str, Any], Conversation]:
+    """Any input of the runnable as fields of a request, and the earlier turns that it holds."""
+    if isinstance(given, ImageRequest):
+        return {name: getattr(given, name) for name in given.model_fields_set}, _NO_CONVERSATION
+    if isinstance(given, (str, StringPromptValue)):
+        return {"prompt": given if isinstance(given, str) else given.text}, _NO_CONVERSATION
+    if isinstance(given, (ImageResult, GeneratedImage)) or is_record(given):
+        return {"images": [given]}, _NO_CONVERSATION
+    if isinstance(given, (list, tuple)) and given and isinstance(given[0], (ImageResult, GeneratedImage)):
+        return {"images": list(given)}, _NO_CONVERSATION
+    messages = _messages_of(given)
+    if messages is not None:
+        return _read_messages(messages, store)
+    if isinstance(given, Mapping):
+        return dict(given), _NO_CONVERSATION
+    if isinstance(given, BaseModel):  # a model of one's own with the same fields, as structured output gives it
+        values = {name: getattr(given, name) for name in type(given).model_fields}
+        return {name: value for name, value in values.items() if value is not None}, _NO_CONVERSATION
+    raise OptionError(
+        f"an ImageGenerator cannot draw a {type(given).__name__}: give a str, a dict of request fields, an "
+        "ImageRequest, a prompt value, messages, an ImageResult or a GeneratedImage"
+    )
+
+
+def _messages_of(given: Any) -> Any:
+    """Return the messages of an input that consists of some; None for every other."""
+    if isinstance(given, PromptValue):
+        return given.to_messages()
+    if isinstance(given, BaseMessage):
+        return [given if isinstance(given, HumanMessage) else HumanMessage(given.content)]
+    if isinstance(given, (list, tuple)) and given:
+        return given
+    if isinstance(given, Mapping):  # a graph's state, where the generator is a node
+        return messages_of(given, None) if "messages" in given and not given.keys() & {"prompt", "images"} else None
+    return messages_of(given, None) if hasattr(given, "messages") else None
+
+
+def join_fields(read: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The request fields of an input with those of the call or of `bind`.
+
+    Raises:
+        OptionError: a field is given twice; only `images` add up.
+    """
+    both = [name for name in fields if read.get(name) and name != "images"]
+    if both:
+        raise OptionError(
+            *(f"{name} is given twice: as input {read[name]!r} and as argument {fields[name]!r}" for name in both)
+        )
+    images = [*_as_list(read.get("images")), *_as_list(fields.get("images"))]
+    return {**read, **fields, **({"images": images} if images else {})}
+
+
+def _read_messages(messages: Any, store: ImageStore) -> tuple[dict[str, Any], Conversation]:
+    conversation = read_conversation([_as_message(message) for message in messages], store)
+    return {"prompt": conversation.prompt, "images": list(conversation.images)}, conversation
+
+
+def _as_message(given: Any) -> BaseMessage:
+    if isinstance(given, BaseMessage):
+        return given
+    try:
+        (message,) = convert_to_messages([given])
+    except (NotImplementedError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise OptionError(
+            f"{shown(given)} is no message: give messages, such as HumanMessage(…), ('user', …) or "
+            "{'role': 'user', 'content': …}, or else a str, a dict of request fields or an ImageRequest"
+        ) from None
+    return message
+
+
+def _as_list(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def one_source(sources: list[Source]) -> Source:
+    """The image that a mask names.
+
+    Raises:
+        OptionError: there are none or several.
+    """
+    if len(sources) != 1:
+        raise OptionError(f"mask must name one image, it names {len(sources)}")
+    return sources[0]
