@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_core.messages import BaseMessage, HumanMessage, convert_to_messages
+from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.prompt_values import PromptValue, StringPromptValue
 from pydantic import BaseModel
 
@@ -21,7 +21,7 @@ from langchain_imagegen.images.result import ImageResult
 from langchain_imagegen.options.models import image_model
 from langchain_imagegen.options.options import Api, ImageOptions, Reference
 from langchain_imagegen.options.request import ImageRequest
-from langchain_imagegen.options.validation import listed, shown
+from langchain_imagegen.options.validation import listed
 from langchain_imagegen.storage.store import ImageStore
 
 _NO_CONVERSATION = Conversation(turns=(), prompt="", images=(), earlier=())
@@ -172,21 +172,8 @@ def join_fields(read: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str,
 
 
 def _read_messages(messages: Any, store: ImageStore) -> tuple[dict[str, Any], Conversation]:
-    conversation = read_conversation([_as_message(message) for message in messages], store)
+    conversation = read_conversation(messages, store)
     return {"prompt": conversation.prompt, "images": list(conversation.images)}, conversation
-
-
-def _as_message(given: Any) -> BaseMessage:
-    if isinstance(given, BaseMessage):
-        return given
-    try:
-        (message,) = convert_to_messages([given])
-    except (NotImplementedError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise OptionError(
-            f"{shown(given)} is no message: give messages, such as HumanMessage(…), ('user', …) or "
-            "{'role': 'user', 'content': …}, or else a str, a dict of request fields or an ImageRequest"
-        ) from None
-    return message
 
 
 def _as_list(value: Any) -> list[Any]:

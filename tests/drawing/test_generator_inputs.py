@@ -200,6 +200,23 @@ def test_a_request_for_nothing_is_refused(given: Any, problem: str, draw: Any, s
     assert simulator.requests == []
 
 
+@pytest.mark.parametrize("given", [[1], [None], [{"a": 1}], [[["x"]]]], ids=repr)
+def test_what_is_no_message_is_refused(given: Any, draw: Any, simulator: Simulator):
+    """A list of something else than messages is an `OptionError`, and nothing is sent."""
+    with pytest.raises(OptionError, match="no message"):
+        draw(given)
+    assert simulator.requests == []
+
+
+def test_a_list_in_itself_is_refused(draw: Any):
+    """A list that contains itself is no list of messages."""
+    endless: list[Any] = []
+    endless.append(endless)
+
+    with pytest.raises(OptionError, match="no message"):
+        draw(endless)
+
+
 # --- pictures that come along
 
 
