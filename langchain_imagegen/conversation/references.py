@@ -17,8 +17,10 @@ from langchain_imagegen.conversation.content_blocks import Pointer, of_url, read
 from langchain_imagegen.conversation.handles import read_handles
 from langchain_imagegen.conversation.memory import ImageMemory
 from langchain_imagegen.conversation.messages import upload
-from langchain_imagegen.errors import UnknownImageError
+from langchain_imagegen.errors import OptionError, UnknownImageError
+from langchain_imagegen.images.fitness import ROTATED, unfit_because
 from langchain_imagegen.images.image import GeneratedImage, is_record
+from langchain_imagegen.images.pillow import png_of, rewrite
 from langchain_imagegen.images.result import ImageResult
 from langchain_imagegen.images.sources import (
     is_array,
@@ -26,7 +28,6 @@ from langchain_imagegen.images.sources import (
     is_pillow,
     picture_in_base64,
     png_of_array,
-    png_of_pillow,
     read_file_object,
     read_path,
     shown,
@@ -111,7 +112,7 @@ def _local_bytes(value: Any, max_bytes: int) -> bytes | None:
     if isinstance(value, Path):
         return read_path(value, max_bytes)
     if is_pillow(value):
-        return png_of_pillow(value)
+        return png_of(value)
     if is_array(value):
         return png_of_array(value)
     return read_file_object(value, max_bytes) if is_file_object(value) else None
@@ -176,6 +177,37 @@ def _block(block: Mapping[str, Any], memory: ImageMemory | None, store: ImageSto
     if pointer is None:
         raise UnknownImageError(f"a block of type {shown(block.get('type'))} names no image; give {KNOWN_FORMS}")
     return _at(pointer, memory, store)
+
+
+def prepare_sources(sources: Iterable[Source], store: ImageStore) -> list[Source]:
+    """Return the sources; those that the service would refuse now name a copy in the store that it takes.
+
+    A picture that is only turned by its EXIF is sent as it is where Pillow is missing.
+
+    Raises:
+        OptionError: what is needed to prepare one is not installed.
+        CorruptImageError: a picture cannot be read, or has too many pixels.
+    """
+    return [_prepared(source, store) if isinstance(source, GeneratedImage) else source for source in sources]
+
+
+def _prepared(image: GeneratedImage, store: ImageStore) -> GeneratedImage:
+    if image.origin == "model" or (image.sent_sha256 and image.sent_sha256 in store):
+        return image
+    data = image.read()
+    reason = unfit_because(data)
+    if reason is None:
+        return image
+    try:
+        blob = store.put(rewrite(data, reason))
+    except OptionError:
+        if reason == ROTATED:
+            return image
+        raise
+    if image.sha256 not in store:  # the copy and the original are read from one store
+        store.put(data)
+    sent = {"sent_sha256": blob.sha256, "sent_mime_type": blob.mime_type}
+    return image.model_copy(update=sent).bind(store)
 
 
 def _like_a_path(text: str) -> bool:

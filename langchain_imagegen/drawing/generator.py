@@ -97,6 +97,10 @@ class ImageGenerator(RunnableSerializable[Any, ImageResult]):
         default="direct",
         description="`stream`: events also for `invoke`, so that a cut connection costs less",
     )
+    prepare: bool = Field(
+        default=True,
+        description="make images fit that the service does not take (BMP, HEIC, CMYK, …; needs Pillow)",
+    )
     check_options: bool = Field(default=True, description="refuse what can never work before anything is sent")
     api_key: SecretStr | Callable[[], Any] | None = Field(
         default=None, repr=False, description="or a function that gives it, sync or async; `None`: OPENAI_API_KEY"
@@ -318,6 +322,7 @@ class ImageGenerator(RunnableSerializable[Any, ImageResult]):
             reference=self.reference,
             max_retries=self.max_retries,
             check_options=self.check_options,
+            prepare=self.prepare,
         )
         return prepare(given, fields, settings, stream=stream)
 

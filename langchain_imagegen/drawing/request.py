@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from langchain_imagegen.conversation.memory import ImageMemory
 from langchain_imagegen.conversation.messages import Conversation, read_conversation
-from langchain_imagegen.conversation.references import Source, resolve
+from langchain_imagegen.conversation.references import Source, prepare_sources, resolve
 from langchain_imagegen.conversation.states import messages_of
 from langchain_imagegen.drawing.ladder import Drawing
 from langchain_imagegen.errors import OptionError
@@ -43,6 +43,7 @@ class Settings:
     reference: Reference
     max_retries: int
     check_options: bool
+    prepare: bool
 
 
 def prepare(given: Any, fields: Mapping[str, Any], settings: Settings, *, stream: bool) -> Drawing:
@@ -55,10 +56,8 @@ def prepare(given: Any, fields: Mapping[str, Any], settings: Settings, *, stream
     read, conversation = read_input(given, settings.image_store)
     request = ImageRequest.parse(join_fields(read, fields))
     options = settings.options.merge(request.options)
-    sources = tuple(resolve(request.images, settings.memory, settings.image_store))
-    mask = None
-    if request.mask is not None:
-        mask = one_source(resolve([request.mask], settings.memory, settings.image_store))
+    sources = tuple(_resolve(request.images, settings))
+    mask = one_source(_resolve([request.mask], settings)) if request.mask is not None else None
     instructions = request.instructions or settings.instructions
     if settings.check_options:
         options.check(api=settings.api, mask=mask is not None, stream=stream)
@@ -85,6 +84,11 @@ def prepare(given: Any, fields: Mapping[str, Any], settings: Settings, *, stream
         max_retries=settings.max_retries,
         edits=bool(sources) and options.action in (None, "edit"),
     )
+
+
+def _resolve(references: list[Any], settings: Settings) -> list[Source]:
+    sources = resolve(references, settings.memory, settings.image_store)
+    return prepare_sources(sources, settings.image_store) if settings.prepare else sources
 
 
 def _check_images_api(

@@ -37,7 +37,7 @@ class Runner:
                 if isinstance(step, Wait):
                     time.sleep(step.seconds)
                 elif isinstance(step, Read):
-                    drive.answer(step.image.to_data_url())
+                    drive.answer(step.image.sent_data_url())
                 elif isinstance(step, Fetch):
                     drive.answer(self._fetcher.fetch(step.url, store))
                 else:
@@ -64,7 +64,7 @@ class Runner:
                 if isinstance(step, Wait):
                     await asyncio.sleep(step.seconds)
                 elif isinstance(step, Read):
-                    drive.answer(await asyncio.to_thread(step.image.to_data_url))
+                    drive.answer(await asyncio.to_thread(step.image.sent_data_url))
                 elif isinstance(step, Fetch):
                     drive.answer(await self._fetcher.afetch(step.url, store))
                 else:

@@ -1,14 +1,72 @@
-"""A file that is whole or not there, for pictures that users save; the store's own files are written in `places`."""
+"""Pictures saved where a user names a path: under which name, and whole or not at all."""
 
 from __future__ import annotations
 
+import os
+import re
 import secrets
+import warnings
 from pathlib import Path
 
+from langchain_imagegen.errors import OptionError
+from langchain_imagegen.images.sniffing import MIME_TYPES, sniff
 
-def write_whole(target: Path, data: bytes) -> None:
-    """Write `data` under the name `target` at once or not at all; its folder must be there."""
-    unfinished = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+_SUFFIX = re.compile(r"\.[A-Za-z]\w*")  # "poster v2.1" and "Dr. Fox" have none
+
+
+def save_picture(path: str | os.PathLike[str], data: bytes, *, name: str) -> Path:
+    """Write a picture and return its path. The bytes are never changed.
+
+    Args:
+        path: `~` is the home folder. A folder, or a path that ends with a slash, gets a file called `name`; a path
+            without a suffix gets the one of the format. A suffix of another format is kept, with a warning.
+        data: The picture.
+        name: The name of its file in a folder, without a suffix.
+
+    Raises:
+        OptionError: the path holds a NUL, or names a user who has no home folder.
+        OSError: the system cannot write there.
+    """
+    media = sniff(data)
+    target = _target(path, name, media.extension if media else "bin")
+    meant = MIME_TYPES.get(target.suffix[1:].lower())
+    if media and meant and meant != media.mime_type:
+        warnings.warn(
+            f"{target.name!r} is saved with the bytes of a picture of type {media.mime_type}: call it "
+            f"{target.stem}.{media.extension}, ask for output_format={meant.partition('/')[2]!r}, or convert it with "
+            "to_pil().save()",
+            UserWarning,
+            stacklevel=3,
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _write_whole(target, data)
+    return target
+
+
+def _target(path: str | os.PathLike[str], name: str, extension: str) -> Path:
+    text = os.fspath(path)
+    try:
+        target = Path(text).expanduser()
+        if text.endswith(("/", os.sep)) or target.is_dir():
+            return target / f"{name}.{extension}"
+    except (ValueError, RuntimeError) as error:
+        raise OptionError(f"save({text[:40]!r}) names no file: {error}") from error
+    if "\0" in text:
+        raise OptionError(f"save({text[:40]!r}) names no file: it holds a NUL")
+    return target if _SUFFIX.fullmatch(target.suffix) else target.with_name(f"{target.name}.{extension}")
+
+
+def numbered(path: str | os.PathLike[str], number: int) -> str:
+    """Return the path with a number before its suffix; a folder stays as it is."""
+    text = os.fspath(path)
+    if text.endswith(("/", os.sep)) or Path(text).expanduser().is_dir():
+        return text
+    head, suffix = os.path.splitext(text)  # noqa: PTH122 - a slash at the end must stay
+    return f"{head}-{number}{suffix}" if _SUFFIX.fullmatch(suffix) else f"{text}-{number}"
+
+
+def _write_whole(target: Path, data: bytes) -> None:
+    unfinished = target.with_name(f".{secrets.token_hex(8)}.partial")  # short: the name itself may be 255 bytes long
     try:
         with unfinished.open("xb") as file:
             file.write(data)

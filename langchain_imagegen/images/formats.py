@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Generator
 from functools import partial
-from typing import NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 
 class Found(NamedTuple):
@@ -39,6 +39,8 @@ _BRANDS = {b"avif": "avif", b"avis": "avif", b"mif1": "heif", b"msf1": "heif"} |
 _big = partial(int.from_bytes, byteorder="big")
 _little = partial(int.from_bytes, byteorder="little")
 _LARGEST_HEADER = 1024 * 1024
+_MOST_PARTS = 50_000  # chunks, segments or boxes; an encoder writes some thousands at most
+_MOST_BLOCKS = 500_000  # blocks of GIF data, of up to 255 bytes each
 
 
 def _skip(count: int) -> Steps:
@@ -57,6 +59,10 @@ def picture() -> Steps:
         yield from _webp()
     elif magic == b"GIF8":
         yield from _gif()
+    elif magic in (b"II*\0", b"MM\0*"):
+        yield from _tiff("little" if magic[:1] == b"I" else "big")
+    elif magic[:2] == b"BM":
+        yield from _bmp(magic)
     elif magic[:2] == b"\0\0":
         yield from _heif(_big(magic))
     elif magic.startswith(b"\xef\xbb\xbf<") or magic.lstrip()[:1] in (b"<", b""):
@@ -69,8 +75,7 @@ def _png() -> Steps:
     if (yield 4) != b"\r\n\x1a\n":
         raise MalformedError
     yield Found("png")
-    kind = b""
-    while kind != b"IEND":
+    for _ in range(_MOST_PARTS):
         head = yield 8
         length, kind = _big(head[:4]), head[4:]
         if kind == b"IHDR" and length >= 8:
@@ -78,11 +83,14 @@ def _png() -> Steps:
             length -= 8
             yield Found("png", _big(size[:4]), _big(size[4:]))
         yield from _skip(length + 4)
+        if kind == b"IEND":
+            return
+    raise MalformedError(f"more than {_MOST_PARTS} chunks")
 
 
 def _jpeg(marker: bytes) -> Steps:
     yield Found("jpg")
-    while True:
+    for _ in range(_MOST_PARTS):
         marker = yield from _past_fill(marker)
         length = _big((yield 2)) - 2
         if 0xC0 <= marker[0] <= 0xCF and marker[0] not in (0xC4, 0xC8, 0xCC) and length >= 5:
@@ -96,6 +104,8 @@ def _jpeg(marker: bytes) -> Steps:
         if marker[:1] != b"\xff":
             raise MalformedError("no marker where a segment should begin")
         marker = marker[1:]
+    else:
+        raise MalformedError(f"more than {_MOST_PARTS} segments")
     seen = b""
     while b"\xff\xd9" not in seen:
         seen = seen[-1:] + (yield ANY)
@@ -143,6 +153,7 @@ def _gif() -> Steps:
     screen = yield 7
     yield Found("gif", _little(screen[:2]), _little(screen[2:4]))
     yield from _skip(_color_table(screen[4]))
+    blocks = 0
     while (kind := (yield 1)) != b";":
         if kind == b",":
             frame = yield 9
@@ -152,11 +163,44 @@ def _gif() -> Steps:
         yield -1
         while length := (yield 1)[0]:
             yield -length
+            blocks += 1
+            if blocks > _MOST_BLOCKS:
+                raise MalformedError(f"more than {_MOST_BLOCKS} blocks of data")
+        blocks += 1
 
 
 def _color_table(flags: int) -> int:
     """Bytes of the color table that a GIF's packed field announces."""
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+
+def _bmp(magic: bytes) -> Steps:
+    """The file header, which tells the length of the file, and the size in the header behind it."""
+    head = magic + (yield 14)
+    length, header = _little(head[2:6]), _little(head[14:18])
+    if header not in (12, 40, 52, 56, 64, 108, 124):
+        raise MalformedError
+    yield Found("bmp")
+    size = yield 4 if header == 12 else 8
+    half = len(size) // 2
+    height = int.from_bytes(size[half:], "little", signed=True)  # below zero where the rows run from the top
+    yield Found("bmp", _little(size[:half]), abs(height))
+    yield from _skip(length - 18 - len(size))
+
+
+def _tiff(order: Literal["little", "big"]) -> Steps:
+    """The first directory, wherever it stands; whether the strips behind it are whole is not looked at."""
+    yield Found("tiff")
+    start = int.from_bytes((yield 4), order)
+    yield from _skip(start - 8)
+    count = int.from_bytes((yield 2), order)
+    size: dict[int, int] = {}
+    for _ in range(count):
+        entry = yield 12
+        tag, kind = (int.from_bytes(entry[at : at + 2], order) for at in (0, 2))
+        if tag in (256, 257):
+            size[tag] = int.from_bytes(entry[8:10] if kind == 3 else entry[8:12], order)
+    yield Found("tiff", size.get(256), size.get(257))
 
 
 def _heif(length: int) -> Steps:
@@ -172,7 +216,9 @@ def _heif(length: int) -> Steps:
     extension = next((name for name in known if name != "heif"), "heif")
     yield Found(extension)
     missing = {b"meta", b"mdat"}
-    while missing:
+    for _ in range(_MOST_PARTS):
+        if not missing:
+            return
         head = yield 8
         length, kind = _big(head[:4]) - 8, head[4:]
         if length == -7:
@@ -188,6 +234,7 @@ def _heif(length: int) -> Steps:
         else:
             yield from _skip(length)
         missing.discard(b"meta" if kind == b"moov" else kind)
+    raise MalformedError(f"more than {_MOST_PARTS} boxes")
 
 
 def _largest_extent(meta: bytes) -> tuple[int | None, int | None]:
@@ -201,9 +248,9 @@ _SVG_PROLOG = re.compile(
 )
 _SVG_ROOT = re.compile(r"<(?:[\w.-]+:)?svg(?=[\s/>])([^>\"']*(?:\"[^\"]*\"[^>\"']*|'[^']*'[^>\"']*)*)>")
 _SVG_UNFINISHED = re.compile(r"<[\w.:-]*$|<(?:[\w.-]+:)?svg\s|<[?!]|$")
-_SVG_LENGTH = r"\s{}\s*=\s*[\"']\s*\+?(\d+(?:\.\d*)?)\s*(?:px)?\s*[\"']"
+_SVG_LENGTH = r"\s{}\s*=\s*[\"']\s*\+?(\d{{1,9}}(?:\.\d*)?)\s*(?:px)?\s*[\"']"
 _SVG_VIEWBOX = re.compile(
-    r"\sviewBox\s*=\s*[\"']\s*[^\s,\"']+[\s,]+[^\s,\"']+[\s,]+(\d+(?:\.\d*)?)[\s,]+(\d+(?:\.\d*)?)"
+    r"\sviewBox\s*=\s*[\"']\s*[^\s,\"']+[\s,]+[^\s,\"']+[\s,]+(\d{1,9}(?:\.\d*)?)[\s,]+(\d{1,9}(?:\.\d*)?)(?![\d.])"
 )
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-import io
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,12 +16,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, computed_field
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, computed_field, field_validator
 
 from langchain_imagegen.errors import ImageStoreError
 from langchain_imagegen.images import notebook
-from langchain_imagegen.images.files import write_whole
+from langchain_imagegen.images.files import save_picture
 from langchain_imagegen.images.lookup import ByteStore, store_with
+from langchain_imagegen.images.pillow import open_picture
 from langchain_imagegen.images.sniffing import EXTENSIONS, Blob, sniff
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 Rung = Literal["call_id", "response_id", "bytes"]
+UNKNOWN_TYPE = "application/octet-stream"
 ReadPicture = Callable[[object], Blob]
 ReadPartial = Callable[[object], bytes]
 
@@ -92,8 +93,18 @@ class GeneratedImage(BaseModel):
     stored: bool | None = Field(default=None, description="whether the service keeps it; `None`: not known")
     dead_rungs: tuple[Rung, ...] = Field(default=(), description="ways of naming it that the service has refused")
     created_at: datetime | None = None
+    sent_sha256: str | None = Field(
+        default=None, description="digest of the copy that is sent where the service does not take the original"
+    )
+    sent_mime_type: str | None = Field(default=None, description="format of that copy")
 
     _store: ByteStore | None = PrivateAttr(default=None)
+
+    @field_validator("mime_type", "sent_mime_type")
+    @classmethod
+    def _known_type(cls, value: str | None) -> str | None:
+        """Records come from anywhere, and their type goes into HTML."""
+        return value if value is None or value in EXTENSIONS else UNKNOWN_TYPE
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -138,26 +149,30 @@ class GeneratedImage(BaseModel):
         return await asyncio.to_thread(self.read)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the bytes to `path` at once or not at all; gives the path.
+        """Write the bytes to `path`, whole or not at all, and return the path.
 
-        A folder gets a file named by the handle; a path without a suffix gets the one of the format.
+        `~` is the home folder. A folder, or a path that ends with a slash, gets a file named by the handle; a path
+        without a suffix gets the one of the format. A suffix of another format is kept, with a warning.
         """
-        target = self._target(Path(path))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(target, self.read())
-        return target
+        return save_picture(path, self.read(), name=self.handle)
 
     def to_pil(self) -> Image:
-        """The picture as a `PIL.Image.Image`; needs Pillow."""
-        try:
-            from PIL import Image as pil  # noqa: N813
-        except ImportError as error:
-            raise ImportError('to_pil() needs Pillow: pip install "langchain_imagegen[simulator]"') from error
-        return pil.open(io.BytesIO(self.read()))
+        """Return the picture as a `PIL.Image.Image`; needs Pillow, and for HEIC pillow-heif.
+
+        Raises:
+            CorruptImageError: Pillow cannot read it, as SVG, or it has more pixels than Pillow allows.
+        """
+        return open_picture(self.read(), "to_pil()")
 
     def to_data_url(self) -> str:
-        """The picture as a `data:` URL, a third larger than its bytes."""
-        return f"data:{self.mime_type};base64,{base64.b64encode(self.read()).decode()}"
+        """Return the picture as a `data:` URL, a third larger than its bytes."""
+        return _data_url(self.mime_type, self.read())
+
+    def sent_data_url(self) -> str:
+        """Return what is sent to the service as a `data:` URL: the copy made for it, or else the picture itself."""
+        if self.sent_sha256 is None or self.sent_mime_type is None:
+            return self.to_data_url()
+        return _data_url(self.sent_mime_type, self._home().get(self.sent_sha256, self.sent_mime_type))
 
     def to_content_block(self) -> dict[str, Any]:
         """The picture as a LangChain v1 image content block, with its base64."""
@@ -183,11 +198,6 @@ class GeneratedImage(BaseModel):
                 + "".join(f"; {reason}" for reason in unasked)
             )
         return store
-
-    def _target(self, path: Path) -> Path:
-        if path.is_dir():
-            path = path / self.handle
-        return path if path.suffix else path.with_name(f"{path.name}.{EXTENSIONS[self.mime_type]}")
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """What tells it from others; `record()` has all of it."""
@@ -236,9 +246,25 @@ class PartialImage(BaseModel):
         """The handle that the finished picture will have; the Images API gives no id before, and so another here."""
         return handle_of(self.provider, self.id)
 
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the partial picture to `path` and return the path, by the rules of `GeneratedImage.save`."""
+        return save_picture(path, self.data, name=f"{self.handle}-partial-{self.index}")
+
+    def to_pil(self) -> Image:
+        """Return the partial picture as a `PIL.Image.Image`; needs Pillow."""
+        return open_picture(self.data, "to_pil()")
+
+    def to_data_url(self) -> str:
+        """Return the partial picture as a `data:` URL."""
+        return _data_url(self.mime_type, self.data)
+
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         del include, exclude
         return notebook.picture(self.data, self.mime_type, alt=f"partial {self.index} of {self.handle}")
+
+
+def _data_url(mime_type: str, data: bytes) -> str:
+    return f"data:{mime_type};base64,{base64.b64encode(data).decode()}"
 
 
 def is_record(value: object) -> bool:

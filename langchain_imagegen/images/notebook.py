@@ -6,7 +6,6 @@ It knows nothing of the package's types, so that each type may call it for its o
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
@@ -39,22 +38,16 @@ def pictures(shown: Sequence[tuple[bytes, str, str]], *, caption: str) -> dict[s
 
 def img(data: bytes, mime_type: str, *, alt: str, width: int = 512) -> str:
     """An HTML `<img>` with the picture inside; scripts of an SVG do not run in one."""
-    source = f"data:{mime_type};base64,{base64.b64encode(data).decode()}"
-    return f'<img alt="{escape(alt, quote=True)}" src="{source}" style="max-width:{width}px"/>'
+    source = escape(f"data:{mime_type};base64,{base64.b64encode(data).decode()}", quote=True)
+    return f'<img alt="{escape(alt, quote=True)}" src="{source}" style="max-width:{int(width)}px"/>'
 
 
 def thumbnail(data: bytes, *, alt: str, edge: int = 72) -> str:
-    """A small `<img>` of a picture; empty where Pillow is missing or cannot read it."""
-    try:
-        from PIL import Image
+    """Return a small `<img>` of a picture; return nothing where Pillow is missing, or cannot or must not read it."""
+    from langchain_imagegen.images.pillow import shrink
 
-        small = Image.open(io.BytesIO(data)).convert("RGB")
-    except (ImportError, OSError):
-        return ""
-    small.thumbnail((edge, edge))
-    shrunk = io.BytesIO()
-    small.save(shrunk, format="JPEG", quality=80)
-    return img(shrunk.getvalue(), "image/jpeg", alt=alt, width=edge)
+    small = shrink(data, edge)
+    return img(small, "image/jpeg", alt=alt, width=edge) if small else ""
 
 
 def tree(nodes: Sequence[Mapping[str, Any]]) -> tuple[str, str]:

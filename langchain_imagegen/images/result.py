@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages.ai import UsageMetadata
 from pydantic import BaseModel, ConfigDict, Field
 
 from langchain_imagegen.images import notebook
+from langchain_imagegen.images.files import numbered
 from langchain_imagegen.images.lookup import ByteStore
 
 if TYPE_CHECKING:
@@ -74,6 +77,15 @@ class ImageResult(BaseModel):
     def image(self) -> GeneratedImage:
         """The first picture."""
         return self.images[0]
+
+    def save(self, path: str | os.PathLike[str]) -> list[Path]:
+        """Write every picture and return the paths, by the rules of `GeneratedImage.save`.
+
+        Several pictures under the name of one file are numbered: `fox-1.png`, `fox-2.png`.
+        """
+        if len(self.images) == 1:
+            return [self.image.save(path)]
+        return [image.save(numbered(path, number)) for number, image in enumerate(self.images, start=1)]
 
     def record(self) -> dict[str, Any]:
         """The result as a plain JSON dict: what a tool hands out as its artifact."""

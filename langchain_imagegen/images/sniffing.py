@@ -20,6 +20,8 @@ MIME_TYPES = {
     "avif": "image/avif",
     "heic": "image/heic",
     "heif": "image/heif",
+    "bmp": "image/bmp",
+    "tiff": "image/tiff",
 }
 """File extension (no dot, lower case) to MIME type."""
 
@@ -32,6 +34,8 @@ _END = {
     "image/webp": "fewer bytes than its RIFF header promises",
     "image/gif": "no trailer",
     "image/svg+xml": "no closing tag",
+    "image/bmp": "fewer bytes than its header promises",
+    "image/tiff": "its directory is not complete",
 }
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import io
 import os
 import re
 import stat
@@ -25,7 +24,6 @@ LONGEST_SHOWN = 40  # characters of a value in an error
 _BASE64 = re.compile(r"[A-Za-z0-9+/_\-\s]{24,}=*\s*")
 _URL_SAFE = str.maketrans("-_", "+/")
 _FILE_URL = re.compile(r"file:/+(?:localhost/)?", re.IGNORECASE)
-_WITHOUT_ALPHA = {"RGBa": "RGBA", "La": "LA", "PA": "RGBA"}  # modes that PNG lacks, as the nearest ones with alpha
 
 
 def shown(value: object) -> str:
@@ -119,28 +117,6 @@ def is_file_object(value: object) -> bool:
 def is_array(value: object) -> bool:
     """Return True for a numpy array, or whatever else shows its memory as one does."""
     return isinstance(getattr(value, "__array_interface__", None), dict) and hasattr(value, "tobytes")
-
-
-def png_of_pillow(picture: Any) -> bytes:
-    """Return a Pillow image as a PNG, upright as its EXIF says, with its transparency.
-
-    Raises:
-        CorruptImageError: it is closed, or its file is damaged.
-    """
-    from PIL import ImageOps
-
-    data = io.BytesIO()
-    try:
-        upright = ImageOps.exif_transpose(picture)
-        if upright.mode in _WITHOUT_ALPHA:
-            upright = upright.convert(_WITHOUT_ALPHA[upright.mode])
-        try:
-            upright.save(data, format="PNG")
-        except OSError:  # a mode that PNG lacks, such as CMYK
-            upright.convert("RGB").save(data, format="PNG")
-    except Exception as error:  # Pillow raises many kinds for closed, cut and oversized pictures
-        raise CorruptImageError(f"the PIL image cannot be read: {shown(error)}") from error
-    return data.getvalue()
 
 
 def png_of_array(array: Any) -> bytes:

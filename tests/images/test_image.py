@@ -69,6 +69,8 @@ def test_a_record_is_small_json_that_gives_the_image_back(image_store: ImageStor
         stored=False,
         dead_rungs=("call_id",),
         created_at=1_790_000_000,
+        sent_sha256="a" * 64,
+        sent_mime_type="image/jpeg",
     )
 
     record = json.loads(json.dumps(fox.record()))
