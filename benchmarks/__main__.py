@@ -19,7 +19,7 @@ from benchmarks.server import serving
 
 HERE = Path(__file__).parent
 FIGURES, PAGE, PLOT = HERE / "results.json", HERE / "RESULTS.md", HERE.parent / "docs" / "benchmarks.svg"
-MEASURES = ("plain", "encrypted", "streams", "memory", "concurrency", "editing", "imports")
+MEASURES = ("plain", "encrypted", "streams", "memory", "concurrency", "editing", "many_images", "imports")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -102,6 +102,7 @@ def _measures(results: Results) -> Iterator[str]:
         f"A fresh process, over one that imports the base classes: ours in {imports.ROUNDS_ALONE} rounds of these two "
         f"alone, the others in {imports.ROUNDS} rounds of all."
     )
+    yield _many_images(results)
     yield _compared("## Import", told, results.of("import"))
 
 
@@ -159,6 +160,21 @@ def _editing(results: Results) -> str:
     )
     header = ["", WORDS, CHAT, "with the middleware", "and `wire=True`", CHAINED_WORDS, "the middleware, chained"]
     return f"## Ten turns, each an edit of 2 MB\n\n{words}\n\n{table(header, lines)}"
+
+
+def _many_images(results: Results) -> str:
+    """A table with a line for each step and a column for each number of images."""
+    steps = ("from_state", "add", "get", "agent turn")
+    rows = {step: results.of(f"many images: {step}") for step in steps}
+    if not any(rows.values()):
+        return ""
+    words = "Time of each image over that in a memory of 1,000, and microseconds; `get` is one look-up."
+    heads = list(dict.fromkeys(row.size for found in rows.values() for row in found))
+    lines = [
+        [f"`{step}`", *(f"{row.ratio or 1:.2f} ({row.value * 1000:.1f} µs)" for row in found)]
+        for step, found in rows.items()
+    ]
+    return f"## A memory of many images\n\n{words}\n\n{table(['', *heads], lines)}"
 
 
 # --- words

@@ -46,5 +46,7 @@ TARGETS = (
     Target("time of the tenth edit over the second", 1.2, "last turn", floor=WORDS),
     Target("request of an edit", 1000, "request of an edit"),
     Target("traces of ten edits, the chat model's runs", 100_000, "model traces", contestant=WIRED, floor=WORDS),
+    Target("`from_state` of 100,000 images, each over one of 1,000", 3.0, "many images: from_state", "100,000 images"),
+    Target("turn of an agent with 100,000 images, the same", 3.0, "many images: agent turn", "100,000 images"),
     Target("import", 1.10, "import"),
 )

@@ -1,0 +1,167 @@
+"""The cost of a memory grows with the number of its images and no faster; counted, not timed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+from langchain_core.messages import ToolMessage
+
+from langchain_imagegen import GeneratedImage, ImageMemory, ImageResult, merge_images
+from langchain_imagegen.conversation.channel import as_update
+from langchain_imagegen.conversation.state import merge_writes
+
+FEW, MANY = 200, 1_000
+
+
+def images(count: int) -> list[GeneratedImage]:
+    """So many images, each an edit of the one before."""
+    known = {"size_bytes": 1, "mime_type": "image/png", "provider": "api.example"}
+    return [GeneratedImage(id=f"ig_{n}", sha256=f"{n:064x}", parents=(f"ig_{n - 1}",), **known) for n in range(count)]
+
+
+class Counting(dict[str, Any]):
+    """A dict that counts how many of its entries are read, copies included."""
+
+    read = 0
+
+    def __iter__(self) -> Iterator[str]:
+        for key in super().__iter__():
+            Counting.read += 1
+            yield key
+
+    def __getitem__(self, key: str) -> Any:
+        Counting.read += 1
+        return super().__getitem__(key)
+
+    def keys(self) -> Any:
+        """All keys, each read."""
+        return list(self)
+
+    def values(self) -> Any:
+        """All values, each read."""
+        return [self[key] for key in self]
+
+    def items(self) -> Any:
+        """All entries, each read."""
+        return [(key, self[key]) for key in self]
+
+
+def work_of(function: Callable[[], object]) -> int:
+    """Calls within the package, entries of the dicts and lists that these return, and entries of `Counting` read."""
+    work = Counting.read = 0
+
+    def count(frame: Any, event: str, value: object) -> None:
+        nonlocal work
+        if event == "return" and "langchain_imagegen" in frame.f_code.co_filename:
+            work += 1 + (len(value) if isinstance(value, (Mapping, list, tuple)) else 0)
+
+    sys.setprofile(count)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return work + Counting.read
+
+
+def state(count: int) -> dict[str, Any]:
+    """A state whose channel and whose messages hold so many images."""
+    drawn = images(count)
+    messages = [ToolMessage("x", tool_call_id=image.id, artifact={"images": [image.record()]}) for image in drawn]
+    return {"generated_images": Counting(as_update(drawn)), "messages": messages}
+
+
+def one_artifact(count: int) -> dict[str, Any]:
+    """A state in which one message holds them all."""
+    return {"messages": [ToolMessage("x", tool_call_id="a", artifact={"images": [i.record() for i in images(count)]})]}
+
+
+STEPS: dict[str, tuple[Callable[[int], Any], Callable[[Any], object]]] = {
+    "from_state": (state, ImageMemory.from_state),
+    "from_state, channel alone": (state, lambda given: ImageMemory.from_state(given, trust="channel")),
+    "one artifact": (one_artifact, ImageMemory.from_state),
+    "as_update": (images, as_update),
+    "add": (images, ImageMemory),
+    "get": (
+        lambda count: ImageMemory(images(count)),
+        lambda given: [given.get(str(n)) for n in range(1, len(given))],
+    ),
+    "lineage": (lambda count: ImageMemory(images(count)), lambda given: given.lineage("last")),
+    "merge_images": (lambda count: as_update(images(count)), lambda given: merge_images(given, given)),
+    "merge_writes": (
+        lambda count: [as_update([image]) for image in images(count)],
+        lambda given: merge_writes({}, given),
+    ),
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_five_times_as_many_images_cost_five_times_as_much(step: str):
+    """The work for each image is the same, however many others there are."""
+    make, work = STEPS[step]
+    few_images, many_images = make(FEW), make(MANY)
+
+    few, many = work_of(lambda: work(few_images)), work_of(lambda: work(many_images))
+    assert few >= FEW / 2
+    assert many / few < 1.5 * MANY / FEW
+
+
+# --- what a node may return
+
+
+@pytest.mark.parametrize("wrap", [lambda i: ImageResult(images=tuple(i)), list, tuple, lambda i: [i[0].record(), i[1]]])
+def test_a_node_returns_images_in_any_form(wrap: Any):
+    """A result, images, records or a list of these are an update of the channel."""
+    drawn = images(2)
+
+    assert merge_images({}, wrap(drawn)) == merge_writes({}, [wrap(drawn)]) == as_update(drawn)
+    assert merge_images({}, drawn[0]) == as_update(drawn[:1])
+
+
+@pytest.mark.parametrize("update", ["ig_1", 5, ["ig_1"], [None]])
+def test_what_holds_no_images_is_refused(update: Any):
+    """A node that returns something else reads what the channel takes."""
+    with pytest.raises(TypeError, match="takes records by image id, an ImageResult"):
+        merge_images({}, update)
+
+
+def test_a_graphs_node_returns_a_result(low: Any):
+    """In a graph of one's own, `{"generated_images": result}` is remembered."""
+    from langgraph.graph import START, StateGraph
+
+    from tests.graphs import Gallery
+
+    draw = low()
+    builder = StateGraph(Gallery)
+    builder.add_node("draw", lambda given: {"generated_images": draw.invoke(given)})
+    builder.add_edge(START, "draw")
+
+    state = builder.compile().invoke({"messages": "draw a fox"})
+    assert [image.prompt for image in ImageMemory.from_state(state)] == ["draw a fox"]
+
+
+# --- a memory as a list and a dict
+
+
+def test_a_memory_is_read_like_a_list_and_like_a_dict():
+    """Positions, slices, handles and `last` work in brackets."""
+    drawn = images(4)
+    memory = ImageMemory(drawn)
+
+    assert [memory[0], memory[-1], memory["last"], memory[drawn[1].handle]] == [drawn[0], drawn[3], drawn[3], drawn[1]]
+    assert (memory[1:3], memory[-2:]) == (drawn[1:3], drawn[2:])
+    with pytest.raises(IndexError):
+        memory[4]
+
+
+def test_a_result_names_its_image():
+    """A result is taken wherever an image is; of one with several, the family is that of all."""
+    one, two, three = images(3)
+    memory = ImageMemory([one, two, three])
+
+    assert memory.get(ImageResult(images=(two,))) == two
+    assert memory.lineage(ImageResult(images=(two,))) == [one, two]
+    assert memory.children(ImageResult(images=(one, two))) == [two, three]
+    assert memory.lineage(two.record()) == [one, two]
