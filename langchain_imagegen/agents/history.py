@@ -7,19 +7,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
+from langchain_imagegen.agents.wording import reason_of
 from langchain_imagegen.api.responses import CALL
-from langchain_imagegen.conversation.content_blocks import Pointer, read_block, reference_block
+from langchain_imagegen.conversation.content_blocks import Pointer, is_picture, read_block, reference_block
 from langchain_imagegen.conversation.memory import ImageMemory
-from langchain_imagegen.conversation.messages import RECORD, hosted_in, hosted_item, upload
+from langchain_imagegen.conversation.messages import (
+    RECORD,
+    hosted_in,
+    hosted_item,
+    origin_of,
+    picture_blocks_in,
+    picture_of,
+)
 from langchain_imagegen.errors import CorruptImageError, ImageStoreError
 from langchain_imagegen.images.image import GeneratedImage, Origin
 from langchain_imagegen.storage.store import ImageStore
 
 Block = Mapping[str, Any]
+Message = TypeVar("Message", bound=BaseMessage)
+
+IMAGE_URL = "image_url"
 
 _HANDLE = re.compile(r"\b(?:img_[0-9a-f]{4,64}|ig_\w{8,})\b")
 _TOLD = 80  # characters of a prompt by which a picture is told apart
@@ -29,22 +40,29 @@ _NEEDED = ("id", "provider", "sha256", "size_bytes", "mime_type", "width", "heig
 # --- light, for the state
 
 
-def light_upload(message: HumanMessage, store: ImageStore) -> tuple[HumanMessage, list[GeneratedImage]]:
-    """The user's message with references in place of base64, under the same id, and the images taken out of it."""
+def light_pictures(message: Message, store: ImageStore) -> tuple[Message, list[GeneratedImage]]:
+    """Return a message with references in place of base64, under the same id, and the images taken out of it.
+
+    These are the user's uploads, what other people's tools returned, and what other chat models drew.
+    """
     taken: list[GeneratedImage] = []
+    pictures = {id(block) for block in picture_blocks_in(message)}
 
-    def taken_out(block: Any) -> Any:
-        try:
-            pointer = read_block(block)
-            if pointer is None or pointer.base64 is None:
-                return block
-            taken.append(upload(pointer.decode(), store))
-        except CorruptImageError:  # the chat model's to refuse
+    def lighten(block: Any) -> Any:
+        pointer = _pointer(block) if id(block) in pictures else None
+        image = picture_of(block, store, origin_of(message)) if pointer and pointer.base64 else None
+        if image is None:
             return block
-        return reference_block(reference(taken[-1]))
+        taken.append(image)
+        light = reference_block(reference(image))
+        if block.get("type") == IMAGE_URL and not isinstance(message, HumanMessage):  # as its chat model wants it
+            light["value"]["form"] = IMAGE_URL
+        return light
 
-    content = [taken_out(block) for block in _blocks(message)]
-    return (_with(message, content), taken) if taken else (message, [])
+    update: dict[str, Any] = {"content": list(map(lighten, _blocks(message)))}
+    if isinstance(message, ToolMessage) and isinstance(message.artifact, list):
+        update["artifact"] = list(map(lighten, message.artifact))
+    return (message.model_copy(update=update), taken) if taken else (message, [])
 
 
 def light_answer(message: AIMessage, store: ImageStore, origin: Origin) -> tuple[AIMessage, list[GeneratedImage]]:
@@ -73,15 +91,16 @@ def _named_by_reference(block: Any, references: Mapping[str, dict[str, Any]]) ->
         return block
     call = {"type": CALL, "id": item["id"], "status": "completed", RECORD: references[item["id"]]}
     # A v1 image block without base64 would silently vanish from the next request; this form is sent as an id.
-    return {"type": "non_standard", "value": call} if block["type"] in {"image", "non_standard"} else call
+    return {"type": "non_standard", "value": call} if block["type"] in ("image", "non_standard") else call
 
 
 # --- whole, for a request
 
 
-def whole_upload(message: HumanMessage, memory: ImageMemory) -> HumanMessage:
-    """The user's message with the pictures back in, each beside its handle."""
-    content = [part for block in _blocks(message) for part in _shown(block, memory)]
+def whole_pictures(message: Message, memory: ImageMemory) -> Message:
+    """Return a message with its pictures back in; what a user or a tool brought stands beside its handle."""
+    named = not isinstance(message, AIMessage)  # a model would repeat the words that its own messages hold
+    content = [part for block in _blocks(message) for part in _shown(block, memory, named=named)]
     return _with(message, content) if content and content != message.content else message
 
 
@@ -99,8 +118,8 @@ def whole_answer(message: AIMessage, memory: ImageMemory, kept: Collection[str],
         return [part for block in blocks if (part := _sendable(block, memory, kept, gone)) is not None]
 
     own, outputs = sendable(_blocks(message)), sendable(_outputs(message))
-    words = [part for part in outputs if part["type"] == "text"]
-    calls = [part for part in outputs if part["type"] != "text"]
+    words = [part for part in outputs if _is_text(part)]
+    calls = [part for part in outputs if not _is_text(part)]
     whole = _rewritten(message, [*own, *words] if own or isinstance(message.content, list) else words, calls)
     return _alone(whole, gone) if _reasoning_ids(message) & set(gone) else whole
 
@@ -169,8 +188,8 @@ def item_ids(messages: Iterable[BaseMessage]) -> set[str]:
 
 
 def own_images(message: BaseMessage, memory: ImageMemory) -> list[GeneratedImage]:
-    """The images that a user's light message brought."""
-    pointers = map(_pointer, _blocks(message) if isinstance(message, HumanMessage) else ())
+    """Return the images that a light message of the user or of a tool brought."""
+    pointers = map(_pointer, _blocks(message) if isinstance(message, (HumanMessage, ToolMessage)) else ())
     ids = [pointer.record["id"] for pointer in pointers if pointer and pointer.record]
     return [memory.get(id) for id in ids if id in memory]
 
@@ -206,7 +225,7 @@ def _sendable(block: Any, memory: ImageMemory, kept: Collection[str], gone: Coll
     if item["type"] != CALL:
         return None if item.get("id") in gone else block
     if item.get("id") not in memory:  # a call that failed, or one that is not of this conversation
-        return text_block("(A picture was asked for here, and none came.)")
+        return text_block(f"(A picture was asked for here, and none came{reason_of(item)}.)")
     image = memory.get(item["id"])
     return text_block(f"(Drew {memory.handle(image)}: {_prompt(image)})")
 
@@ -215,7 +234,7 @@ def _alone(message: AIMessage, gone: Collection[str]) -> AIMessage:
     """A message whose parts do not tell the service their ids, by which it would ask for the reasoning left out."""
     content = [_nameless(block) for block in _blocks(message)] or message.content
     extra = dict(message.additional_kwargs)
-    if (extra.get("reasoning") or {}).get("id") in gone:
+    if _reasoning(message).get("id") in gone:
         del extra["reasoning"]
     return message.model_copy(update={"id": None, "content": content, "additional_kwargs": extra})
 
@@ -226,12 +245,17 @@ def _nameless(block: Any) -> Any:
     return {key: value for key, value in block.items() if key != dropped} if dropped else block
 
 
-def _shown(block: Any, memory: ImageMemory) -> list[Any]:
+def _shown(block: Any, memory: ImageMemory, *, named: bool) -> list[Any]:
     pointer = _pointer(block)
-    if pointer is None or pointer.record is None:
+    if pointer is None and _is_unreadable(block):  # the chat model would raise
+        return [text_block("(A part of this message cannot be read.)")]
+    if pointer is None or pointer.record is None or pointer.record["id"] not in memory:
         return [block]
-    image = memory.get(pointer.record["id"]) if pointer.record["id"] in memory else None
-    return picture_blocks(image, memory.handle(image)) if image else [block]
+    image = memory.get(pointer.record["id"])
+    words, *pictures = picture_blocks(image, memory.handle(image))
+    if block.get("type") == "non_standard" and block["value"].get("form") == IMAGE_URL:
+        pictures = [{"type": IMAGE_URL, IMAGE_URL: {"url": image.to_data_url()}} for _ in pictures]
+    return [words, *pictures] if named or not pictures else pictures
 
 
 def _line(image: GeneratedImage, memory: ImageMemory) -> str:
@@ -251,6 +275,15 @@ def _pointer(block: Any) -> Pointer | None:
         return None
 
 
+def _is_unreadable(block: Any) -> bool:
+    """Return True if a block names no type, or says that it is a picture and not where."""
+    return isinstance(block, Mapping) and (not isinstance(block.get("type", ""), str) or is_picture(block))
+
+
+def _is_text(block: Any) -> bool:
+    return isinstance(block, Mapping) and block.get("type") == "text"
+
+
 def _items(message: BaseMessage) -> list[Block]:
     """The image calls and reasoning of a model's message."""
     if not isinstance(message, AIMessage):
@@ -260,7 +293,8 @@ def _items(message: BaseMessage) -> list[Block]:
 
 
 def _item(block: Any) -> Block | None:
-    return hosted_item(block) if isinstance(block, Mapping) else None
+    item = hosted_item(block) if isinstance(block, Mapping) else None
+    return item if item is None or isinstance(item.get("id"), str) else {**item, "id": None}
 
 
 def _reasoning_ids(message: AIMessage) -> set[str]:
@@ -268,12 +302,14 @@ def _reasoning_ids(message: AIMessage) -> set[str]:
 
 
 def _reasoning(message: BaseMessage) -> Mapping[str, Any]:
-    return message.additional_kwargs.get("reasoning") or {}
+    reasoning = message.additional_kwargs.get("reasoning")
+    return reasoning if isinstance(reasoning, Mapping) else {}
 
 
 def _outputs(message: BaseMessage) -> list[Any]:
     """The hosted calls that `v0` keeps beside the content."""
-    return list(message.additional_kwargs.get("tool_outputs") or ())
+    outputs = message.additional_kwargs.get("tool_outputs")
+    return list(outputs) if isinstance(outputs, (list, tuple)) else []
 
 
 def _blocks(message: BaseMessage) -> list[Any]:
@@ -286,7 +322,7 @@ def _rewritten(message: AIMessage, blocks: Sequence[Any], outputs: Sequence[Any]
     if isinstance(message.content, str):
         content = [text_block(message.content), *blocks] if blocks else message.content
     extra = message.additional_kwargs
-    if "tool_outputs" in extra:
+    if isinstance(extra.get("tool_outputs"), (list, tuple)):
         extra = {**extra, "tool_outputs": list(outputs)}
     return message.model_copy(update={"content": content, "additional_kwargs": extra})
 

@@ -25,6 +25,7 @@ from langchain_core.messages import BaseMessage, ToolMessage
 from langgraph.types import Command
 from typing_extensions import NotRequired
 
+from langchain_imagegen.agents.history import light_pictures
 from langchain_imagegen.agents.model_call import Service, Turn
 from langchain_imagegen.agents.tool import ImageGenerationTool
 from langchain_imagegen.api.sdk_errors import translate
@@ -135,13 +136,13 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], ToolMessage | Command[Any]]
     ) -> ToolMessage | Command[Any]:
         """Record what tools of any make drew, as far as their artifact tells."""
-        return recorded(handler(request))
+        return self._recorded(handler(request))
 
     async def awrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]]
     ) -> ToolMessage | Command[Any]:
         """Async twin of `wrap_tool_call`."""
-        return recorded(await handler(request))
+        return await asyncio.to_thread(self._recorded, await handler(request))
 
     def offload(self, messages: str | BaseMessage | Mapping[str, Any] | Iterable[object]) -> list[BaseMessage]:
         """Messages with references in place of the user's base64: `agent.invoke({"messages": middleware.offload(m)})`.
@@ -172,7 +173,7 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         return self._turn_of(request.messages, request.state, service)
 
     def _turn_of(self, messages: Sequence[BaseMessage], state: Mapping[str, Any], service: Service) -> Turn:
-        store = default_store() if self.image_store is None else self.image_store
+        store = self._store()
         memory = ImageMemory.from_state(state, image_store=store, trust=self.trust)
         return Turn(messages, state, memory, store, service, carry=self.carry, offload=self.offload_uploads)
 
@@ -186,6 +187,17 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         light, update = turn.keep(response.result)
         kept = ModelResponse(result=light, structured_response=response.structured_response)
         return ExtendedModelResponse(kept, command=Command(update=update) if update else None)
+
+    def _recorded(self, answer: ToolMessage | Command[Any]) -> ToolMessage | Command[Any]:
+        """Return a tool's message without base64, and with an update of the channel for the pictures it tells of."""
+        if not isinstance(answer, ToolMessage):
+            return answer
+        light, taken = light_pictures(answer, self._store())
+        images = [*drawn_by_tool(light), *taken]
+        return Command(update={"messages": [light], CHANNEL: as_update(images)}) if images else answer
+
+    def _store(self) -> ImageStore:
+        return default_store() if self.image_store is None else self.image_store
 
     def _model(self, model: BaseChatModel, turn: Turn) -> BaseChatModel:
         """Return the model for one call: for hosted calls a copy, whose requests are repeated by `Turn` alone."""
@@ -215,13 +227,6 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
             generator = ImageGenerator(options=self.options, image_store=self.image_store)
             return ImageGenerationTool(generator=generator, trust=self.trust)
         return tool.model_copy(update={"trust": "channel"}) if self.trust == "channel" else tool
-
-
-def recorded(answer: ToolMessage | Command[Any]) -> ToolMessage | Command[Any]:
-    """A tool's message with the update of the channel for the pictures in its artifact."""
-    if not isinstance(answer, ToolMessage) or not (images := list(drawn_by_tool(answer))):
-        return answer
-    return Command(update={"messages": [answer], CHANNEL: as_update(images)})
 
 
 def is_hosted(tool: Any) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
 from langchain_imagegen.agents.history import (
     calls_of,
@@ -17,7 +17,7 @@ from langchain_imagegen.agents.history import (
     inventory,
     item_ids,
     light_answer,
-    light_upload,
+    light_pictures,
     named_ids,
     named_in,
     own_images,
@@ -25,9 +25,10 @@ from langchain_imagegen.agents.history import (
     seen_ids,
     text_block,
     whole_answer,
-    whole_upload,
+    whole_pictures,
     with_images,
 )
+from langchain_imagegen.agents.wording import valid_message
 from langchain_imagegen.api.service_errors import SERVICE_ID, is_lost_reference
 from langchain_imagegen.conversation.channel import CHANNEL, Records
 from langchain_imagegen.conversation.memory import ImageMemory
@@ -87,7 +88,12 @@ class Turn:
     _attempts: int = 0
 
     def __post_init__(self) -> None:
-        self.messages = edited(self.messages, {HumanMessage: self._take_out, AIMessage: self._slim})
+        lighten: dict[type[BaseMessage], Any] = {
+            HumanMessage: self._take_out,
+            ToolMessage: self._take_out,
+            AIMessage: self._slim,
+        }
+        self.messages = edited(self.messages, lighten)
 
     def request(self, system: SystemMessage | None) -> tuple[list[BaseMessage], SystemMessage | None]:
         """Messages and system message for the model: pictures back in, earlier ones named, the rest listed."""
@@ -137,16 +143,18 @@ class Turn:
             update[CHANNEL] = records
         return light, update
 
-    def _take_out(self, message: HumanMessage) -> BaseMessage:
-        light, taken = light_upload(message, self.store)
+    def _take_out(self, message: BaseMessage) -> BaseMessage:
+        light, taken = light_pictures(message, self.store)
         self.memory.add(*taken)
-        if taken and self.offload and message.id:
+        if taken and message.id and (self.offload or not isinstance(message, HumanMessage)):
             self._light[message.id] = light
         return light
 
     def _slim(self, message: AIMessage) -> BaseMessage:
-        """An answer without the base64 that it still holds from a time before the middleware."""
-        light, _ = light_answer(message, self.store, Origin())
+        """Return an answer without the base64 that it still holds from a time before the middleware."""
+        slim, _ = light_answer(message, self.store, Origin())
+        light, taken = light_pictures(slim, self.store)
+        self.memory.add(*taken)
         if light != message and message.id:
             self._light[message.id] = light
         return light
@@ -154,8 +162,10 @@ class Turn:
     def _light_answer(self, answer: AIMessage) -> AIMessage:
         parents, named = tuple(image.id for image in self._wanted()), bool(self._meant())
         origin = Origin(self.service.provider, self._asked(), parents, named=named, stored=self.service.stored)
-        light, images = light_answer(answer, self.store, origin)
-        self.memory.add(*images)
+        light, images = light_answer(valid_message(answer), self.store, origin)
+        light, drawn = light_pictures(light, self.store)  # by a chat model that gives no ids
+        told = {"prompt": origin.prompt, "parents": parents if named else ()}
+        self.memory.add(*images, *(image.model_copy(update=told) for image in drawn))
         return light
 
     def _whole(self, kept: set[str]) -> list[BaseMessage]:
@@ -163,8 +173,9 @@ class Turn:
         return edited(
             self.messages,
             {
-                HumanMessage: lambda message: whole_upload(message, self.memory),
-                AIMessage: lambda message: whole_answer(message, self.memory, kept, gone),
+                HumanMessage: lambda message: whole_pictures(message, self.memory),
+                ToolMessage: lambda message: whole_pictures(message, self.memory),
+                AIMessage: lambda message: whole_pictures(whole_answer(message, self.memory, kept, gone), self.memory),
             },
         )
 

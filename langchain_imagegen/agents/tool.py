@@ -9,6 +9,7 @@ import asyncio
 import base64
 import io
 import json
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -18,8 +19,14 @@ from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import patch_config
 from langchain_core.tools import BaseTool, InjectedToolArg, ToolException
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, create_model
+from pydantic import (
+    ConfigDict,
+    Field,
+    PrivateAttr,
+)
 
+from langchain_imagegen.agents.arguments import EXPOSED, arguments, refusal
+from langchain_imagegen.agents.wording import without_paths
 from langchain_imagegen.conversation.channel import CHANNEL, as_update, images_of_result
 from langchain_imagegen.conversation.memory import ImageMemory
 from langchain_imagegen.drawing.generator import ImageGenerator
@@ -37,8 +44,8 @@ from langchain_imagegen.errors import (
 )
 from langchain_imagegen.images.image import GeneratedImage
 from langchain_imagegen.images.result import ImageResult
-from langchain_imagegen.options.options import argument_fields
-from langchain_imagegen.options.validation import complaints, listed
+
+logger = logging.getLogger(__name__)
 
 DESCRIPTION = """\
 Draw a picture from a prompt, or edit and combine pictures of this conversation. Say "draw" or "edit" in the prompt \
@@ -46,7 +53,6 @@ and describe the whole picture that is wanted. To edit, name the pictures in `im
 "last". To combine, write for example "edit the first image by adding the hat of the second"; do not write "merge" or \
 "combine". The picture is shown to the user by itself: do not make up a link to it."""
 
-EXPOSED = ("size", "quality", "background", "output_format")
 LONGEST_PROMPT = 400  # characters of a revised prompt that a chat model is told
 LONGEST_REFERENCE = 200  # characters; every handle and id is shorter, a data URL is not
 SHOWN_EDGE = 512  # pixels of the longer edge of a picture shown to the chat model
@@ -63,13 +69,6 @@ _ADVICE: tuple[tuple[type[ImageGenerationError], str], ...] = (
     (ConnectionLostError, _PERHAPS_PAID),
     (OptionError, "Correct the arguments and call again."),
 )
-
-
-def _listed(value: object) -> object:
-    return [value] if isinstance(value, str) else value or []
-
-
-Handles = Annotated[list[str], BeforeValidator(_listed)]
 
 
 class ImageGenerationTool(BaseTool):
@@ -115,6 +114,14 @@ class ImageGenerationTool(BaseTool):
         schema = fields.setdefault("args_schema", arguments(exposed, urls=allow_urls))
         fields.setdefault("handle_validation_error", partial(refusal, schema=schema))
         super().__init__(exposed=exposed, allow_urls=allow_urls, **fields)
+
+    def __reduce__(self) -> tuple[Callable[[], Any], tuple[()]]:
+        """Return how to make the tool again, for `pickle`: the schema is a class of the tool's own, made anew."""
+        made = {"args_schema"} if getattr(self.args_schema, "__module__", "") == arguments.__module__ else set()
+        if isinstance(self.handle_validation_error, partial) and self.handle_validation_error.func is refusal:
+            made.add("handle_validation_error")
+        fields = {name: getattr(self, name) for name in self.model_fields_set - made}
+        return partial(type(self), **fields), ()
 
     def _run(
         self,
@@ -169,7 +176,7 @@ class ImageGenerationTool(BaseTool):
         try:
             mask = self.mask(runtime) if callable(self.mask) else self.mask
         except Exception as error:  # it is the caller's function, and siblings must not be cancelled by it
-            raise UnknownImageError(f"the mask could not be made: {error!r}") from error
+            raise UnknownImageError(f"the mask could not be made ({type(error).__name__})") from error
         return memory.get(mask) if isinstance(mask, str) and mask in memory else mask
 
     def _memory(self, runtime: Any) -> ImageMemory:
@@ -211,22 +218,6 @@ class ImageGenerationTool(BaseTool):
         return self._made
 
 
-def arguments(exposed: Iterable[str], *, urls: bool = False) -> type[BaseModel]:
-    """The tool's argument schema: the prompt, the images, and the options that the model may choose."""
-    names = "Handles or web addresses" if urls else "Handles"
-    schema: type[BaseModel] = create_model(
-        "GenerateImage",
-        __config__=ConfigDict(extra="forbid"),
-        __doc__="A picture to draw or edit.",
-        prompt=(str, Field(description="What to draw, or what to change about the images; say 'draw' or 'edit'.")),
-        images=(Handles, Field(default_factory=list, description=f"{names} of images to edit or combine, or 'last'.")),
-        **argument_fields(tuple(exposed)),  # type: ignore[call-overload]
-        # LangGraph fills a field of this name; `exclude` keeps it from being dumped, the whole state with it.
-        runtime=(Annotated[Any, InjectedToolArg], Field(default=None, exclude=True)),
-    )
-    return schema
-
-
 def content_of(result: ImageResult, note: str, links: Iterable[str]) -> str:
     """What the chat model reads of a result: short JSON."""
     told = [_told(image) for image in result.images]
@@ -236,9 +227,9 @@ def content_of(result: ImageResult, note: str, links: Iterable[str]) -> str:
     if note:
         content["note"] = note
     if result.failures:
-        content["failed"] = [failure.message[:LONGEST_PROMPT] for failure in result.failures]
+        content["failed"] = [without_paths(failure.message)[:LONGEST_PROMPT] for failure in result.failures]
     if result.warnings:
-        content["warnings"] = [warning[:LONGEST_PROMPT] for warning in result.warnings]
+        content["warnings"] = [without_paths(warning)[:LONGEST_PROMPT] for warning in result.warnings]
     return json.dumps(content, ensure_ascii=False)
 
 
@@ -254,7 +245,8 @@ def beside(
     try:
         return [make(image) for image in result.images], result
     except Exception as error:  # noqa: BLE001 - it is the caller's function, and may raise anything
-        warning = f"there is no {what}, it could not be made: {error!r}"
+        logger.warning("there is no %s of a picture, it could not be made: %r", what, error)
+        warning = f"there is no {what}, it could not be made ({type(error).__name__})"
         return [], result.model_copy(update={"warnings": (*result.warnings, warning)})
 
 
@@ -272,14 +264,7 @@ def view(image: GeneratedImage) -> dict[str, Any] | None:
 def advice(error: ImageGenerationError) -> str:
     """An error as a chat model can act on it."""
     told = next((words for kind, words in _ADVICE if isinstance(error, kind)), "")
-    return f"No picture was made: {str(error).rstrip('. ')}. {told}".strip()
-
-
-def refusal(error: ValidationError, schema: type[BaseModel]) -> str:
-    """Arguments of a wrong name or type, as a chat model can correct them."""
-    names = [name for name in schema.model_fields if name != "runtime"]
-    problems = "; ".join(complaints(error, schema, names))
-    return f"No picture was made: {problems}. The arguments are {listed(names, 'and')}: correct them and call again."
+    return f"No picture was made: {without_paths(str(error)).rstrip('. ')}. {told}".strip()
 
 
 def child(config: RunnableConfig, run_manager: Any) -> RunnableConfig:

@@ -136,6 +136,21 @@ def test_failed_call_is_harmless(talks, version, fault):
     assert len(talk.memory) == len(drawn) + 1
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streaming"])
+def test_model_reads_why_a_call_failed(talks, version, streaming):
+    """After a moderated call the next request says at which stage, for what, and in the service's own words."""
+    talks.simulator.script(moderated("output", ["violence"], at="item"))
+    talk = talks.start(ImageGenerationMiddleware(SMALL), model=talks.model(output_version=version))
+    talk.say("draw a fox", streaming=streaming)
+    talk.say("what happened?", streaming=streaming)
+
+    told = words(talk.asked)
+    assert "'output'" in told
+    assert "violence" in told
+    assert "rejected by the safety system" in told
+
+
 def test_pictures_from_before_the_middleware_become_light(talks):
     """A conversation that already holds base64 loses it at the next turn, and its pictures can be edited."""
     without = talks.start(tools=[{"type": HOSTED, **SMALL}])

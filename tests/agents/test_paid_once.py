@@ -12,6 +12,7 @@ from langchain_imagegen.simulator import (
     cut_body,
     delay,
     failed,
+    html_page,
     rate_limited,
     refuse_connection,
     server_error,
@@ -24,6 +25,9 @@ MAYBE_PAID = {
     "stall": (delay(1.0), {"timeout": 0.3}),
     "stall in the body": (delay(1.0, at="body"), {"timeout": 0.3}),
     "no answer": (refuse_connection(), {}),
+    "gateway": (html_page(502), {}),
+    "gateway in time": (html_page(504), {}),
+    "page of a proxy": (html_page(500), {}),
 }
 
 
