@@ -1,0 +1,185 @@
+"""Answers that name a picture by web address: what is fetched, and what is refused. A real TLS server on loopback."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import ssl
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from langchain_imagegen import ImageStore
+from langchain_imagegen.drawing import fetching
+from langchain_imagegen.errors import ImageFetchError
+from tests.drawing.test_errors import PNG, files
+from tests.loopback import JSON, serving
+
+
+class Host(ThreadingHTTPServer):
+    """A picture host: `/picture` is one, `/to?…` redirects to what follows, `/round` to itself."""
+
+    daemon_threads = True
+
+    def __init__(self, authority: trustme.CA) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
+        self.socket = context.wrap_socket(self.socket, server_side=True)
+        self.seen: list[str] = []
+
+    def url(self, path: str) -> str:
+        """The address of a path."""
+        return f"https://localhost:{self.server_port}{path}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Host
+
+    def do_GET(self) -> None:
+        self.server.seen.append(self.path)
+        path, _, target = self.path.partition("?")
+        if path in ("/to", "/round"):
+            self.send_response(302)
+            self.send_header("location", target or "/round")
+            self.end_headers()
+            return
+        self.send_response(200 if path in ("/picture", "/page") else 404)
+        self.end_headers()
+        self.wfile.write(PNG if path == "/picture" else b"<html>")
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Write no log."""
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
+    """A started picture host, which may be fetched from although it is on loopback."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    monkeypatch.setattr(fetching, "ALLOWED_NETWORKS", (ipaddress.ip_network("127.0.0.1/32"),))
+    with Host(authority) as server:
+        server.handle_error = lambda *_: None  # type: ignore[method-assign]
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def drawn(half: Any, generator: Any) -> Any:
+    """Draws with an API whose answer names a picture by `url`."""
+
+    def draw(url: str, *, api: str = "images", **settings: Any) -> Any:
+        entry = {"url": url, "mime_type": "image/png"}
+        item = {"type": "image_generation_call", "id": "ig_1", "result": url}
+        body = {"data": [entry], "usage": {"cost_in_usd_ticks": 1}} if api == "images" else {"output": [item]}
+        with serving([json.dumps(body).encode()], JSON) as server:
+            result = half.invoke(generator(base_url=server.base_url, api=api, **settings), "a siamese cat")
+            assert server.posts == 1
+            return result
+
+    return draw
+
+
+@pytest.fixture
+def refused(drawn: Any, image_store: ImageStore) -> Any:
+    """Draws, expects the address to be refused for this reason and nothing to be left; gives the error."""
+
+    def refuse(url: str, reason: str, **settings: Any) -> ImageFetchError:
+        with pytest.raises(ImageFetchError, match=reason) as caught:
+            drawn(url, **settings)
+        assert caught.value.url == url
+        assert "again" not in str(caught.value)
+        assert files(settings.get("image_store") or image_store) == []
+        return caught.value
+
+    return refuse
+
+
+@pytest.mark.parametrize("api", ["images", "responses"])
+def test_picture_by_address(drawn, host, image_store, api):
+    """A picture that the service names by address is fetched into the store and is a result like any other."""
+    result = drawn(host.url("/picture"), api=api)
+
+    assert result.image.read() == image_store.get(result.image.sha256) == PNG
+    assert result.image_usage is None
+    assert host.seen == ["/picture"]
+
+
+def test_redirects_are_followed(drawn, host):
+    """Up to five redirects lead to the picture."""
+    path = "/picture"
+    for _ in range(5):
+        path = f"/to?{path}"
+
+    assert drawn(host.url(path)).image.read() == PNG
+
+
+def test_redirects_without_end(refused, host):
+    """A host that goes on redirecting is given up after five."""
+    refused(host.url("/round"), "more than 5 redirects")
+
+    assert len(host.seen) == 6
+
+
+def test_plain_http_is_refused(refused):
+    """An address without TLS is not asked."""
+    refused("http://127.0.0.1:9/picture", "only https")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["127.0.0.2", "10.1.2.3", "192.168.1.1", "169.254.169.254", "[::1]", "[fe80::1]", "[::ffff:10.0.0.1]", "0.0.0.0"],
+)
+def test_private_addresses_are_refused(refused, name):
+    """Addresses of private networks, this machine and cloud metadata are not asked."""
+    refused(f"https://{name}/picture", "private network, on this machine or link-local")
+
+
+def test_redirect_to_a_private_address(refused, host):
+    """A public host cannot redirect into the private network, nor to plain http."""
+    refused(host.url("/to?https://127.0.0.2/picture"), "private network")
+    refused(host.url(f"/to?http://localhost:{host.server_port}/picture"), "only https")
+
+
+def test_name_that_resolves_to_both_kinds():
+    """A name with a public and a private address is refused, whichever comes first."""
+    public, private = (0, 0, 0, "", ("1.1.1.1", 443)), (0, 0, 0, "", ("127.0.0.1", 443))
+
+    assert fetching.public_address([public]) == "1.1.1.1"
+    for found in ([public, private], [private, public]):
+        with pytest.raises(ValueError, match="private network"):
+            fetching.public_address(found)
+
+
+def test_too_large_a_picture(refused, host, tmp_path):
+    """A picture larger than the store allows is refused while it arrives."""
+    refused(host.url("/picture"), "max_bytes=1000", image_store=ImageStore(tmp_path / "tight", max_bytes=1000))
+
+
+@pytest.mark.parametrize(("path", "reason"), [("/gone", "status 404"), ("/page", "not a picture")])
+def test_no_picture_at_the_address(refused, host, path, reason):
+    """What is not there, or is no picture, is an error that carries the address, without its query in the text."""
+    assert "secret" not in str(refused(host.url(f"{path}?secret"), reason))
+
+
+def test_time_limit(refused, host, monkeypatch):
+    """A host that takes longer than the limit is given up."""
+    monkeypatch.setattr(fetching, "LONGEST", -1.0)
+
+    refused(host.url("/picture"), "did not send all of it")
+
+
+def test_unknown_certificate(refused, host, monkeypatch):
+    """A host whose certificate nobody vouches for is not trusted."""
+    monkeypatch.delenv("SSL_CERT_FILE")
+
+    refused(host.url("/picture"), "certificate|CERTIFICATE")
