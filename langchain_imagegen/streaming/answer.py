@@ -22,7 +22,7 @@ from langchain_imagegen.errors import (
     NoImageError,
     ServiceError,
 )
-from langchain_imagegen.images.image import Origin, PartialImage
+from langchain_imagegen.images.image import GeneratedImage, Origin, PartialImage
 from langchain_imagegen.images.result import ImageResult
 from langchain_imagegen.images.sniffing import Blob
 from langchain_imagegen.storage.store import ImageStore
@@ -236,7 +236,7 @@ class Body:
             problem, result = read, None
         except ImageGenerationError as refusal:
             return refusal
-        images = result.images if result else ()
+        images = _once(result.images) if result else ()
         partials = not self._reader.failed and bool(self._streamed) and not self._origin.partial_images
         rescued = tuple(undelivered(self._arrivals, self._origin, images, partials=partials))
         if problem and not rescued:
@@ -314,6 +314,8 @@ class Body:
         sink = self._arrivals[found].sink if isinstance(found, int) and found < len(self._arrivals) else None
         if not isinstance(sink, Held if self._partials else Written):
             raise CorruptImageError("a partial picture stands where a finished one belongs")
+        if sink.flawed:
+            raise CorruptImageError("a partial picture is corrupt")
         self._shown = sink
         return sink.data() if isinstance(sink, Held) else sink.read(0, _HEAD)
 
@@ -327,6 +329,13 @@ class Body:
         return ConnectionLostError(
             f"the answer broke off before the picture had arrived ({error}){found}", response_id=known
         )
+
+
+def _once(images: tuple[GeneratedImage, ...]) -> tuple[GeneratedImage, ...]:
+    """Return the images without those whose bytes are those of another: copies of a picture that lost their id."""
+    named_first = sorted(images, key=lambda image: image.id.startswith("sha256:"))
+    kept = {image.sha256: image for image in reversed(named_first)}
+    return tuple(image for image in images if kept[image.sha256] is image)
 
 
 def _kind(value: object) -> str:

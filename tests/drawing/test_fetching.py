@@ -137,7 +137,17 @@ def test_plain_http_is_refused(refused):
 
 @pytest.mark.parametrize(
     "name",
-    ["127.0.0.2", "10.1.2.3", "192.168.1.1", "169.254.169.254", "[::1]", "[fe80::1]", "[::ffff:10.0.0.1]", "0.0.0.0"],
+    [
+        "127.0.0.2",
+        "172.16.1.1",
+        "100.64.0.1",
+        "[fd00::1]",
+        "169.254.169.254",
+        "[::1]",
+        "[fe80::1]",
+        "[::ffff:172.16.0.1]",
+        "0.0.0.0",
+    ],
 )
 def test_private_addresses_are_refused(refused, name):
     """Addresses of private networks, this machine and cloud metadata are not asked."""
