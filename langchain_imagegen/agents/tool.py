@@ -44,6 +44,7 @@ from langchain_imagegen.errors import (
 )
 from langchain_imagegen.images.image import GeneratedImage
 from langchain_imagegen.images.result import ImageResult
+from langchain_imagegen.options.text import replace_surrogates
 
 logger = logging.getLogger(__name__)
 
@@ -163,9 +164,9 @@ class ImageGenerationTool(BaseTool):
         """What the model asks for, its handles looked up in its own conversation and nowhere else."""
         memory = self._memory(runtime)
         named = [self._named(reference, memory) for reference in images or ()]
-        chosen = {name: value for name, value in options.items() if value is not None}
+        chosen = {name: replace_surrogates(value) for name, value in options.items() if value is not None}
         mask = self._mask(runtime, memory) if named else None
-        return {"prompt": prompt, "images": named, "mask": mask, "options": chosen}
+        return {"prompt": replace_surrogates(prompt), "images": named, "mask": mask, "options": chosen}
 
     def _named(self, reference: str, memory: ImageMemory) -> GeneratedImage | str:
         if self.allow_urls and reference.startswith(("http://", "https://")) and reference not in memory:

@@ -16,6 +16,7 @@ from langchain_imagegen.conversation.channel import (
 )
 from langchain_imagegen.conversation.content_blocks import name_in
 from langchain_imagegen.conversation.messages import found_in
+from langchain_imagegen.conversation.order import CallOrder
 from langchain_imagegen.conversation.records import Record, clean_record, read_record
 from langchain_imagegen.conversation.states import joined, messages_of, values_of
 from langchain_imagegen.errors import ImageStoreError, UnknownImageError
@@ -51,7 +52,7 @@ class ImageMemory:
         self._store = image_store
         self._records: dict[str, Record] = {}
         self._images: dict[str, GeneratedImage] = {}
-        self._order: list[str] = []
+        self._order = CallOrder()
         self._names: dict[str, str] = {}
         self._buckets: dict[str, list[str]] = {}
         self._digests: dict[str, str] = {}
@@ -97,23 +98,28 @@ class ImageMemory:
             memory._remember(seen[id])
         return memory
 
-    def add(self, *items: GeneratedImage | ImageResult | Mapping[str, Any]) -> None:
+    def add(self, *items: GeneratedImage | ImageResult | Mapping[str, Any], place: int | None = None) -> None:
         """Remember images. A known image keeps its place, and what is new about it is merged.
 
+        `place` is what `reserve` gave when the call began; without one, new images come last.
         A picture that was sent or saved and comes back as an upload is the known picture, not a new one.
         """
         for item in items:
             if isinstance(item, ImageResult):
-                self.add(*images_of_result(item))
+                self.add(*images_of_result(item), place=place)
             elif isinstance(item, GeneratedImage):
-                self._remember(item.record())
+                self._remember(item.record(), place)
             elif is_record(item):
                 if record := clean_record(item):
-                    self._remember(record)
+                    self._remember(record, place)
             else:
                 raise TypeError(
                     f"an ImageMemory holds GeneratedImage, ImageResult or records, not {type(item).__name__}"
                 )
+
+    def reserve(self) -> int:
+        """Return the place of a call that begins, so that order is that of calls and not of their ends."""
+        return self._order.reserve()
 
     @property
     def image_store(self) -> ImageStore:
@@ -191,13 +197,13 @@ class ImageMemory:
         return f"ImageMemory({', '.join(map(self._handle, self._order[-5:]))}; {len(self)} in all)"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_store": self._store, "_records": self._records, "_order": self._order}
+        return {"_store": self._store, "_records": self._records, "_order": list(self._order)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Build the indexes anew: version 0.1.0 had others."""
         self.__init__((state["_records"][id] for id in state["_order"]), image_store=state["_store"])  # type: ignore[misc]
 
-    def _remember(self, record: Record) -> None:
+    def _remember(self, record: Record, place: int | None = None) -> None:
         """Add a checked record, which the memory may keep."""
         id, digest = record["id"], record["sha256"]
         if self._digests.get(digest, id) != id and _is_upload(record):
@@ -207,7 +213,7 @@ class ImageMemory:
         if known is record:
             self._index(id, name)
             self._digests.setdefault(digest, id)
-            self._order.append(id)
+            self._order.put(id, place)
             return
         self._records[id] = merged = merge_record(known, record)
         self._images.pop(id, None)

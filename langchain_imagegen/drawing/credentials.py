@@ -57,6 +57,17 @@ def _header_problem(value: object) -> str:
     )
 
 
+def check_setting(value: Any, field: str) -> Any:
+    """Return a setting of a generator as it can be used: an address, a client, or what a header holds.
+
+    Raises:
+        OptionError: It cannot be sent.
+    """
+    if field == "base_url":
+        return clean_url(value)
+    return check_client(value, field) if field in ("client", "async_client") else clean_header(value, field)
+
+
 def check_client(client: Any, field: str) -> Any:
     """Return an SDK client that was given, if it is one and its headers can be sent.
 
@@ -64,8 +75,6 @@ def check_client(client: Any, field: str) -> Any:
         OptionError: It is no client of the SDK, or the client of the other half.
         AuthenticationError: Its key cannot be sent.
     """
-    if client is None:
-        return None
     import openai
 
     wanted = openai.OpenAI if field == "client" else openai.AsyncOpenAI

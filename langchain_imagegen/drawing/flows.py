@@ -35,6 +35,7 @@ from langchain_imagegen.images.image import GeneratedImage, Origin
 from langchain_imagegen.images.result import ImageResult
 from langchain_imagegen.images.sniffing import Blob
 from langchain_imagegen.options.options import Api
+from langchain_imagegen.options.text import replace_surrogates
 from langchain_imagegen.streaming.answer import Linked
 
 GATEWAY_TIMEOUTS = (504, 524)
@@ -154,13 +155,14 @@ def _compose(drawing: Drawing) -> Generator[Step, Any, tuple[Call, Rungs]]:
     if drawing.api == "images":
         tool = drawing.options.tool()
         body = images_api.build_body(drawing.prompt, tool, stream=drawing.stream)
-        return Call("images", body, origin_of(drawing)), {}
+        return Call("images", replace_surrogates(body | dict(drawing.model_kwargs)), origin_of(drawing)), {}
     rungs = {key_of(source): rung_of(source, drawing) for source in (*context_of(drawing), *drawing.sources)}
     items = yield from _items(drawing, rungs)
     mask = None
     if drawing.mask is not None:
         mask = responses.mask_field(**(yield from _address(drawing.mask, drawing)))
-    return Call("responses", _body(drawing, items, mask, rungs), origin_of(drawing)), rungs
+    body = replace_surrogates(_body(drawing, items, mask, rungs))
+    return Call("responses", body, origin_of(drawing)), rungs
 
 
 def _items(drawing: Drawing, rungs: Rungs) -> Generator[Step, Any, list[responses.Item]]:
@@ -182,7 +184,7 @@ def _body(
     drawing: Drawing, items: Sequence[responses.Item], mask: responses.Item | None, rungs: Rungs
 ) -> dict[str, Any]:
     chained = next((s.response_id for s in drawing.sources if rungs[key_of(s)] == "response_id"), None)  # type: ignore[union-attr]
-    return responses.build_body(
+    body = responses.build_body(
         model=drawing.model,
         items=items,
         tool=drawing.options.tool(mask),
@@ -192,7 +194,10 @@ def _body(
         instructions=drawing.instructions,
         store=drawing.store,
         stream=drawing.stream or None,
+        reasoning=drawing.reasoning,
     )
+    tools = [*body["tools"], *drawing.model_kwargs.get("tools", ())]
+    return {**body, **drawing.model_kwargs, "tools": tools}
 
 
 def _call_items(source: Source, before: Sequence[responses.Item]) -> list[dict[str, Any]]:

@@ -6,10 +6,8 @@ It makes a request out of what a chain or a cell gives, and hands it to a flow; 
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
@@ -26,6 +24,7 @@ from pydantic import (
 from typing_extensions import Self
 
 from langchain_imagegen.conversation.memory import ImageMemory
+from langchain_imagegen.drawing.connections import Connections
 from langchain_imagegen.errors import OptionError
 from langchain_imagegen.images.image import PartialImage
 from langchain_imagegen.images.result import ImageResult
@@ -36,34 +35,11 @@ from langchain_imagegen.storage.store import ImageStore, default_store
 
 if TYPE_CHECKING:
     from langchain_imagegen.drawing.ladder import Drawing
+    from langchain_imagegen.drawing.request import Placed
     from langchain_imagegen.drawing.transport import Transport
 
 FORCED = {"type": "image_generation"}
 AZURE_HEADER = "x-ms-oai-image-generation-deployment"
-
-
-class Connections:
-    """The transport of a generator and its copies, loaded when it is first needed: to be imported is to be quick."""
-
-    def __init__(self, settings: Mapping[str, Any], **clients: Any) -> None:
-        self._settings, self._clients = settings, clients
-        self._made_in = os.getpid()
-        self._made: dict[str, Transport] = {}
-
-    @property
-    def transport(self) -> Transport:
-        """The one transport; a lock here could be held by another thread while the process forks."""
-        if not self._made:
-            from langchain_imagegen.drawing.transport import Transport
-
-            self._made.setdefault("one", Transport(self._settings, made_in=self._made_in, **self._clients))
-        return self._made["one"]
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return partial(Connections, **self._clients), (self._settings,)
-
-    def __deepcopy__(self, memo: object) -> Connections:
-        return self
 
 
 class ImageGenerator(RunnableSerializable[Any, ImageResult]):
@@ -100,6 +76,13 @@ class ImageGenerator(RunnableSerializable[Any, ImageResult]):
     prepare: bool = Field(
         default=True,
         description="make images fit that the service does not take (BMP, HEIC, CMYK, …; needs Pillow)",
+    )
+    reasoning: dict[str, Any] | None = Field(
+        default=None,
+        description='how hard the mainline model thinks, such as `{"effort": "low"}`; it decides time and price',
+    )
+    model_kwargs: dict[str, Any] = Field(
+        default_factory=dict, description="further fields of the request, sent as they are: metadata, tools, include, …"
     )
     check_options: bool = Field(default=True, description="refuse what can never work before anything is sent")
     api_key: SecretStr | Callable[[], Any] | None = Field(
@@ -150,26 +133,12 @@ class ImageGenerator(RunnableSerializable[Any, ImageResult]):
         key = value.get_secret_value() if isinstance(value, SecretStr) else value
         return key if key is None or callable(key) else SecretStr(clean_key(key))
 
-    @field_validator("organization", "azure_image_deployment")
+    @field_validator("organization", "azure_image_deployment", "base_url", "client", "async_client")
     @classmethod
-    def _sendable_header(cls, value: str | None, info: ValidationInfo) -> str | None:
-        from langchain_imagegen.drawing.credentials import clean_header
+    def _sendable(cls, value: Any, info: ValidationInfo) -> Any:
+        from langchain_imagegen.drawing.credentials import check_setting
 
-        return None if value is None else clean_header(value, str(info.field_name))
-
-    @field_validator("base_url")
-    @classmethod
-    def _web_address(cls, value: str | None) -> str | None:
-        from langchain_imagegen.drawing.credentials import clean_url
-
-        return None if value is None else clean_url(value)
-
-    @field_validator("client", "async_client")
-    @classmethod
-    def _sdk_client(cls, value: Any, info: ValidationInfo) -> Any:
-        from langchain_imagegen.drawing.credentials import check_client
-
-        return check_client(value, str(info.field_name))
+        return None if value is None else check_setting(value, str(info.field_name))
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         from langchain_imagegen.drawing.credentials import redact_url
@@ -180,6 +149,13 @@ class ImageGenerator(RunnableSerializable[Any, ImageResult]):
     def model_post_init(self, context: Any, /) -> None:
         """Make ready to connect; nothing is opened yet."""
         super().model_post_init(context)
+        from langchain_imagegen.options.text import check_json
+
+        check_json(model=self.model, tool_choice=self.tool_choice, instructions=self.instructions)
+        if self.model_kwargs or self.reasoning:
+            from langchain_imagegen.drawing.request import check_model_kwargs
+
+            check_model_kwargs(self.model_kwargs, self.reasoning, self.api)
         key = self.api_key.get_secret_value() if isinstance(self.api_key, SecretStr) else self.api_key
         self._connections = Connections(
             {"api_key": key, "base_url": self.base_url, "organization": self.organization},
@@ -244,6 +220,22 @@ class ImageGenerator(RunnableSerializable[Any, ImageResult]):
             async for piece in pieces:
                 yield piece
 
+    def batch(self, inputs: list[Any], *args: Any, **settings: Any) -> list[ImageResult]:
+        """Draw several at once; a memory remembers them in the order of the inputs."""
+        return super().batch([self._placed(given) for given in inputs], *args, **settings)
+
+    async def abatch(self, inputs: list[Any], *args: Any, **settings: Any) -> list[ImageResult]:
+        """Async twin of `batch`."""
+        return await super().abatch([self._placed(given) for given in inputs], *args, **settings)
+
+    def batch_as_completed(self, inputs: Sequence[Any], *args: Any, **settings: Any) -> Iterator[Any]:
+        """Draw several at once and yield each as it is finished, with the number of its input."""
+        return super().batch_as_completed([self._placed(given) for given in inputs], *args, **settings)
+
+    def abatch_as_completed(self, inputs: Sequence[Any], *args: Any, **settings: Any) -> AsyncIterator[Any]:
+        """Async twin of `batch_as_completed`."""
+        return super().abatch_as_completed([self._placed(given) for given in inputs], *args, **settings)
+
     def close(self) -> None:
         """Close the connections of the sync half, those of a given `client` excepted; a later call opens new ones."""
         self._transport.close()
@@ -269,7 +261,7 @@ class ImageGenerator(RunnableSerializable[Any, ImageResult]):
         runner = Runner(self._transport)
         with closing(runner.run(draw(drawing), self._image_store(), partials=partials)) as pieces:
             for piece in pieces:
-                yield self._remembered(piece)
+                yield self._remembered(piece, drawing)
 
     async def _arun(self, drawing: Drawing, *, partials: bool = True) -> AsyncIterator[PartialImage | ImageResult]:
         from langchain_imagegen.drawing.flows import draw
@@ -278,22 +270,22 @@ class ImageGenerator(RunnableSerializable[Any, ImageResult]):
         runner = Runner(self._transport)
         async with aclosing(runner.arun(draw(drawing), self._image_store(), partials=partials)) as pieces:
             async for piece in pieces:
-                yield self._remembered(piece)
+                yield self._remembered(piece, drawing)
 
     def _last(self, drawing: Drawing) -> ImageResult:
-        return _result([piece for piece in self._run(drawing, partials=False) if isinstance(piece, ImageResult)])
+        return [piece for piece in self._run(drawing, partials=False) if isinstance(piece, ImageResult)][-1]
 
     async def _alast(self, drawing: Drawing) -> ImageResult:
         pieces = self._arun(drawing, partials=False)
-        return _result([piece async for piece in pieces if isinstance(piece, ImageResult)])
+        return [piece async for piece in pieces if isinstance(piece, ImageResult)][-1]
 
-    def _remembered(self, piece: PartialImage | ImageResult) -> PartialImage | ImageResult:
+    def _remembered(self, piece: PartialImage | ImageResult, drawing: Drawing) -> PartialImage | ImageResult:
         if isinstance(piece, PartialImage):
             return piece
         drawn = tuple(image.bind(self._image_store()) for image in piece.images)
         result = piece.model_copy(update={"images": drawn})  # the sources stay in stores of their own
         if self.memory is not None:
-            self.memory.add(result)
+            self.memory.add(result, place=drawing.place)
         return result
 
     @property
@@ -310,6 +302,8 @@ class ImageGenerator(RunnableSerializable[Any, ImageResult]):
         from langchain_imagegen.drawing.request import Settings, prepare
 
         settings = Settings(
+            reasoning=self.reasoning,
+            model_kwargs=self.model_kwargs,
             model=self.model,
             options=self.options,
             provider=self._transport.provider,
@@ -324,15 +318,20 @@ class ImageGenerator(RunnableSerializable[Any, ImageResult]):
             check_options=self.check_options,
             prepare=self.prepare,
         )
-        return prepare(given, fields, settings, stream=stream)
+        return prepare(self._placed(given), fields, settings, stream=stream)
 
     async def _aprepare(self, given: Any, fields: Mapping[str, Any], *, stream: bool) -> Drawing:
         """`_prepare` in its turn, in a thread unless it gets words alone: pictures may have to be read or written."""
+        placed = self._placed(given)
         await self._transport.begin()
         if isinstance(given, str) and not fields:
-            return self._prepare(given, fields, stream=stream)
-        return await asyncio.to_thread(self._prepare, given, fields, stream=stream)
+            return self._prepare(placed, fields, stream=stream)
+        return await asyncio.to_thread(self._prepare, placed, fields, stream=stream)
 
+    def _placed(self, given: Any) -> Placed:
+        """Return an input with its place in the memory, which is that of its call in time or in a batch."""
+        from langchain_imagegen.drawing.request import Placed
 
-def _result(results: list[ImageResult]) -> ImageResult:
-    return results[-1]
+        if isinstance(given, Placed):
+            return given
+        return Placed(given, None if self.memory is None else self.memory.reserve())

@@ -51,6 +51,10 @@ class Drawing:
     stream: bool = False
     max_retries: int = 2
     edits: bool = False
+    reasoning: Mapping[str, Any] | None = None
+    model_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    place: int | None = None
     failed: tuple[str, ...] = field(default=(), compare=False)
 
     def trace(self) -> dict[str, Any]:
@@ -157,6 +161,7 @@ def concluded(drawing: Drawing, result: ImageResult, rungs: Rungs) -> ImageResul
         rung = "response_id"
     warnings = [
         *result.warnings,
+        *drawing.warnings,
         *(f"an earlier way to name the image failed and the next was used: {why}" for why in drawing.failed),
     ]
     images = result.images

@@ -21,8 +21,26 @@ from langchain_imagegen.images.result import ImageResult
 from langchain_imagegen.options.models import image_model
 from langchain_imagegen.options.options import Api, ImageOptions, Reference
 from langchain_imagegen.options.request import ImageRequest
+from langchain_imagegen.options.text import check_json, replace_surrogates
 from langchain_imagegen.options.validation import listed
 from langchain_imagegen.storage.store import ImageStore
+
+RESERVED = (
+    "model",
+    "input",
+    "prompt",
+    "instructions",
+    "tool_choice",
+    "previous_response_id",
+    "conversation",
+    "store",
+    "stream",
+    "reasoning",
+    "background",
+)
+"""Fields of a request that are set here, and cannot be set by `model_kwargs` as well."""
+
+_ONLY_RESPONSES = ("tools", "include", "max_tool_calls", "parallel_tool_calls", "text", "truncation")
 
 _NO_CONVERSATION = Conversation(turns=(), prompt="", images=(), earlier=())
 
@@ -44,17 +62,34 @@ class Settings:
     max_retries: int
     check_options: bool
     prepare: bool
+    reasoning: Mapping[str, Any] | None
+    model_kwargs: Mapping[str, Any]
 
 
-def prepare(given: Any, fields: Mapping[str, Any], settings: Settings, *, stream: bool) -> Drawing:
+@dataclass(frozen=True)
+class Placed:
+    """An input with the place in the memory that its call has reserved."""
+
+    given: Any
+    place: int | None
+
+
+def prepare(placed: Placed, fields: Mapping[str, Any], settings: Settings, *, stream: bool) -> Drawing:
     """Return a request made ready: references resolved, local bytes in the store, options merged and checked.
 
     Raises:
         OptionError: The request can never work.
         UnknownImageError: A reference names no image.
     """
-    read, conversation = read_input(given, settings.image_store)
+    read, conversation = read_input(placed.given, settings.image_store)
     request = ImageRequest.parse(join_fields(read, fields))
+    check_json(
+        prompt=request.prompt,
+        instructions=request.instructions,
+        previous_response_id=request.previous_response_id,
+        conversation=request.conversation,
+        options=request.options.sent() if request.options else None,
+    )
     options = settings.options.merge(request.options)
     sources = tuple(_resolve(request.images, settings))
     mask = one_source(_resolve([request.mask], settings)) if request.mask is not None else None
@@ -82,6 +117,9 @@ def prepare(given: Any, fields: Mapping[str, Any], settings: Settings, *, stream
         reference=settings.reference,
         stream=stream,
         max_retries=settings.max_retries,
+        reasoning=settings.reasoning,
+        model_kwargs=settings.model_kwargs,
+        place=placed.place,
         edits=bool(sources) and options.action in (None, "edit"),
     )
 
@@ -89,6 +127,34 @@ def prepare(given: Any, fields: Mapping[str, Any], settings: Settings, *, stream
 def _resolve(references: list[Any], settings: Settings) -> list[Source]:
     sources = resolve(references, settings.memory, settings.image_store)
     return prepare_sources(sources, settings.image_store) if settings.prepare else sources
+
+
+def check_model_kwargs(given: Mapping[str, Any], reasoning: Mapping[str, Any] | None, api: Api) -> None:
+    """Refuse further fields of a request that are set here, or that the API does not have.
+
+    Raises:
+        OptionError: It names each of them and where it belongs.
+    """
+    check_json(model_kwargs=given, reasoning=reasoning)
+    reserved = (*RESERVED, *(ImageOptions.model_fields if api == "images" else ()))
+    problems = [
+        f"model_kwargs has {name!r}, which is set by the generator: use the setting or option of its own"
+        for name in given
+        if name in reserved
+    ]
+    tools = given.get("tools", [])
+    if not isinstance(tools, list) or any(not isinstance(tool, Mapping) for tool in tools):
+        problems.append("model_kwargs has 'tools' that are no list of dicts")
+    elif any(tool.get("type") == "image_generation" for tool in tools):
+        problems.append("model_kwargs has a second image_generation tool: use options= and ImageOptions(extra=…)")
+    if api == "images":
+        problems += [
+            f'model_kwargs has {name!r}, which api="images" does not have' for name in given if name in _ONLY_RESPONSES
+        ]
+    if api == "images" and reasoning:
+        problems.append('reasoning is the mainline model\'s, and api="images" has none: leave it out')
+    if problems:
+        raise OptionError(*problems)
 
 
 def _check_images_api(
@@ -177,7 +243,7 @@ def join_fields(read: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str,
 
 def _read_messages(messages: Any, store: ImageStore) -> tuple[dict[str, Any], Conversation]:
     conversation = read_conversation(messages, store)
-    return {"prompt": conversation.prompt, "images": list(conversation.images)}, conversation
+    return {"prompt": replace_surrogates(conversation.prompt), "images": list(conversation.images)}, conversation
 
 
 def _as_list(value: Any) -> list[Any]:
