@@ -88,7 +88,17 @@ class ImageFetchError(ImageGenerationError):
 
 
 class ImageStoreError(ImageGenerationError):
-    """A picture's bytes cannot be written, are not found, or do not match their digest."""
+    """A picture's bytes cannot be written, are not found, or do not match their digest.
+
+    `.location` is the folder or URL of the store. The message leaves local folders out, since chat models read it;
+    tracebacks show them as a note.
+    """
+
+    def __init__(self, message: str, *, location: str | None = None) -> None:
+        super().__init__(message)
+        self.location = location
+        if location and location not in message:
+            self.__notes__ = [f"image store: {location}"]  # as `add_note` does, which Python 3.10 lacks
 
 
 class ServiceError(ImageGenerationError):

@@ -324,7 +324,7 @@ class ImageGenerator(RunnableSerializable[Any, ImageResult]):
         """`_prepare` in its turn, in a thread unless it gets words alone: pictures may have to be read or written."""
         placed = self._placed(given)
         await self._transport.begin()
-        if isinstance(given, str) and not fields:
+        if isinstance(given, str) and not fields and self._image_store().known_writable:
             return self._prepare(placed, fields, stream=stream)
         return await asyncio.to_thread(self._prepare, placed, fields, stream=stream)
 

@@ -96,6 +96,7 @@ def prepare(placed: Placed, fields: Mapping[str, Any], settings: Settings, *, st
     instructions = request.instructions or settings.instructions
     if settings.check_options:
         options.check(api=settings.api, mask=mask is not None, stream=stream)
+    settings.image_store.check_writable()
     if settings.api == "images":
         _check_images_api(request, sources, conversation, instructions)
     return Drawing(

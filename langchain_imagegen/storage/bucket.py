@@ -10,6 +10,7 @@ import os
 import re
 import threading
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime
@@ -33,6 +34,7 @@ class Bucket:
 
     def __init__(self, url: str, options: Mapping[str, Any]) -> None:
         self.location = masked(url)
+        self.label = f"the image store {self.location}"
         self.url = url
         self._options = dict(options)
         self._scheme = url.partition("://")[0]
@@ -49,6 +51,17 @@ class Bucket:
         name = _CONTENT_TYPE.get(self._scheme)
         with self._reported("written") as (files, root):
             files.pipe_file(f"{root}/{key}", data, **({name: mime_type} if name else {}))
+
+    def check_writable(self) -> None:
+        """Write a small object and remove it.
+
+        Raises:
+            ImageStoreError: it cannot be written; that it can be removed is not asked for.
+        """
+        key = f".partial/{uuid.uuid4().hex}"
+        self.write(key, b"writable", "text/plain")
+        with suppress(ImageStoreError):
+            self.remove(key)
 
     def create(self, key: str, data: bytes) -> bool:
         """Writes `data` unless the key is there; of several at once, exactly one gets `True`."""
@@ -112,11 +125,9 @@ class Bucket:
                 get_filesystem_class(scheme)
         except ImportError as error:
             extra = "langchain_imagegen[s3]" if self._scheme in ("s3", "s3a") else f"fsspec[{self._scheme}]"
-            raise ImageStoreError(f"the image store {self.location} needs a driver: pip install '{extra}'") from error
+            raise ImageStoreError(f"{self.label} needs a driver: pip install '{extra}'") from error
         except ValueError as error:
-            raise ImageStoreError(
-                f"the image store {self.location} cannot be opened: fsspec knows no {self._scheme}://"
-            ) from error
+            raise ImageStoreError(f"{self.label} cannot be opened: fsspec knows no {self._scheme}://") from error
 
     def _files(self) -> tuple[Any, str]:
         """The file system and the root in it; opened anew after a fork, whose child has no event loop."""
@@ -137,7 +148,7 @@ class Bucket:
             yield self._files()
         except Exception as error:  # noqa: BLE001
             reason = masked(f"{type(error).__name__}: {error}", self._options)
-            raise ImageStoreError(f"the image store {self.location} cannot be {what}: {reason}") from None
+            raise ImageStoreError(f"{self.label} cannot be {what}: {reason}", location=self.location) from None
 
     @contextmanager
     def _creating_in_memory(self) -> Iterator[None]:
@@ -178,7 +189,7 @@ def masked(text: str, options: Mapping[str, Any] | None = None) -> str:
     """`text` without the user part and query of URLs and without any secret among the storage options."""
     for secret in sorted(_secrets(options or {}), key=len, reverse=True):
         text = text.replace(secret, "***")
-    text = re.sub(r"://[^/\s]*@", "://***@", text)
+    text = re.sub(r"://(?:[^/\s]*|[^/\s@]*:\S*)@", "://***@", text)  # a password may hold a slash
     return re.sub(r"(://[^\s?]*)\?\S*", r"\1?***", text)
 
 

@@ -15,29 +15,38 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from langchain_imagegen.errors import ImageStoreError
+from langchain_imagegen.errors import ImageStoreError, OptionError
 
 _DAY = 24 * 60 * 60
 
 
 @contextmanager
 def _reported(root: Path, what: str) -> Iterator[None]:
-    """The system's errors as ours, with what to do about them."""
+    """Raise the system's errors as ours, with what to do about them and without the path."""
     try:
         yield
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise ImageStoreError(
-            f"the image store {root} cannot be {what}: {reason}; "
-            "see that the folder is yours and the disk has room, or name another store"
+            f"the image store cannot be {what}: {reason}; "
+            "see that its folder is yours and the disk has room, or name another store",
+            location=str(root),
         ) from error
 
 
 class Folder:
     """A folder of this machine; several processes may share it."""
 
+    label = "the image store"
+    """What errors call it: no local path, since chat models read them."""
+
     def __init__(self, root: Path, *, mode: int = 0o777) -> None:
-        self.root = Path(os.path.abspath(root.expanduser()))  # noqa: PTH100 - resolve() would follow links
+        try:
+            self.root = Path(os.path.abspath(root.expanduser()))  # noqa: PTH100 - resolve() would follow links
+        except RuntimeError as error:
+            raise OptionError(f"an ImageStore cannot lie in {str(root)[:40]!r}: {error}") from error
+        if "\0" in str(root):
+            raise OptionError(f"an ImageStore cannot lie in {str(root)[:40]!r}: a path holds no NUL")
         self.url = self.location = str(self.root)
         self._mode = mode
 
@@ -55,6 +64,18 @@ class Folder:
             self.root.mkdir(self._mode, parents=True, exist_ok=True)
             self._partial.mkdir(exist_ok=True)
             return path, path.open("x+b", buffering=0)
+
+    def check_writable(self) -> None:
+        """Write a temporary file and remove it.
+
+        Raises:
+            ImageStoreError: that is not possible.
+        """
+        upload = self.upload()
+        try:
+            upload.write(bytes(4096))
+        finally:
+            upload.discard()
 
     def create(self, key: str, data: bytes) -> bool:
         """Links a complete temporary file to the name, which the system refuses if it is taken."""
@@ -147,10 +168,11 @@ class FolderUpload:
         target = self._root / key
         with _reported(self._root, "written"):
             path = self._closed()
-            if target.exists() and filecmp.cmp(path, target, shallow=False):
-                os.utime(target)
-                path.unlink()
-                return
+            with suppress(FileNotFoundError):  # also where another process prunes it between two of these steps
+                if filecmp.cmp(path, target, shallow=False):
+                    os.utime(target)
+                    path.unlink()
+                    return
             try:
                 path.replace(target)
             except FileNotFoundError:

@@ -14,6 +14,7 @@ import threading
 import time
 import weakref
 from collections.abc import Collection
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -30,6 +31,9 @@ ENVIRONMENT_VARIABLE = "LANGCHAIN_IMAGEGEN_STORE"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _KEY_OF_PICTURE = re.compile(r"([0-9a-f]{2})/(\1[0-9a-f]{62})\.[a-z]+")
 
+_NAME_ANOTHER = (
+    f"set the environment variable {ENVIRONMENT_VARIABLE} to a folder or URL, or pass image_store=ImageStore(…)"
+)
 _REMEMBERED = 128  # what so many of the latest pictures are, for `blob`
 
 _lock = threading.Lock()
@@ -68,6 +72,8 @@ class ImageStore:
         self._max_bytes = max_bytes
         chosen = self._url or os.environ.get(ENVIRONMENT_VARIABLE)
         self._place: Place = place_at(chosen, storage_options) if chosen else place_at(_user_folder(), {}, mode=0o700)
+        self._is_users_folder = not chosen
+        self._known_writable = False
         self._stored: dict[str, Blob] = {}
         with _lock:
             _opened[id(self)] = self
@@ -81,6 +87,27 @@ class ImageStore:
     def max_bytes(self) -> int:
         """The size of the largest picture that the store takes."""
         return self._max_bytes
+
+    @property
+    def known_writable(self) -> bool:
+        """True once a write has succeeded, so that `check_writable` returns at once."""
+        return self._known_writable
+
+    def check_writable(self) -> None:
+        """Write a little and remove it, unless a write has succeeded before: a paid picture must find its place.
+
+        Raises:
+            ImageStoreError: the store cannot be written.
+        """
+        if self._known_writable:
+            return
+        try:
+            self._place.check_writable()
+        except ImageStoreError as error:
+            if not self._is_users_folder:
+                raise
+            raise ImageStoreError(f"{error}; {_NAME_ANOTHER}", location=self.location) from error
+        self._known_writable = True
 
     def put(self, data: bytes) -> Blob:
         """Stores a picture.
@@ -110,13 +137,15 @@ class ImageStore:
         data = self._read(_checked_digest(sha256), mime_type)
         if data is None:
             raise ImageStoreError(
-                f"no image {sha256} in the store {self.location}: it was pruned or written to another "
-                "store; pass that one as image_store="
+                f"no image {sha256} in {self._place.label}: it was pruned or written to another "
+                "store; pass that one as image_store=",
+                location=self.location,
             )
         if hashlib.sha256(data).hexdigest() != sha256:
             raise ImageStoreError(
-                f"the image {sha256} in the store {self.location} was changed or cut after it was written; "
-                "put the original again or draw it anew"
+                f"the image {sha256} in {self._place.label} was changed or cut after it was written; "
+                "put the original again or draw it anew",
+                location=self.location,
             )
         return data
 
@@ -157,8 +186,9 @@ class ImageStore:
         link = self._place.sign(name, expires)
         if link is None:
             raise ImageStoreError(
-                f"the store {self.location} cannot sign links; pass ImageStore(…, "
-                "public_url='https://…/{name}') if a server shows its files, or use one that signs, such as s3://"
+                f"{self._place.label} cannot sign links; pass ImageStore(…, "
+                "public_url='https://…/{name}') if a server shows its files, or use one that signs, such as s3://",
+                location=self.location,
             )
         return link
 
@@ -178,6 +208,10 @@ class ImageStore:
             raise OptionError(
                 "prune() without keep and older_than would remove every image; "
                 "pass older_than=timedelta(0) if that is meant"
+            )
+        if older_than is not None and not isinstance(older_than, timedelta):
+            raise OptionError(
+                f"older_than={str(older_than)[:40]} is no timedelta: for days give older_than=timedelta(days=…)"
             )
         self._place.sweep()
         before = time.time() - older_than.total_seconds() if older_than is not None else float("inf")
@@ -236,6 +270,7 @@ class ImageStore:
         ImageStore.__init__(self, **state)
 
     def _remember(self, blob: Blob) -> None:
+        self._known_writable = True
         with _lock:
             self._stored[blob.sha256] = blob
             if len(self._stored) > _REMEMBERED:
@@ -267,7 +302,9 @@ def opened_stores() -> list[ImageStore]:
 
 def _at_hand() -> list[ImageStore]:
     """Where an image without a store of its own is looked for: the opened stores, then the default one."""
-    return [*opened_stores(), default_store()]
+    with suppress(ImageStoreError):  # without a home folder there is none
+        default_store()
+    return opened_stores()
 
 
 find_unbound_in(_at_hand)
@@ -276,7 +313,10 @@ find_unbound_in(_at_hand)
 def _user_folder() -> str:
     from platformdirs import user_data_path
 
-    return str(user_data_path("langchain_imagegen", appauthor=False) / "images")
+    try:
+        return str((user_data_path("langchain_imagegen", appauthor=False) / "images").expanduser())
+    except RuntimeError as error:  # an unknown user without HOME, as in containers
+        raise ImageStoreError(f"there is no home folder to keep images in: {_NAME_ANOTHER}") from error
 
 
 def _note(key: str) -> str:
@@ -286,7 +326,7 @@ def _note(key: str) -> str:
 
 def _checked_digest(sha256: str) -> str:
     if not _DIGEST.fullmatch(sha256):
-        raise ImageStoreError(f"{sha256!r} is no SHA-256 digest: 64 digits of 0-9 and a-f")
+        raise ImageStoreError(f"{sha256[:40]!r} is no SHA-256 digest: 64 digits of 0-9 and a-f")
     return sha256
 
 

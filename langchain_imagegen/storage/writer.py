@@ -121,5 +121,5 @@ def name_of(sha256: str, mime_type: str | None) -> str:
     """
     extension = EXTENSIONS.get(mime_type or "")
     if extension is None:
-        raise ImageStoreError(f"{mime_type!r} is no image type of this store: {', '.join(EXTENSIONS)}")
+        raise ImageStoreError(f"{str(mime_type)[:40]!r} is no image type of this store: {', '.join(EXTENSIONS)}")
     return f"{sha256[:2]}/{sha256}.{extension}"

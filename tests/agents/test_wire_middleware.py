@@ -303,7 +303,7 @@ def test_a_token_whose_picture_is_gone(image_store, token):
 
     [drawn] = images_from(answer_with(token), image_store=image_store)
     assert (drawn.id, drawn.mime_type, drawn.width) == ("ig_1", "image/png", None)
-    with pytest.raises(ImageStoreError, match=r"no image .* in the store"):
+    with pytest.raises(ImageStoreError, match=r"no image .* in the image store"):
         drawn.read()
 
 
