@@ -1,0 +1,76 @@
+"""Beside each middleware of `langchain.agents.middleware`: two turns draw and edit, whichever comes first.
+
+`AutoModeMiddleware` and `ModelRouterMiddleware` are not here: they need a decision model of a provider.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from langchain.agents import middleware as theirs
+from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage
+
+from langchain_imagegen import ImageGenerationMiddleware, ImageGenerationTool
+from tests.conversations import SMALL, copies
+from tests.scripted import DONE, asks, scripted
+
+
+def summary() -> GenericFakeChatModel:
+    """A chat model that summarizes."""
+    return GenericFakeChatModel(messages=iter([AIMessage("so far: a fox")] * 9))
+
+
+def tools_cleared() -> Any:
+    """Context editing that clears every answer of a tool at once."""
+    edit = theirs.ClearToolUsesEdit(trigger=1, keep=0)
+    return theirs.ContextEditingMiddleware(edits=[edit])
+
+
+OTHERS: dict[str, Callable[[Any], Any]] = {
+    "ToolRetry": lambda _: theirs.ToolRetryMiddleware(),
+    "ToolError": lambda _: theirs.ToolErrorMiddleware(lambda _error, _request: "it failed"),
+    "ToolCallLimit": lambda _: theirs.ToolCallLimitMiddleware(run_limit=3),
+    "ModelRetry": lambda _: theirs.ModelRetryMiddleware(initial_delay=0.0),
+    "ModelCallLimit": lambda _: theirs.ModelCallLimitMiddleware(run_limit=3),
+    "ModelFallback": lambda _: theirs.ModelFallbackMiddleware(scripted(DONE)),
+    "ModelRefusal": lambda _: theirs.ModelRefusalMiddleware(),
+    "Summarization": lambda _: theirs.SummarizationMiddleware(summary(), trigger=("messages", 3), keep=("messages", 1)),
+    "ContextEditing": lambda _: tools_cleared(),
+    "TodoList": lambda _: theirs.TodoListMiddleware(),
+    "PII": lambda _: theirs.PIIMiddleware("email"),
+    "LLMToolSelector": lambda _: theirs.LLMToolSelectorMiddleware(model=scripted(), always_include=["generate_image"]),
+    "LLMToolEmulator": lambda _: theirs.LLMToolEmulator(tools=[], model=scripted()),
+    "HumanInTheLoop": lambda _: theirs.HumanInTheLoopMiddleware({"other": True}),
+    "ProviderToolSearch": lambda _: theirs.ProviderToolSearchMiddleware(),
+    "FilesystemFileSearch": lambda folder: theirs.FilesystemFileSearchMiddleware(root_path=str(folder)),
+    "ShellTool": lambda folder: theirs.ShellToolMiddleware(workspace_root=folder),
+}
+
+
+# `ShellToolMiddleware` leaves the pipes of its shell to the garbage collector.
+@pytest.mark.filterwarnings("ignore:Exception ignored.*_io:pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("ours_first", [True, False], ids=["before", "after"])
+@pytest.mark.parametrize("hosted", [True, False], ids=["hosted", "function"])
+@pytest.mark.parametrize("name", OTHERS)
+def test_two_turns_beside(talks, generator, tmp_path, name, hosted, ours_first):
+    """The second turn edits the picture of the first, each is bought once, and no checkpoint holds base64."""
+    tool = ImageGenerationTool(generator=generator(options=SMALL, api_key="sk-a"))
+    ours = ImageGenerationMiddleware(SMALL, tool=tool, hosted=hosted)
+    other = OTHERS[name](tmp_path)
+    if name == "LLMToolSelector" and hosted and ours_first:  # it finds the hosted tool alone, and refuses other names
+        other.always_include = []
+    model = talks.model() if hosted else scripted(asks("a"), DONE)
+    talk = talks.start(*((ours, other) if ours_first else (other, ours)), model=model)
+    talk.say("draw a fox")
+    if not hosted:
+        model.messages = scripted(asks("b", "edit it: make it winter", images=["last"]), DONE).messages
+    talk.say("make it winter")
+
+    fox, winter = talk.memory
+    assert winter.parents == (fox.id,)
+    assert talks.simulator.orders[-1].sources == (fox.read(),)
+    assert talks.simulator.pictures == 2
+    assert copies(talk.file) == 0
