@@ -1,4 +1,4 @@
-"""What a conversation of many images costs: an image of 10,000 or 100,000 over an image of 1,000.
+"""The cost of each image in a conversation of 10,000 and 100,000 images, over its cost among 1,000.
 
 A ratio of 1 means that the cost grows with the number of images and no faster.
 """

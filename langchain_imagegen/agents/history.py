@@ -15,6 +15,7 @@ from langchain_imagegen.agents.wording import reason_of
 from langchain_imagegen.api.responses import CALL
 from langchain_imagegen.conversation.content_blocks import Pointer, is_picture, read_block, reference_block
 from langchain_imagegen.conversation.memory import ImageMemory
+from langchain_imagegen.conversation.message_forms import message_text
 from langchain_imagegen.conversation.messages import (
     RECORD,
     hosted_in,
@@ -131,7 +132,7 @@ def with_images(messages: Sequence[BaseMessage], calls: Sequence[Block], added: 
         return list(messages)
     answer = [AIMessage(list(map(dict, calls)))] if calls else []
     message = messages[last]
-    own = _blocks(message) or [text_block(message.text)]
+    own = _blocks(message) or [text_block(message_text(message))]
     asked = _with(message, [*own, *added]) if added else message
     return [*messages[:last], *answer, asked, *messages[last + 1 :]]
 
@@ -170,7 +171,7 @@ def named_in(text: str, memory: ImageMemory) -> list[GeneratedImage]:
 
 def named_ids(messages: Iterable[BaseMessage], memory: ImageMemory) -> set[str]:
     """Ids of the images that the text of some messages names."""
-    return {image.id for message in messages for image in named_in(message.text, memory)}
+    return {image.id for message in messages for image in named_in(message_text(message), memory)}
 
 
 def seen_ids(messages: Iterable[BaseMessage], memory: ImageMemory, kept: Collection[str]) -> list[str]:

@@ -32,6 +32,7 @@ from langchain_imagegen.agents.wording import valid_message
 from langchain_imagegen.api.service_errors import SERVICE_ID, is_lost_reference
 from langchain_imagegen.conversation.channel import CHANNEL, Records
 from langchain_imagegen.conversation.memory import ImageMemory
+from langchain_imagegen.conversation.message_forms import message_text
 from langchain_imagegen.drawing.flows import retry_delay
 from langchain_imagegen.errors import ImageGenerationError
 from langchain_imagegen.images.image import GeneratedImage, Origin
@@ -195,7 +196,7 @@ class Turn:
         last = self._last_of_user()
         if last is None:
             return []
-        meant = [*named_in(last.text, self.memory), *own_images(last, self.memory)]
+        meant = [*named_in(message_text(last), self.memory), *own_images(last, self.memory)]
         return list({image.id: image for image in meant}.values())
 
     def _numbered(self, messages: list[BaseMessage], kept: set[str]) -> list[BaseMessage]:
@@ -214,7 +215,7 @@ class Turn:
 
     def _asked(self) -> str:
         message = self._last_of_user()
-        return message.text if message else ""
+        return message_text(message) if message else ""
 
     def _unrecorded(self) -> Records:
         known = self.state.get(CHANNEL) or {}

@@ -241,8 +241,8 @@ def hosted_items(message: AIMessage) -> Iterator[Item]:
         if isinstance(block, Mapping) and (item := hosted_item(block)):
             yield item
     reasoning = message.additional_kwargs.get("reasoning")
-    if isinstance(reasoning, Mapping) and reasoning.get("id"):
-        yield {"type": "reasoning", **reasoning}
+    if isinstance(reasoning, Mapping) and (item := hosted_item({"type": "reasoning", **reasoning})):
+        yield item
     outputs = message.additional_kwargs.get("tool_outputs")
     for item in outputs if isinstance(outputs, (list, tuple)) else ():
         call = hosted_item(item) if isinstance(item, Mapping) else None
@@ -252,8 +252,10 @@ def hosted_items(message: AIMessage) -> Iterator[Item]:
 
 def hosted_item(block: Mapping[str, Any]) -> Item | None:
     """Return the output item that a content block stands for; None unless it is reasoning or an image call."""
-    kind = block.get("type")
-    if kind == CALL or (kind == "reasoning" and block.get("id")):
+    kind, has_id = block.get("type"), isinstance(block.get("id"), str)
+    if kind == CALL:
+        return block if has_id or "id" not in block else {key: block[key] for key in block if key != "id"}
+    if kind == "reasoning" and has_id and block["id"]:
         return block
     if kind == "non_standard" and isinstance(inner := block.get("value"), Mapping):
         return hosted_item(inner) if inner.get("type") != "non_standard" else None

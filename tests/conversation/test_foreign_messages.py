@@ -1,4 +1,4 @@
-"""Messages, blocks and records that other servers or clients wrote: read if they can be, else passed over."""
+"""Messages, blocks and records written by other servers or clients: read if possible, else passed over."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CALL = "image_generation_call"
 
 
 def encoded(color: str = "red") -> str:
-    """A small picture of one color, as base64."""
+    """Return a small picture of one color as base64."""
     data = io.BytesIO()
     Image.new("RGB", (8, 6), color).save(data, "PNG")
     return base64.b64encode(data.getvalue()).decode()
@@ -37,7 +37,7 @@ for _ in range(3_000):
 
 
 def call(**fields: Any) -> AIMessage:
-    """A model's message with an image call of odd fields beside a good one."""
+    """Return a model's message with an odd image call and a good one."""
     good = {"type": CALL, "id": "ig_good", "result": TEXT}
     return AIMessage([{"type": CALL, "id": "ig_odd", "result": encoded("blue"), **fields}, good])
 
@@ -251,7 +251,7 @@ PICTURES = {
     ("kind", "origin"), [(HumanMessage, "user"), (SystemMessage, "user"), (AIMessage, "model"), (ToolMessage, "tool")]
 )
 def test_a_picture_is_read_in_every_form_and_message(form: str, kind: Any, origin: str, image_store: ImageStore):
-    """A picture is the same image whoever's block it is, and the record says who brought it."""
+    """A picture is the same image in every form and role, and its record says where it comes from."""
     extra = {"tool_call_id": "a"} if kind is ToolMessage else {}
     message = kind([{"type": "text", "text": "here"}, PICTURES[form]], **extra)
 
@@ -412,3 +412,29 @@ def test_an_upload_of_a_drawn_picture_is_the_drawn_one(image_store: ImageStore):
     [image] = ImageMemory.from_state(state, image_store=image_store)
     assert (image.id, image.origin) == ("ig_1", "model")
     assert ImageMemory([drawn]).get(PICTURES["v1"]).id == "ig_1"
+
+
+def test_an_odd_message_stops_no_agent(talks: Any):
+    """With any of these messages in the thread, the agent's next hosted call draws, and its picture is remembered."""
+    from langchain_core.messages import BaseMessage
+
+    from langchain_imagegen import ImageGenerationMiddleware
+    from tests.conversations import SMALL
+
+    middleware = ImageGenerationMiddleware(SMALL)
+    for odd in (odd for odd in ODD_MESSAGES if isinstance(odd, AIMessage | HumanMessage)):
+        light = middleware.offload([HumanMessage("hi"), odd])
+        assert all(isinstance(message, BaseMessage) for message in light)
+    broken = AIMessage("x", additional_kwargs={"tool_outputs": ["x"], "reasoning": "x"})
+    state = talks.start(middleware).say(HumanMessage("hi"), broken, HumanMessage("draw a fox"))
+    assert len(state["generated_images"]) == 1
+
+
+def test_words_of_the_responses_form_are_in_the_record(talks: Any):
+    """In an agent, `input_text` is the prompt that the record keeps."""
+    from langchain_imagegen import ImageGenerationMiddleware
+    from tests.conversations import SMALL
+
+    talk = talks.start(ImageGenerationMiddleware(SMALL))
+    talk.say(HumanMessage([{"type": "input_text", "text": "Draw a fox"}]))
+    assert talk.memory["last"].prompt == "Draw a fox"

@@ -1,4 +1,4 @@
-"""The cost of a memory grows with the number of its images and no faster; counted, not timed."""
+"""The cost of a memory grows linearly with its images. Work is counted, not timed; and what the channel accepts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FEW, MANY = 200, 1_000
 
 
 def images(count: int) -> list[GeneratedImage]:
-    """So many images, each an edit of the one before."""
+    """Return `count` images, each an edit of the one before."""
     known = {"size_bytes": 1, "mime_type": "image/png", "provider": "api.example"}
     return [GeneratedImage(id=f"ig_{n}", sha256=f"{n:064x}", parents=(f"ig_{n - 1}",), **known) for n in range(count)]
 
@@ -50,7 +50,7 @@ class Counting(dict[str, Any]):
 
 
 def work_of(function: Callable[[], object]) -> int:
-    """Calls within the package, entries of the dicts and lists that these return, and entries of `Counting` read."""
+    """Return the number of calls within the package plus the entries they return and the entries of `Counting` read."""
     work = Counting.read = 0
 
     def count(frame: Any, event: str, value: object) -> None:
@@ -67,14 +67,14 @@ def work_of(function: Callable[[], object]) -> int:
 
 
 def state(count: int) -> dict[str, Any]:
-    """A state whose channel and whose messages hold so many images."""
+    """Return a state whose channel and messages both hold `count` images."""
     drawn = images(count)
     messages = [ToolMessage("x", tool_call_id=image.id, artifact={"images": [image.record()]}) for image in drawn]
     return {"generated_images": Counting(as_update(drawn)), "messages": messages}
 
 
 def one_artifact(count: int) -> dict[str, Any]:
-    """A state in which one message holds them all."""
+    """Return a state in which one message holds all images."""
     return {"messages": [ToolMessage("x", tool_call_id="a", artifact={"images": [i.record() for i in images(count)]})]}
 
 
@@ -99,7 +99,7 @@ STEPS: dict[str, tuple[Callable[[int], Any], Callable[[Any], object]]] = {
 
 @pytest.mark.parametrize("step", STEPS)
 def test_five_times_as_many_images_cost_five_times_as_much(step: str):
-    """The work for each image is the same, however many others there are."""
+    """The work per image does not depend on the number of images."""
     make, work = STEPS[step]
     few_images, many_images = make(FEW), make(MANY)
 

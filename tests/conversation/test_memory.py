@@ -1,4 +1,4 @@
-"""What `ImageMemory` remembers, how it finds an image, and how records of the same image are merged."""
+"""`ImageMemory`: its order, its references, its family tree, and how records of the same image are merged."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ MANY = 5_000
 
 
 def image(id: str, **facts: Any) -> GeneratedImage:
-    """An image whose bytes are nowhere: a memory never asks for them."""
+    """Return an image whose bytes do not exist; a memory never reads them."""
     known = {"sha256": "0" * 64, "size_bytes": 1, "mime_type": "image/png", "provider": "api.example"}
     return GeneratedImage(**{**known, "id": id, **facts})
 
 
 def numbered(amount: int) -> list[GeneratedImage]:
-    """Images `ig_1`, `ig_2` and so on."""
+    """Return the images `ig_1`, `ig_2` and so on."""
     return [image(f"ig_{n}") for n in range(1, amount + 1)]
 
 
 def ids(images: Iterable[GeneratedImage]) -> list[str]:
-    """Their ids, in order."""
+    """Return the ids of the images, in order."""
     return [each.id for each in images]
 
 
 @pytest.fixture(scope="module")
 def twins() -> tuple[str, str]:
-    """Two ids whose handles have the same 8 digits, found by trying about 80,000."""
+    """Return two ids whose handles have the same 8 digits; it takes about 80,000 tries to find them."""
     seen: dict[str, str] = {}
     for n in count():
         digits = name_of("api.example", f"ig_{n}")[:8]
@@ -64,14 +64,14 @@ def test_images_come_in_the_order_of_their_appearance():
 
 
 def test_an_empty_memory_is_empty():
-    """A new memory has no images, no latest one, and is still a memory."""
+    """A new memory has no images and no latest image."""
     memory = ImageMemory()
 
     assert (len(memory), memory.latest, list(memory), memory.to_records()) == (0, None, [], [])
 
 
 def test_an_image_added_again_keeps_its_place_and_gains_what_is_new():
-    """What is known of an image is merged; it is not listed twice."""
+    """A record added again is merged into the known one; the image is not listed twice."""
     memory = ImageMemory([image("ig_1", prompt="a fox"), image("ig_2")])
 
     memory.add(image("ig_1", revised_prompt="a red fox", dead_rungs=("call_id",)))
@@ -82,7 +82,7 @@ def test_an_image_added_again_keeps_its_place_and_gains_what_is_new():
 
 
 def test_what_was_looked_at_before_is_seen_anew_after_a_merge():
-    """An image that was already handed out does not hide what came later."""
+    """After a merge, `get` returns the merged image and not the one returned before."""
     memory = ImageMemory([image("ig_1")])
     assert memory.get("ig_1").stored is None
 
@@ -93,7 +93,7 @@ def test_what_was_looked_at_before_is_seen_anew_after_a_merge():
 
 
 def test_a_result_brings_its_sources_before_its_pictures():
-    """Of an edit the source is remembered too, and before the picture made of it."""
+    """The source of an edit is remembered too, before the edit."""
     result = ImageResult(images=(image("ig_2", parents=("upload",)),), sources=(image("upload", origin="user"),))
     memory = ImageMemory()
 
@@ -103,7 +103,7 @@ def test_a_result_brings_its_sources_before_its_pictures():
 
 
 def test_what_is_no_image_is_refused():
-    """A memory says what it holds when it is given something else."""
+    """Adding anything else is a `TypeError` that says what a memory holds."""
     with pytest.raises(TypeError, match="GeneratedImage, ImageResult or records, not str"):
         ImageMemory().add("img_12345678")
 
@@ -119,7 +119,7 @@ def test_a_record_given_is_not_shared_with_its_giver():
 
 
 def test_records_round_trip():
-    """`to_records` is plain JSON that gives the same memory back."""
+    """`to_records` returns plain JSON from which the same memory is made again."""
     memory = ImageMemory([image("ig_1", prompt="a fox"), image("ig_2", parents=("ig_1",), stored=False)])
 
     again = ImageMemory(json.loads(json.dumps(memory.to_records())))
@@ -130,7 +130,7 @@ def test_records_round_trip():
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda memory: pickle.loads(pickle.dumps(memory))])
 def test_a_copy_stands_for_itself(copied: Any):
-    """A deep copy or a pickled memory knows the same images, and adding to it leaves the first alone."""
+    """A deep copy or an unpickled memory has the same images; adding to it does not change the original."""
     memory = ImageMemory(numbered(2))
 
     other = copied(memory)
@@ -141,7 +141,7 @@ def test_a_copy_stands_for_itself(copied: Any):
 
 
 def test_images_read_from_the_store_of_the_memory(image_store: ImageStore):
-    """The store given to a memory is where its images find their bytes."""
+    """The images of a memory read their bytes from its store."""
     blob = image_store.put(b'<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"></svg>')
 
     memory = ImageMemory([GeneratedImage.of(blob, id="ig_1")], image_store=image_store)
@@ -150,7 +150,7 @@ def test_images_read_from_the_store_of_the_memory(image_store: ImageStore):
 
 
 def test_threads_may_add_at_once():
-    """Images added by several threads are each listed once, and each is found by its handle."""
+    """Each image that several threads add is listed once and found by its handle."""
     memory = ImageMemory()
     shared, own = image("upload"), numbered(400)
 
@@ -174,7 +174,7 @@ def test_an_image_is_found_by_each_of_its_names():
 
 
 def test_an_image_has_more_than_eight_digits_to_be_named_by():
-    """A beginning longer than the handle names the image too, as long as every digit is right."""
+    """More digits than the handle has name the image too, if every digit is right."""
     memory = ImageMemory(numbered(1))
     name = name_of("api.example", "ig_1")
 
@@ -194,13 +194,13 @@ def test_a_name_of_nothing_is_an_error_that_lists_the_known(name: str):
 
 
 def test_an_empty_memory_says_that_there_is_nothing_yet():
-    """Before the first picture the error says to draw one."""
+    """The error of an empty memory says to draw a picture first."""
     with pytest.raises(UnknownImageError, match="no image in this conversation yet: draw one first"):
         ImageMemory().get("last")
 
 
 def test_a_long_list_of_known_images_is_cut_in_the_message_only():
-    """The message names the latest twenty and counts the others; `.known` has all."""
+    """The error's message lists the latest twenty handles and counts the others; `.known` has all."""
     with pytest.raises(UnknownImageError, match="80 older, img_") as caught:
         ImageMemory(numbered(100)).get("img_nothing")
     assert len(caught.value.known) == 100
@@ -208,7 +208,7 @@ def test_a_long_list_of_known_images_is_cut_in_the_message_only():
 
 
 def test_an_ambiguous_beginning_lists_its_candidates():
-    """A beginning of several handles is refused with exactly those."""
+    """Digits that several handles begin with are refused, and the error lists exactly these handles."""
     memory = ImageMemory(numbered(40))
     start = next(one.handle[:5] for one in memory if sum(two.handle[:5] == one.handle[:5] for two in memory) > 1)
     meant = [one.handle for one in memory if one.handle.startswith(start)]
@@ -220,7 +220,7 @@ def test_an_ambiguous_beginning_lists_its_candidates():
 
 
 def test_handles_lengthen_where_they_collide(twins: tuple[str, str]):
-    """Two images whose handles begin alike are shown by as many digits as tell them apart, and found by them."""
+    """Handles with the same 8 digits get as many more as tell them apart, and are found by these."""
     one, two = (image(id) for id in twins)
     memory = ImageMemory([one, two, image("ig_other")])
 
@@ -245,7 +245,7 @@ def test_a_handle_is_shown_for_any_reference():
 
 
 def test_a_memory_shows_the_latest_handles():
-    """The repr is short, whatever the memory holds."""
+    """The repr shows the latest handles alone, however many images there are."""
     shown = repr(ImageMemory(numbered(100)))
 
     assert shown.endswith("; 100 in all)")
@@ -257,7 +257,7 @@ def test_a_memory_shows_the_latest_handles():
 
 @pytest.fixture
 def family() -> ImageMemory:
-    """A fox, a cat, the fox in winter, fox and cat together, and the latter at night."""
+    """Return a memory of a fox, a cat, the fox in winter, both together, and both at night."""
     return ImageMemory(
         [
             image("fox", prompt="draw a fox"),
@@ -270,14 +270,14 @@ def family() -> ImageMemory:
 
 
 def test_lineage_goes_from_root_to_leaf(family: ImageMemory):
-    """Every ancestor comes before what was made of it, the image itself last."""
+    """Every ancestor comes before the images made from it, and the image itself comes last."""
     assert ids(family.lineage("winter")) == ["fox", "winter"]
     assert ids(family.lineage("last")) == ["fox", "winter", "cat", "both", "night"]
     assert ids(family.lineage("1")) == ["fox"]
 
 
 def test_children_are_the_images_made_directly(family: ImageMemory):
-    """Grandchildren are no children."""
+    """`children` returns no grandchildren."""
     assert ids(family.children("fox")) == ["winter"]
     assert ids(family.children("cat")) == ["both"]
     assert family.children("night") == []
@@ -291,7 +291,7 @@ def test_a_parent_that_is_not_remembered_is_passed_over():
 
 
 def test_images_that_claim_to_be_their_own_ancestors_do_no_harm():
-    """Records whose parents go in a circle, as a foreign state may hold, still have a finite lineage."""
+    """Records whose parents form a circle have a finite lineage and a view."""
     memory = ImageMemory([image("a", parents=("b",)), image("b", parents=("a",)), image("c", parents=("c",))])
 
     assert set(ids(memory.lineage("a"))) == {"a", "b"}
@@ -309,7 +309,7 @@ def test_a_very_long_lineage_is_no_problem():
 
 
 def test_the_notebook_view_is_the_family_tree(family: ImageMemory):
-    """Each image stands under the one it was made of, with its handle and prompt."""
+    """The view shows each image below its first parent, with handle and prompt."""
     shown = family._repr_mimebundle_()
 
     lines = shown["text/plain"].splitlines()
@@ -322,7 +322,7 @@ def test_the_notebook_view_is_the_family_tree(family: ImageMemory):
 
 
 def test_the_notebook_view_escapes_prompts():
-    """A prompt with markup in it is shown, not run."""
+    """Markup in a prompt is escaped."""
     shown = ImageMemory([image("ig_1", prompt="<script>alert(1)</script>")])._repr_mimebundle_()
 
     assert "<script>" not in shown["text/html"]
@@ -333,12 +333,12 @@ def test_the_notebook_view_escapes_prompts():
 
 
 def odd(n: int) -> dict[str, Any]:
-    """A record with a time that nobody can read: the image cannot be made without a warning."""
+    """Return a record whose time cannot be read, so that making its image logs a warning."""
     return image(f"ig_{n}").record() | {"created_at": "never"}
 
 
 def test_adding_and_resolving_look_at_no_other_image(caplog: pytest.LogCaptureFixture):
-    """Among thousands of records, adding and finding one image reads that one alone."""
+    """Adding and finding one image among thousands validates the record of that image alone."""
     memory = ImageMemory(map(odd, range(MANY)))
 
     memory.add(image("ig_new", parents=("ig_0",)))
@@ -375,7 +375,7 @@ states = st.dictionaries(st.sampled_from(["ig_1", "ig_2", "ig_3"]), records)
 @given(a=states, b=states, c=states)
 @settings(deadline=None)
 def test_merging_is_associative(a: Any, b: Any, c: Any):
-    """Whichever updates are merged first, the same state comes out: the order of parallel steps is free to group."""
+    """Merging is associative, so parallel steps may be grouped in any way."""
     left, right = merge_images(merge_images(a, b), c), merge_images(a, merge_images(b, c))
 
     assert left == right
@@ -385,7 +385,7 @@ def test_merging_is_associative(a: Any, b: Any, c: Any):
 @given(a=states, b=states)
 @settings(deadline=None)
 def test_merging_changes_no_input(a: Any, b: Any):
-    """Both inputs are as they were, and merging the same update again changes nothing."""
+    """Merging changes neither input, and merging the same update again changes nothing."""
     before = copy.deepcopy((a, b))
 
     merged = merge_images(a, b)
@@ -398,7 +398,7 @@ def test_merging_changes_no_input(a: Any, b: Any):
 @given(old=records, new=records)
 @settings(deadline=None)
 def test_what_is_known_is_never_forgotten(old: Any, new: Any):
-    """A value gives way to another value only, never to `None`; lists of ids only grow."""
+    """`None` never replaces a value, and lists of ids only grow."""
     merged = merge_record(old, new)
 
     for key in {*old, *new}:
@@ -411,7 +411,7 @@ def test_what_is_known_is_never_forgotten(old: Any, new: Any):
 
 @pytest.mark.parametrize("nothing", [None, {}])
 def test_nothing_is_neutral(nothing: Any):
-    """An absent or empty side leaves the other as it is."""
+    """Merging with None or an empty dict changes nothing."""
     state = as_update(numbered(2))
 
     assert merge_images(state, nothing) == merge_images(nothing, state) == state
@@ -419,7 +419,7 @@ def test_nothing_is_neutral(nothing: Any):
 
 
 def test_images_as_an_update_are_records_by_id():
-    """An update of the channel is plain JSON, the same image in it once."""
+    """An update of the channel is plain JSON and holds each image once."""
     update = as_update([image("ig_1", prompt="a fox"), image("ig_2"), image("ig_1", stored=False)])
 
     assert list(update) == ["ig_1", "ig_2"]

@@ -1,4 +1,4 @@
-"""Where pictures stand in messages: hosted calls and uploads in every form, artifacts, and what is none of these."""
+"""Pictures in messages: hosted calls and uploads in every form, tool artifacts, and content that is no picture."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FOX = "draw a fox"
 
 @pytest.fixture
 def chat(simulator):
-    """Makes chat models with the hosted tool, at the simulator."""
+    """Return a function that makes chat models with the hosted tool, connected to the simulator."""
     yield lambda form, **settings: ChatOpenAI(
         base_url=simulator.base_url,
         api_key="simulated",
@@ -40,14 +40,14 @@ def chat(simulator):
 
 @pytest.fixture
 def picture():
-    """A JPEG's bytes."""
+    """Return the bytes of a JPEG."""
     data = io.BytesIO()
     Image.new("RGB", (64, 48), "orange").save(data, "JPEG")
     return data.getvalue()
 
 
 def answered(model, prompt, how):
-    """The model's message, at once or put together from its stream."""
+    """Return the model's message, from `invoke` or put together from its stream."""
     if how == "plain":
         return model.invoke(prompt)
     pieces = list(model.stream(prompt))
@@ -60,7 +60,7 @@ def answered(model, prompt, how):
 @pytest.mark.parametrize("how", ["plain", "streamed"])
 @pytest.mark.parametrize("form", FORMS)
 def test_hosted_call_is_read_in_every_form(chat, simulator, image_store, form, how):
-    """A hosted call is the same image, with id, response, reasoning and bytes, however the message stores it."""
+    """A hosted call is the same image, with its id, response, reasoning and bytes, in every form of message."""
     message = answered(chat(form), FOX, how)
 
     [image] = ImageMemory.from_messages([HumanMessage(FOX), message], image_store=image_store)
@@ -84,7 +84,7 @@ def test_several_calls_keep_their_order(chat, image_store, form):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_failed_calls_are_left_out(chat, simulator, image_store, form):
-    """Of two calls one was refused: there is one image, and no error."""
+    """If one of two calls was refused, there is one image and no error."""
     simulator.script(moderated_beside_good())
     message = chat(form).invoke(FOX)
 
@@ -94,7 +94,7 @@ def test_failed_calls_are_left_out(chat, simulator, image_store, form):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_hosted_edit_knows_its_parent(chat, image_store, form):
-    """An answer that says it edited is a child of the picture before it; one that cannot say so makes no claim."""
+    """A hosted edit has the previous picture as its parent; a message form that does not say so has no parent."""
     model = chat(form)
     turns: list[Any] = [HumanMessage(FOX)]
     turns += [model.invoke(turns), HumanMessage("edit it: make it winter")]
@@ -108,7 +108,7 @@ def test_hosted_edit_knows_its_parent(chat, image_store, form):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_messages_as_json_are_read(chat, image_store, form):
-    """Messages as a server hands them out are read like the objects they were."""
+    """Messages dumped to JSON hold the same images as the message objects."""
     message = chat(form).invoke(FOX)
     as_json = json.loads(json.dumps({"type": "ai", **message.model_dump(exclude={"type"}, mode="json")}))
 
@@ -116,7 +116,7 @@ def test_messages_as_json_are_read(chat, image_store, form):
 
 
 def test_bytes_are_put_once(chat, image_store):
-    """Reading a message twice stores its picture once, and changes nothing in the message."""
+    """Reading a message twice stores its picture once and does not change the message."""
     message = chat("v1").invoke(FOX)
     before = copy.deepcopy(message)
 
@@ -128,7 +128,7 @@ def test_bytes_are_put_once(chat, image_store):
 @pytest.mark.parametrize("wrapped", [False, True])
 @pytest.mark.parametrize("place", ["content", "additional_kwargs"])
 def test_stripped_calls_are_known_by_their_record(picture, image_store, place, wrapped):
-    """A call without base64 is the image whose record it carries; one that carries none is no image."""
+    """A call without base64 is the image of the record in it; a call without a record is no image."""
     record = upload(picture, image_store).model_copy(update={"id": "ig_1", "origin": "model"}).record()
     calls = [{"type": CALL, "id": "ig_1", "record": record}, {"type": CALL, "id": "ig_2"}]
     blocks = [{"type": "non_standard", "value": call} for call in calls] if wrapped else calls
@@ -140,7 +140,7 @@ def test_stripped_calls_are_known_by_their_record(picture, image_store, place, w
 
 
 def test_calls_without_an_id_are_images(picture, image_store):
-    """A picture that a service gave no id is known by its digest."""
+    """A picture without an id from the service gets its digest as id."""
     message = AIMessage([{"type": CALL, "result": base64.b64encode(picture).decode(), "status": "completed"}])
 
     [image] = images_from(message, image_store=image_store)
@@ -148,14 +148,14 @@ def test_calls_without_an_id_are_images(picture, image_store):
 
 
 def test_unreadable_calls_are_passed_over(image_store):
-    """Cut base64, and bytes that are no picture, are no image and no error."""
+    """Base64 that is cut, and bytes that are no picture, are skipped without an error."""
     spoiled = [{"type": CALL, "id": f"ig_{n}", "result": text} for n, text in enumerate(["abc", "aGVsbG8=", ""])]
 
     assert images_from(AIMessage(spoiled), image_store=image_store) == []
 
 
 def test_message_does_not_rename_an_image(chat, image_store):
-    """A message does not tell its provider: an image that the channel knows keeps the provider, and so its handle."""
+    """A message does not name its provider, so an image in the channel keeps its provider and its handle."""
     message = chat("responses/v1").invoke(FOX)
     [image] = images_from(message, image_store=image_store)
     known = image.model_copy(update={"provider": "api.example"})
@@ -186,7 +186,7 @@ UPLOADS = {
 
 @pytest.mark.parametrize("form", UPLOADS)
 def test_upload_is_read_in_every_form(picture, image_store, form):
-    """A picture that the user sent is the same image in any form of block, and typed by its bytes."""
+    """A picture that the user sent is the same image in any form of block; its type is read from its bytes."""
     block = UPLOADS[form](base64.b64encode(picture).decode())
     message = HumanMessage([{"type": "text", "text": "edit this"}, block])
 
@@ -210,12 +210,12 @@ def test_upload_is_read_in_every_form(picture, image_store, form):
     ],
 )
 def test_what_is_not_at_hand_is_no_image(image_store, block):
-    """Addresses are not fetched, and what cannot be read is left to the chat model to refuse."""
+    """Addresses are not fetched, and unreadable blocks are left for the chat model to refuse."""
     assert images_from([HumanMessage([block])], image_store=image_store) == []
 
 
 def test_reference_of_an_upload_is_read(picture, image_store):
-    """The block that stands for a picture taken out of a message is that picture."""
+    """The reference that replaces an upload in a message is read as that upload."""
     image = upload(picture, image_store)
 
     assert images_from([HumanMessage([reference_block(image.record())])], image_store=image_store) == [image]
@@ -225,7 +225,7 @@ def test_reference_of_an_upload_is_read(picture, image_store):
 
 
 def test_artifact_tells_what_was_drawn_and_from_what(generator, image_store):
-    """An edit's message gives the memory its source too, before the edit, and `images_from` the edit alone."""
+    """The memory reads the source of an edit from its message; `images_from` returns the edit alone."""
     draw = generator(memory=ImageMemory(), options={"output_format": "jpeg"})
     tool = ImageGenerationTool(generator=draw)
     tool.invoke(asks("a", FOX))
@@ -250,7 +250,7 @@ def test_artifact_tells_what_was_drawn_and_from_what(generator, image_store):
     ],
 )
 def test_foreign_artifacts_are_no_images(image_store, artifact):
-    """Whatever other tools, or whoever can write messages, put into an artifact: it is no image, and no error."""
+    """An artifact that holds no records gives no images and raises nothing."""
     message = ToolMessage("done", tool_call_id="a", artifact=artifact)
 
     assert images_in([message], image_store) == []

@@ -1,4 +1,4 @@
-"""`images_from` and `ImageOutputParser`: the pictures out of whatever gave them, for people who want nothing else."""
+"""`images_from` and `ImageOutputParser` with chains, agents and plain responses of the SDK."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BASE64 = re.compile(r"[A-Za-z0-9+/]{400,}")
 
 @pytest.fixture
 def chat(simulator):
-    """A chat model with the hosted tool, at the simulator."""
+    """Return a chat model with the hosted tool, connected to the simulator."""
     model = ChatOpenAI(
         model="gpt-5", base_url=simulator.base_url, api_key="simulated", use_responses_api=True, store=None
     )
@@ -44,24 +44,24 @@ def chat(simulator):
 
 @pytest.fixture
 def tool(generator):
-    """A tool that draws small pictures."""
+    """Return a tool that draws small pictures."""
     return ImageGenerationTool(generator=generator(options=SMALL))
 
 
 @pytest.fixture
 def client(simulator):
-    """The SDK's client, at the simulator."""
+    """Return the SDK's client, connected to the simulator."""
     with openai.OpenAI(base_url=simulator.base_url, api_key="simulated") as started:
         yield started
 
 
 def respond(client, prompt="draw a fox", **fields):
-    """A plain response of the SDK."""
+    """Return a plain response of the SDK."""
     return client.responses.create(model="gpt-5", input=prompt, tools=[ImageOptions(**SMALL).tool()], **fields)
 
 
 def prompts(images):
-    """What the images were asked for."""
+    """Return the prompts of the images."""
     return [image.prompt for image in images]
 
 
@@ -69,7 +69,7 @@ def prompts(images):
 
 
 def test_chain_gives_pictures(chat, simulator, image_store):
-    """A chat model with the hosted tool and the parser are a chain from text to images whose bytes can be read."""
+    """A chain of a chat model and the parser turns text into images whose bytes can be read."""
     chain = chat | ImageOutputParser(image_store=image_store)
 
     [image] = chain.invoke("draw a fox")
@@ -79,14 +79,14 @@ def test_chain_gives_pictures(chat, simulator, image_store):
 
 
 def test_chain_puts_pictures_into_the_default_store(chat, own_folder):
-    """Without a store of its own the parser uses the default one."""
+    """A parser without a store uses the default store."""
     [image] = (chat | ImageOutputParser()).invoke("draw a fox")
 
     assert image.read() in [file.read_bytes() for file in own_folder.rglob("*.jpg*") if file.is_file()]
 
 
 async def test_chain_gives_pictures_async(chat, image_store):
-    """Async twin, from a message that was given before."""
+    """`ainvoke` returns the images of a message."""
     message = chat.invoke("draw a fox")
 
     [image] = await (RunnableLambda(lambda _: message) | ImageOutputParser(image_store=image_store)).ainvoke("x")
@@ -94,7 +94,7 @@ async def test_chain_gives_pictures_async(chat, image_store):
 
 
 def test_chain_streams_pictures(chat, image_store):
-    """A streamed chain gives the images once, when they are whole."""
+    """A streamed chain yields the images once, when they are complete."""
     pieces = list((chat | ImageOutputParser(image_store=image_store)).stream("draw two pictures of a fox"))
 
     assert [len(piece) for piece in pieces] == [2]
@@ -102,7 +102,7 @@ def test_chain_streams_pictures(chat, image_store):
 
 
 def test_chain_of_the_generator(generator):
-    """Results of our own generator, one or a batch, are parsed too."""
+    """Results of `ImageGenerator`, one or a batch, are parsed too."""
     draw = generator(options=SMALL)
     parse = ImageOutputParser()
 
@@ -111,7 +111,7 @@ def test_chain_of_the_generator(generator):
 
 
 def test_no_picture_is_an_error_with_the_words(chat, simulator):
-    """When the model talks instead of drawing, the error holds what it said and what to do."""
+    """If the model answers with text, the error holds the text and says what to do."""
     simulator.script(no_image("I would rather not."))
 
     with pytest.raises(NoImageError, match="allow_empty=True") as caught:
@@ -128,7 +128,7 @@ def test_no_picture_is_an_error_with_the_words(chat, simulator):
     ],
 )
 def test_no_picture_in_anything(half, given):
-    """The words are found wherever the pictures were looked for; `allow_empty` gives an empty list instead."""
+    """The model's text is found in every kind of source; `allow_empty` returns an empty list instead of the error."""
     with pytest.raises(NoImageError) as caught:
         half.invoke(ImageOutputParser(), given)
 
@@ -137,7 +137,7 @@ def test_no_picture_in_anything(half, given):
 
 
 def test_trace_holds_no_picture(chat, half):
-    """What tracers are told of the parser's run is small, and free of base64."""
+    """Traces of the parser's run are small and hold no base64."""
     message, spy = chat.invoke("draw a fox"), Spy()
 
     for given in (message, [message], {"messages": [message]}):
@@ -164,7 +164,7 @@ def test_every_source_gives_the_same(half, tool, generator):
 
 
 def test_state_may_be_an_object(half, tool):
-    """A state that is a model, or has another name for its messages, is read like any other."""
+    """A state that is a pydantic model, or that names its messages otherwise, is read like any other."""
 
     class State(BaseModel):
         messages: list[Any]
@@ -179,7 +179,7 @@ def test_state_may_be_an_object(half, tool):
 
 
 def test_an_edit_is_the_picture_of_its_message(half, tool):
-    """Of the message of an edit the edit alone is given, of the conversation both."""
+    """The message of an edit holds the edit alone; the conversation holds the edit and its source."""
     talk = Talk(half, agent, tool)
     talk.turn(FOX, WINTER)
 
@@ -189,7 +189,7 @@ def test_an_edit_is_the_picture_of_its_message(half, tool):
 
 @pytest.mark.parametrize("place", [agent, agent_with_middleware])
 def test_since_the_last_message_of_the_user(half, tool, place):
-    """`since="last_human"` gives what the last turn drew: no earlier picture, no source, no upload."""
+    """`since="last_human"` returns what the last turn drew, without earlier pictures, sources and uploads."""
     talk = Talk(half, place, tool)
     talk.turn(FOX)
     talk.turn(WINTER, asks("owl", "draw an owl"))
@@ -204,7 +204,7 @@ def test_since_the_last_message_of_the_user(half, tool, place):
 
 
 def test_pictures_are_read_where_they_were_put(half, tool, image_store):
-    """Without a store the bytes are found in any that is open; with one, there alone."""
+    """The bytes are found in the given store, or without one in any open store."""
     talk = Talk(half, agent, tool)
     talk.turn(FOX)
 
@@ -213,7 +213,7 @@ def test_pictures_are_read_where_they_were_put(half, tool, image_store):
 
 @pytest.mark.parametrize("given", [None, "a fox", 5, object(), b"bytes"])
 def test_what_is_no_source_is_refused(given):
-    """Anything else is an error that says what can be given."""
+    """Any other value is a `TypeError` that says what can be given."""
     with pytest.raises(TypeError, match="an agent's result"):
         images_from(given)
 
@@ -222,7 +222,7 @@ def test_what_is_no_source_is_refused(given):
 
 
 def test_response_of_the_sdk(client, image_store):
-    """A plain `Response` gives the same facts as our own call of the service."""
+    """Images of a plain `Response` have the same facts as images that `ImageGenerator` drew."""
     response = respond(client, "draw two pictures of a fox")
 
     first, second = images_from(response, image_store=image_store)
@@ -233,7 +233,7 @@ def test_response_of_the_sdk(client, image_store):
 
 
 def test_response_without_a_picture(client, simulator):
-    """A response of words is an error that holds them."""
+    """The parser's error for a response of text holds the text."""
     simulator.script(no_image("I would rather not."))
     response = respond(client)
 
@@ -244,14 +244,14 @@ def test_response_without_a_picture(client, simulator):
 
 
 def test_response_with_a_failed_call(client, simulator):
-    """Of a response in which one call was refused the other's picture is given."""
+    """If one call of a response was refused, the picture of the other call is returned."""
     simulator.script(moderated_beside_good())
 
     assert len(images_from(respond(client))) == 1
 
 
 def test_response_of_an_unknown_kind(client, simulator):
-    """Items and values that the installed SDK does not know are no reason to warn or to fail."""
+    """Items and values that the installed SDK does not know cause no warning and no error."""
     simulator.script(Fault("novel", item=lambda item: {**item, "status": "novel", "novelty": {"x": 1}}))
 
     [image] = images_from(respond(client))
@@ -259,7 +259,7 @@ def test_response_of_an_unknown_kind(client, simulator):
 
 
 def test_pictures_of_a_response_can_be_edited(client, generator, simulator):
-    """What a plain response drew is edited by its id."""
+    """A picture of a plain response is edited by its id."""
     [fox] = images_from(respond(client))
 
     winter = generator(options=SMALL).invoke("edit it: make it winter", images=[fox])
@@ -268,7 +268,7 @@ def test_pictures_of_a_response_can_be_edited(client, generator, simulator):
 
 
 def test_gallery_of_plain_messages(chat, tool, half, simulator):
-    """Hosted pictures in the messages of a graph of one's own are edited through the tool like any other."""
+    """The tool edits hosted pictures in the messages of a custom graph like any other picture."""
     talk = Talk(half, state_graph, tool)
     history = [HumanMessage("draw a fox"), chat.invoke("draw a fox"), HumanMessage("make it winter")]
 

@@ -1,4 +1,4 @@
-"""Pictures out of streams, dumps and answers in any container, and why there are none."""
+"""Pictures read from streams, dumps and answers in any container, and the errors if there are none."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SMALL = {"size": "816x816", "quality": "low", "output_format": "jpeg"}
 
 
 def encoded() -> str:
-    """A small picture, as base64."""
+    """Return a small picture as base64."""
     data = io.BytesIO()
     Image.new("RGB", (8, 6), "red").save(data, "PNG")
     return base64.b64encode(data.getvalue()).decode()
@@ -159,7 +159,7 @@ MODERATED = {
     ],
 )
 def test_a_moderated_call_is_a_moderation_error(source: Any, half: Any):
-    """A call that the safety system stopped is told with its stage and categories, wherever it stands."""
+    """A call that the safety system stopped raises an error with stage and categories, in every source."""
     with pytest.raises(ModerationError) as caught:
         half.invoke(ImageOutputParser(), source)
 
