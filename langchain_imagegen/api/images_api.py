@@ -28,10 +28,10 @@ _EARLY = "the stream ended within its last event; the picture had arrived whole"
 
 
 def build_body(prompt: str, tool: Item, *, stream: bool = False) -> dict[str, Any]:
-    """The body of `POST /images/generations` for a prompt and the options of `tool`.
+    """Return the body of `POST /images/generations` for a prompt and the options of `tool`.
 
     Raises:
-        OptionError: an option that only the hosted tool has.
+        OptionError: only the hosted tool has one of the options.
     """
     options = {key: value for key, value in tool.items() if key != "type"}
     wrong = [
@@ -83,7 +83,7 @@ class ImagesStreamReader:
         self._origin, self._picture, self._partial = origin, picture, partial
 
     def feed(self, event: Item) -> list[PartialImage]:
-        """The partial picture of an event, if it has one."""
+        """Return the partial picture of an event, if it has one."""
         kind = Fields(event).text("type") or ""
         if kind == f"{EVENT}partial_image":
             return self._read_partial(event)
@@ -104,7 +104,7 @@ class ImagesStreamReader:
         """Return the finished picture.
 
         Raises:
-            ConnectionLostError: the stream ended before it.
+            ConnectionLostError: the stream ended before the picture.
         """
         if not self.response:
             raise ConnectionLostError(
@@ -114,7 +114,7 @@ class ImagesStreamReader:
         return result if self.ended else result.model_copy(update={"warnings": (*result.warnings, _EARLY)})
 
     def _read_partial(self, event: Item) -> list[PartialImage]:
-        """None for a corrupt one: the finished picture is still to come, and is paid for."""
+        """Return nothing for a corrupt one: the finished picture, which is paid for, is still to come."""
         try:
             data = self._partial(event.get("b64_json"))
         except CorruptImageError:

@@ -100,7 +100,7 @@ class StreamReader:
         return item
 
     def _read_partial(self, event: Item) -> list[PartialImage]:
-        """Return nothing for a corrupt one: the finished picture is still to come, and is paid for."""
+        """Return nothing for a corrupt one: the finished picture, which is paid for, is still to come."""
         fields, data = Fields(event), event.get("partial_image_b64")
         try:
             picture = self._partial(data)

@@ -37,34 +37,34 @@ def build_body(
     tool_choice: object,
     **optional: object,
 ) -> dict[str, Any]:
-    """The body of `POST /responses`; what is `None` in `optional` is left out."""
+    """Return the body of `POST /responses`; fields of `optional` that are `None` are left out."""
     required = {"model": model, "input": _shortest(items), "tools": [tool], "tool_choice": tool_choice}
     return required | {key: value for key, value in optional.items() if value is not None}
 
 
 def turn(role: str, text: str) -> dict[str, Any]:
-    """A message of text alone."""
+    """Return a message of text alone."""
     return {"role": role, "content": text}
 
 
 def user_turn(prompt: str, parts: Sequence[Item]) -> dict[str, Any]:
-    """The user's message: the prompt, then the pictures in the order in which it names them."""
+    """Return the user's message: the prompt, then the pictures in the order in which the prompt counts them."""
     text = [{"type": "input_text", "text": prompt}] if prompt else []
     return {"role": "user", "content": [*text, *parts]} if parts else turn("user", prompt)
 
 
 def image_part(*, url: str | None = None, file_id: str | None = None) -> dict[str, Any]:
-    """A picture as part of a message, by web address, data URL or file id."""
+    """Return a picture as part of a message, by web address, data URL or file id."""
     return {"type": "input_image", "file_id": file_id} if file_id else {"type": "input_image", "image_url": url}
 
 
 def mask_field(*, url: str | None = None, file_id: str | None = None) -> dict[str, Any]:
-    """The tool's `input_image_mask`."""
+    """Return the tool's `input_image_mask`."""
     return {"file_id": file_id} if file_id else {"image_url": url}
 
 
 def call_items(image: GeneratedImage, named: Iterable[str] = ()) -> list[dict[str, Any]]:
-    """An earlier picture by id, behind the reasoning it needs beside it unless that is already `named`."""
+    """Return an earlier picture by id, preceded by the reasoning items it needs that are not yet `named`."""
     before = [{"type": "item_reference", "id": id} for id in image.companion_ids if id not in set(named)]
     return [*before, {"type": CALL, "id": image.id}]
 

@@ -1,4 +1,4 @@
-"""Errors of the SDK and its HTTP library as ours; what the service itself tells of an error is read in `failures`."""
+"""Translate errors of the SDK and its HTTP library; `service_errors` reads the service's own error objects."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from langchain_imagegen.errors import (
 NEVER_SENT = frozenset(
     {"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol", "LocalProtocolError"}
 )
-"""Errors of the HTTP library that come before a request has left."""
+"""Errors that the HTTP library raises before a request is sent."""
 
 _CLOSED = "the HTTP client was closed before the request was sent"
 _SIMULATOR = "or try it offline: python -m langchain_imagegen.simulator"
 
 
 def translate(error: Exception) -> Exception:
-    """Our error for one of the SDK or its HTTP library; any other stays as it is."""
+    """Return our error for one of the SDK or its HTTP library; return any other as it is."""
     import httpx2
     import openai
 

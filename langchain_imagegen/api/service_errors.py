@@ -1,6 +1,6 @@
-"""The service's error objects as our errors: one place that knows its codes and words.
+"""Translate the service's error objects into our errors; only this module knows the service's codes and wording.
 
-Pure: an error object comes in as a mapping, whether it stood in an HTTP body, in a stream's event or in a failed item.
+An error object comes in as a mapping, whether from an HTTP body, an event of a stream or a failed item.
 Sources of the codes and texts: the types of the OpenAI SDK 3.54 and public reports of live answers.
 """
 
@@ -41,7 +41,7 @@ def read_error(
     retry_after: float | None = None,
     path: str = "",
 ) -> ImageGenerationError:
-    """The error that a service's error object stands for, with advice.
+    """Return our error for a service's error object, with advice.
 
     Args:
         error: `{message, code?, type?, param?, moderation_details?}`, of which proxies give the message alone.
@@ -76,7 +76,7 @@ def _option(message: str, *, code: str | None, param: str | None, request_id: st
 
 
 def moderation(error: Mapping[str, Any], message: str) -> ModerationError:
-    """The refusal of the safety system, with its stage and categories where the service names them."""
+    """Return the refusal of the safety system, with its stage and categories if the service names them."""
     details = error.get("moderation_details")
     told = details.get("categories") if isinstance(details, Mapping) else None
     categories = [word for word in told if isinstance(word, str)] if isinstance(told, list) else []
@@ -89,7 +89,7 @@ def moderation(error: Mapping[str, Any], message: str) -> ModerationError:
 
 
 def is_option(error: Mapping[str, Any], code: str | None, message: str, status: int | None) -> bool:
-    """Whether the error is about an option of the image tool."""
+    """Return True if the error is about an option of the image tool."""
     if code in OPTION:
         return True
     if status not in (400, None):
@@ -103,20 +103,20 @@ def is_option(error: Mapping[str, Any], code: str | None, message: str, status: 
 
 
 SERVICE_ID = re.compile(r"\b(?:ig|rs|resp|msg|fc|file|conv)[_-]\w{4,}")
-"""An id of the service in the text of an error."""
+"""Matches an id of the service in the text of an error."""
 
 
 def is_lost_reference(error: Exception) -> bool:
-    """Whether the service says that it does not know, or no longer keeps, something the request named by id."""
+    """Return True if the service does not know, or no longer keeps, something that the request named by id."""
     if not isinstance(error, ServiceError) or error.status not in (400, 404, None) or error.code == "model_not_found":
         return False
     return bool(re.search(r"not found|not persisted|without its required", str(error)))
 
 
 def delay_in(message: str) -> float | None:
-    """The seconds in `… try again in 467ms` or `… in 1m30s`, where a rate limit's text alone names them."""
-    told = re.search(r"try again in ((?:\d+(?:\.\d+)?\s*(?:ms|[hms])\b|\d+[hm])+)", message)
-    spans = re.findall(r"([\d.]+)\s*(ms|[hms])", told[1]) if told else ()
+    """Return the seconds in `… try again in 467ms` or `… in 1m30s`, for a rate limit without a header."""
+    found = re.search(r"try again in ((?:\d+(?:\.\d+)?\s*(?:ms|[hms])\b|\d+[hm])+)", message)
+    spans = re.findall(r"([\d.]+)\s*(ms|[hms])", found[1]) if found else ()
     return sum(float(number) * _SECONDS[unit] for number, unit in spans) if spans else None
 
 

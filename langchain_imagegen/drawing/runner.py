@@ -18,7 +18,7 @@ from langchain_imagegen.images.result import ImageResult
 from langchain_imagegen.storage.store import ImageStore
 from langchain_imagegen.streaming.answer import Body
 
-_LOOKED_AT = {"responses": ("stream",), "images": ("model", "prompt", "stream")}
+_READ_BY_THE_SDK = {"responses": ("stream",), "images": ("model", "prompt", "stream")}
 """What the SDK reads of a request itself; Azure's client finds an image model's deployment by its name."""
 
 
@@ -50,7 +50,7 @@ class Runner:
                                 if piece := body.work():
                                     piece()
                     drive.answer(body.finish())
-            if drive.unsettled:
+            if drive.has_leftovers:
                 drive.settle()
         yield _finished(drive)
 
@@ -78,23 +78,23 @@ class Runner:
                                 if piece := body.work():
                                     await asyncio.to_thread(piece)
                     drive.answer(await asyncio.to_thread(body.finish))
-            if drive.unsettled:
+            if drive.has_leftovers:
                 await asyncio.to_thread(drive.settle)
         yield _finished(drive)
 
     def _send(self, client: Any, call: Call) -> Any:
         """Send the request; all but what the SDK looks at goes as `extra_body`, which it sends as it is."""
-        looked_at = {name: call.body[name] for name in _LOOKED_AT[call.api] if name in call.body}
-        rest = {name: value for name, value in call.body.items() if name not in looked_at}
+        read_by_the_sdk = {name: call.body[name] for name in _READ_BY_THE_SDK[call.api] if name in call.body}
+        rest = {name: value for name, value in call.body.items() if name not in read_by_the_sdk}
         if call.api == "responses":
             send = client.responses.with_streaming_response.create
         else:
             send = client.images.with_streaming_response.generate
-        return send(**looked_at, extra_body=rest, extra_headers=self._transport.headers)
+        return send(**read_by_the_sdk, extra_body=rest, extra_headers=self._transport.headers)
 
 
 class Drive:
-    """A flow under way: which step is next, and what comes of it. Holds no clock and no connection."""
+    """The state of a running flow: its next step, and the answer or error of the last one. No clock, no connection."""
 
     def __init__(self, flow: Flow) -> None:
         self.result: ImageResult | None = None
@@ -114,12 +114,12 @@ class Drive:
             yield step
 
     def answer(self, value: object) -> None:
-        """What the step gave."""
+        """Keep the value that the step gave."""
         self._answer = value
 
     @contextmanager
     def attempt(self) -> Generator[None]:
-        """Carry a step out; an error is kept for `settle`, all that stops the caller leaves nothing behind."""
+        """Run a step. Keep its error for the flow; if the caller is stopped, leave nothing behind."""
         try:
             yield
         except Exception as error:  # noqa: BLE001 - the flow raises what it does not handle
@@ -129,12 +129,12 @@ class Drive:
             raise
 
     @property
-    def unsettled(self) -> bool:
-        """Whether something of an answer is left to be saved or removed."""
+    def has_leftovers(self) -> bool:
+        """Return True if a failed answer has pictures to be saved or removed."""
         return self.body is not None and self._error is not None
 
     def settle(self) -> None:
-        """After an error, the pictures that had arrived are the answer; else it goes into the flow."""
+        """After an error, answer with the pictures that had arrived; without any, pass the error to the flow."""
         if isinstance(self._error, (ConnectionLostError, ImageTimeoutError)):
             self._salvage(self._error)
         self._discard()
@@ -147,8 +147,8 @@ class Drive:
             self._error = lost if isinstance(error, ConnectionLostError) else error
             if isinstance(error, ImageTimeoutError):
                 error.response_id = lost.response_id
-        except ImageGenerationError as told:
-            self._error = told
+        except ImageGenerationError as own:
+            self._error = own
 
     def _discard(self) -> None:
         if self.body is not None:

@@ -1,6 +1,6 @@
-"""Base64 text to bytes while it arrives, strictly, into a `Sink`.
+"""Decode base64 strictly while it arrives, into a `Sink`.
 
-Pure functions of characters: where in a document the text stood is not known here.
+Nothing here knows where in a document the text stood.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _SAFE_ESCAPES = {rb"\/": b"/", rb"\u002b": b"+", rb"\u002B": b"+", rb"\u002f": b
 
 
 class Sink:
-    """Where the bytes of one picture go; subclasses say how they are written."""
+    """Receives the bytes of one picture; subclasses store them."""
 
     def known(self, text: memoryview, /) -> bool:
-        """Whether the sink has what these whole groups of four characters stand for; then they are not decoded."""
+        """Return True if the sink already has the bytes of these groups of four; they are then not decoded."""
         del text
         return False
 
@@ -31,14 +31,14 @@ class Sink:
         raise NotImplementedError
 
     def spill(self, text: bytes, /) -> object:
-        """Take what could not be decoded, from the first fault on, as it stands in the JSON; forgotten by default."""
+        """Take the text from the first invalid group on, as it stands in the JSON; ignored by default."""
 
     def close(self, error: str | None = None, /) -> object:
-        """Called once, when the string ends; `error` says why it was no valid base64."""
+        """End the picture; called once. `error` says why its string was not valid base64."""
 
 
 class Decoder:
-    """One string of base64 on its way into its sink, strictly decoded, four characters at a time."""
+    """Decodes one string of base64 strictly, in groups of four characters, into its sink."""
 
     def __init__(self, sink: Sink | None) -> None:
         from pybase64 import b64decode
@@ -51,7 +51,7 @@ class Decoder:
         self._error_if_more: str | None = None  # set once padding was seen
 
     def feed(self, text: bytes, start: int, end: int) -> None:
-        """Decode `text[start:end]`, which cuts no escape."""
+        """Decode `text[start:end]`, which must not cut an escape."""
         if self._sink is None or start == end:
             return
         piece = memoryview(text)[start:end]
@@ -64,7 +64,7 @@ class Decoder:
             self._decode_in_place(self._sink, piece)
 
     def _decode_in_place(self, sink: Sink, piece: memoryview) -> None:
-        """Only the characters that complete a carried group are copied."""
+        """Decode a piece without copying more than the characters that complete a carried group."""
         missing = -len(self._carry) % 4
         if missing:
             head = self._carry + piece[:missing]
@@ -76,7 +76,7 @@ class Decoder:
             self._decode(sink, piece, piece)
 
     def close(self, error: str | None = None) -> None:
-        """The end of the string; `error` says why it is none, if it is none."""
+        """End the string; `error` says why it broke off."""
         if self._sink is not None:
             self._error = self._error or (self._error_if_more if self._carry else None) or error or self._incomplete()
             if self._carry:
@@ -84,7 +84,7 @@ class Decoder:
             self._sink.close(self._error)
 
     def _decode(self, sink: Sink, text: memoryview, source: bytes | memoryview) -> None:
-        """Decode `text`, which `source` spells in the JSON."""
+        """Decode `text`; `source` is the same text as it is escaped in the JSON."""
         whole = len(text) - len(text) % 4
         stray = NOT_BASE64.search(bytes(text[whole:]).rstrip(b"="))  # must not be carried: an escape is lost there
         self._error = self._error_if_more or (self._misfit(text) if stray else self._put(sink, text[:whole]))
@@ -98,7 +98,7 @@ class Decoder:
             self._error_if_more = _out_of_place("=", self._position - padding)
 
     def _put(self, sink: Sink, text: memoryview) -> str | None:
-        """The reason why it is not in the sink now."""
+        """Decode whole groups into the sink; return the error if that fails."""
         if not text or sink.known(text):
             return None
         try:
@@ -120,7 +120,7 @@ class Decoder:
 
 
 def unescaped(text: bytes) -> bytes:
-    """The characters of a JSON string; an escape that stands for no base64 character becomes a backslash."""
+    """Return the characters of a JSON string; an escape of a character outside base64 becomes a backslash."""
     plain = text
     for escape, character in _SAFE_ESCAPES.items():
         plain = plain.replace(escape, character)

@@ -1,17 +1,12 @@
-"""Server-sent events out of text that arrives in chunks of any size. What an event means is not known here."""
+"""Split text that arrives in chunks of any size into server-sent events, whose meaning is not known here."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
-
 
 class EventReader:
-    """The data of server-sent events, out of text that comes in chunks of any size.
+    """Returns the data of server-sent events.
 
-    Events without data are left out, and so are names, for the service repeats an event's name in its data.
+    Events without data are skipped. Event names are ignored, since the service repeats them in the data.
     """
 
     def __init__(self) -> None:
@@ -21,7 +16,7 @@ class EventReader:
         self._mark = b"\xef\xbb\xbf"
 
     def feed(self, text: bytes) -> list[bytes]:
-        """The data of each event that this text completes."""
+        """Return the data of each event that this text completes."""
         if self._after_cr and text.startswith(b"\n"):
             text = text[1:]
             self._after_cr = False
@@ -34,7 +29,7 @@ class EventReader:
         return events
 
     def finish(self) -> list[bytes]:
-        """The data of a last event that lacks its blank line."""
+        """Return the data of a last event that lacks its blank line."""
         return [*self._end_line(), *self._end_line()]
 
     def _end_line(self) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""Base64 pictures taken out of a stream of JSON or server-sent events while it arrives.
+"""Take base64 pictures out of a stream of JSON or server-sent events while it arrives.
 
 Pure functions of bytes: no network, no files, no JSON parser, and nothing that knows what an event means.
 
@@ -42,12 +42,12 @@ class Gap(NamedTuple):
 
 
 def placeholder(n: int) -> dict[str, int]:
-    """The JSON value that stands for the n-th picture, counted by the calls of `open_sink` from 0."""
+    """Return the JSON value that stands for the n-th picture, counted by the calls of `open_sink` from 0."""
     return {"$picture": n}
 
 
 def picture_number(value: object) -> int | None:
-    """The number of the picture for which `value` stands, `None` for any other value."""
+    """Return the number of the picture for which `value` stands, `None` for any other value."""
     if isinstance(value, dict) and value.keys() == {"$picture"}:
         number = value["$picture"]
         return number if type(number) is int else None
@@ -71,7 +71,7 @@ class Extractor:
     def __init__(self, open_sink: Callable[[bytes], Sink | None], *, keys: Collection[str] = PICTURE_KEYS) -> None:
         self._open_sink = open_sink
         self._opening, self._unfinished = _key_patterns(tuple(keys))
-        self._held = b""  # the end of the last chunk, where it cannot be told yet what it is
+        self._held = b""  # the end of the last chunk, which may be the beginning of a key
         self._passed: list[bytes | Gap] = []
         self._event = bytearray()
         self._picture: Decoder | None = None
@@ -79,22 +79,22 @@ class Extractor:
         self._final = False
 
     def feed(self, chunk: bytes) -> bytes:
-        """What passes through of this chunk, with a placeholder for each picture that ends in it."""
+        """Return this chunk without pictures, with a placeholder for each picture that ends in it."""
         return _filled(self.split(chunk))
 
     def finish(self) -> bytes:
-        """The rest; a picture that is still open is closed with an error."""
+        """Return the rest. A picture that is still open is closed with an error."""
         return _filled(self.split_rest())
 
     def split(self, chunk: bytes) -> list[bytes | Gap]:
-        """As `feed`, with the text and the gaps in it apart; a gap takes the place of a string and its quotes."""
+        """Return what `feed` returns as texts and gaps; a gap takes the place of a string and its quotes."""
         for start in range(0, len(chunk), _STEP):
             self._take(chunk[start : start + _STEP])
         passed, self._passed = self._passed, []
         return passed
 
     def split_rest(self) -> list[bytes | Gap]:
-        """As `finish`, for `split`."""
+        """Return what `finish` returns as texts and gaps."""
         self._final = True
         self._take(b"")
         if self._picture is not None:
@@ -165,7 +165,7 @@ class Extractor:
             self._event[_HEAD:-_TAIL] = b"\0"
 
     def _undecided(self, text: bytes, at: int) -> int:
-        """Where the end of `text` may be the beginning of a key whose rest has not come yet."""
+        """Return where a key may begin whose rest has not arrived yet, or the length of `text`."""
         if self._final:
             return len(text)
         if text.endswith(b"\\"):
@@ -187,7 +187,7 @@ def _placeholder(n: int) -> bytes:
 
 @cache
 def _key_patterns(keys: tuple[str, ...]) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
-    """A key up to the quote that opens its value, and the same cut anywhere by the end of the text."""
+    """Return patterns for a key up to the opening quote of its value: whole, and cut by the end of the text."""
     names = [key.encode() for key in keys]
     # The look-behinds stand at the end, because a search is fast only when it begins with a literal.
     whole = b"|".join(b'%b"(?<!\\\\"%b")' % (re.escape(name), re.escape(name)) for name in names)
@@ -199,7 +199,7 @@ def _key_patterns(keys: tuple[str, ...]) -> tuple[re.Pattern[bytes], re.Pattern[
 
 
 def _begins_picture(text: bytes, at: int, *, final: bool) -> bool | None:
-    """Whether a picture begins at `at`; `None` if more of it must be seen."""
+    """Return whether a picture begins at `at`, `None` if more characters are needed to tell."""
     seen = text[at : at + _LOOKAHEAD]
     if len(seen) < _LOOKAHEAD and not final and not re.search(rb'["\r\n]', seen):
         return None
@@ -210,7 +210,7 @@ def _begins_picture(text: bytes, at: int, *, final: bool) -> bool | None:
 
 
 def _string_end(text: bytes, at: int) -> int:
-    """Where the string ends: at its closing quote, at a raw line end, or with the text."""
+    """Return where the string ends: at its closing quote, at a raw line end, or at the end of the text."""
     quote = text.find(b'"', at)
     while quote >= 0 and _escaped(text, at, quote):
         quote = text.find(b'"', quote + 1)
@@ -222,7 +222,7 @@ def _string_end(text: bytes, at: int) -> int:
 
 
 def _whole_escapes(text: bytes, at: int) -> int:
-    """Where the last escape begins if the end of the text cuts it, else the end of the text."""
+    """Return where the last escape begins if the end of the text cuts it, else the end of the text."""
     last = text.rfind(b"\\", max(at, len(text) - 5))
     if last < 0 or not _CUT_ESCAPE.match(text, last) or _escaped(text, at, last):
         return len(text)

@@ -1,7 +1,7 @@
 """The token that stands for a picture where its base64 would be: base64 of `imagegen:<sha256>:<mime type>`.
 
-It decodes as base64 and is no picture, so that whatever opens it as one fails at once. It names a digest and
-nothing else: where bytes lie, and whether they are there, is the image store's to say.
+It decodes as base64 but is not a picture, so that opening it as one fails at once. It holds the digest alone; the
+image store knows where the bytes are.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ class Token(NamedTuple):
 
 
 def write_token(sha256: str, mime_type: str) -> str:
-    """The token as it stands in an answer."""
+    """Return the token of a picture."""
     return base64.b64encode(f"imagegen:{sha256}:{mime_type}".encode()).decode()
 
 
 def read_token(text: object) -> Token | None:
-    """The picture that `text` is the token of; `None` for everything else, base64 of a picture first of all."""
+    """Return the picture whose token `text` is, `None` for any other value."""
     if not isinstance(text, str) or not text.startswith(_BEGINS) or len(text) > _LONGEST:
         return None
     try:

@@ -1,6 +1,6 @@
-"""Where the pictures of an answer go while they arrive: into memory, into the store, or nowhere if they are known.
+"""Sinks for the pictures of an answer: memory, the image store, or a comparison with a picture that arrived before.
 
-Fed by the decoder; what an answer is, and which picture is wanted, is not known here.
+The decoder feeds them. Nothing here knows what an answer is or which picture is wanted.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from langchain_imagegen.storage.store import ImageStore
 from langchain_imagegen.streaming.decoder import BREAKS_OFF, Sink, decode
 
 AT_A_TIME = 1 << 17
-"""Bytes of a picture that wait, at most, before they are hashed and written to a disk; to memory they go at once."""
+"""Bytes of a picture that are buffered before they are hashed and written to a disk; memory is written at once."""
 
 
 class Mending(Sink):
@@ -44,7 +44,7 @@ class Mending(Sink):
 
 
 class Held(Mending):
-    """A picture kept in memory: a partial, which the caller gets as bytes."""
+    """Keeps a partial picture in memory, since the caller gets it as bytes."""
 
     def __init__(self, store: ImageStore) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class Held(Mending):
 
     @property
     def flawed(self) -> bool:
-        """Whether it is known to be no whole picture."""
+        """Return True if the data is known not to be a whole picture."""
         return self._error is not None
 
     def write(self, data: bytes) -> None:
@@ -63,42 +63,42 @@ class Held(Mending):
         self._pieces.append(data)
 
     def close(self, error: str | None = None) -> None:
-        """The end of the data."""
+        """End the data."""
         self._error = self._mend(error)
         self._pieces[:] = [b"".join(self._pieces)]
 
     def data(self) -> bytes:
-        """The bytes.
+        """Return the bytes.
 
         Raises:
-            CorruptImageError: they were no base64, or broke off.
+            CorruptImageError: the base64 was invalid or broke off.
         """
         if self._error:
             raise corrupt(self._error)
         return b"".join(self._pieces)
 
     def read(self, start: int, stop: int) -> bytes:
-        """Some of the bytes."""
+        """Return the bytes from `start` to `stop`."""
         return b"".join(self._pieces)[start:stop]
 
     def work(self) -> None:
-        """Nothing waits."""
+        """Return None: memory needs no writing."""
 
     def blob(self) -> Blob:
-        """The picture, put into the store."""
+        """Put the picture into the store and return where it lies."""
         if self._blob is None:
             self._blob = self._store.put(self.data())
         return self._blob
 
     def discard(self) -> None:
-        """Forget the bytes."""
+        """Drop the bytes."""
         self._pieces.clear()
 
 
 class Written(Mending):
-    """A picture that goes into the store piece by piece, where it has no name before it is whole.
+    """Writes a picture into the store piece by piece; it gets its name there when it is whole.
 
-    What touches the disk is done by `work` and `blob`; whoever feeds the sink asks it for work after each piece.
+    Only `work` and `blob` touch the disk. The caller asks for `work` after each piece that it feeds.
     """
 
     def __init__(self, store: ImageStore, expected: int = 0) -> None:
@@ -111,35 +111,35 @@ class Written(Mending):
 
     @property
     def flawed(self) -> bool:
-        """Whether it is known to be no whole picture."""
+        """Return True if the data is known not to be a whole picture."""
         return self._error is not None
 
     def write(self, data: bytes) -> None:
-        """Take the next bytes; where nothing goes to a disk, they are hashed at once."""
+        """Take the next bytes; a store that is not on a disk gets them at once."""
         self._waiting.append(data)
         self._held += len(data)
         if not self._writer.on_disk:
             self._take()()
 
     def close(self, error: str | None = None) -> None:
-        """The end of the data."""
+        """End the data."""
         self._error = self._error or self._mend(error)
 
     def read(self, start: int, stop: int) -> bytes:
-        """Some of the bytes, wherever they are by now."""
+        """Return the bytes from `start` to `stop`, written or still buffered."""
         there = self._writer.read(start, min(stop, self._taken)) if start < self._taken else b""
         waiting = memoryview(b"".join(self._waiting))
         return there + waiting[max(start - self._taken, 0) : max(stop - self._taken, 0)]
 
     def work(self) -> Callable[[], None] | None:
-        """What is to be hashed and written now: one piece after the other, in any thread; `None` if little waits."""
+        """Return the pending hash-and-write step as a callable, or None while less than one piece is buffered."""
         return self._take() if self._held >= AT_A_TIME else None
 
     def blob(self) -> Blob:
-        """The picture, now under its final name.
+        """Write the rest, give the picture its final name and return where it lies.
 
         Raises:
-            CorruptImageError: the data is no whole picture.
+            CorruptImageError: the data is not a whole picture.
             ImageStoreError: it cannot be written.
         """
         if self._blob is None:
@@ -150,7 +150,7 @@ class Written(Mending):
         return self._blob
 
     def discard(self) -> None:
-        """Remove what was written and not committed."""
+        """Remove what was written, unless the picture has its final name."""
         if self._blob is None:
             self._writer.abort()
 
@@ -161,7 +161,7 @@ class Written(Mending):
         return partial(self._put, waiting)
 
     def _put(self, waiting: list[bytes]) -> None:
-        """After the first fault the rest is left aside."""
+        """Write the bytes; after the first error, drop them."""
         if waiting and self._error is None:
             try:
                 self._writer.write(b"".join(waiting))
@@ -170,7 +170,7 @@ class Written(Mending):
 
 
 class Repeated(Sink):
-    """A picture that is likely one which has arrived before.
+    """Compares a picture with one that arrived before and is likely the same.
 
     Its base64 is compared with what that one's bytes give; only from the first difference on is it decoded.
     """
@@ -185,24 +185,24 @@ class Repeated(Sink):
         self._own: Written | None = None
 
     def known(self, text: memoryview) -> bool:
-        """Whether the picture is still the same as the original."""
+        """Return True while the picture equals the original."""
         if self._own is not None:
             return False
         data = self._original.read(self._same, self._same + len(text) // 4 * 3)
         if self._encode(data) != bytes(text):
-            self._part()
+            self._copy_original()
             return False
         self._same += len(data)
         return True
 
     @property
     def flawed(self) -> bool:
-        """True if it is known to be no whole picture."""
+        """Return True if the data is known not to be a whole picture."""
         return (self._own or self._original).flawed
 
     @property
     def mended(self) -> bool:
-        """True if the picture stood in an odd form."""
+        """Return True if the picture came in a looser form of base64."""
         return self._own is not None and self._own.mended
 
     def write(self, data: bytes) -> None:
@@ -211,42 +211,42 @@ class Repeated(Sink):
         self._own.write(data)
 
     def spill(self, text: bytes) -> None:
-        """It goes on behind the copy, with what is no base64."""
+        """Take text that is not plain base64; the picture is then no copy."""
         if self._own is None:
-            self._part()
+            self._copy_original()
         assert self._own is not None
         self._own.spill(text)
 
     def close(self, error: str | None = None) -> None:
-        """The end of the data; a copy that is whole may lack its closing quote."""
+        """End the data; a whole copy may lack its closing quote."""
         if self._own is None and (self._original.flawed or self._original.read(self._same, self._same + 1)):
-            self._part()  # it breaks off, or is the beginning of the other one
+            self._copy_original()  # it breaks off, or is the beginning of the other one
         if self._own is not None:
             self._own.close(error)
 
     def work(self) -> Callable[[], None] | None:
-        """What of its own is to be written now."""
+        """Return the pending write of a picture that differs."""
         return self._own.work() if self._own else None
 
     def blob(self) -> Blob:
-        """The picture, which may be the original.
+        """Return where the picture lies, which may be the original.
 
         Raises:
-            CorruptImageError: the data is no whole picture.
+            CorruptImageError: the data is not a whole picture.
         """
         return (self._own or self._original).blob()
 
     def discard(self) -> None:
-        """Remove what was written of its own."""
+        """Remove what was written of a picture that differs."""
         if self._own is not None:
             self._own.discard()
 
-    def _part(self) -> None:
+    def _copy_original(self) -> None:
         self._own = Written(self._store)
         for start in range(0, self._same, AT_A_TIME):
             self._own.write(self._original.read(start, min(start + AT_A_TIME, self._same)))
 
 
 def corrupt(reason: str) -> CorruptImageError:
-    """The error for a picture whose data came, and is none."""
+    """Return the error for data that is not a picture."""
     return CorruptImageError(f"the picture's data is corrupt: {reason}; nothing was saved, ask for the picture again")
