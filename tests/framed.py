@@ -44,7 +44,7 @@ FRAMINGS = ("length", "chunked", "odd chunks", "close")
 
 @dataclass
 class Framed:
-    """What is served.
+    """The answer to serve.
 
     Args:
         body: Before it is encoded.
@@ -71,18 +71,18 @@ class Framed:
     base_url: str = ""
 
     def next_status(self) -> int:
-        """The status of the answer that is due."""
+        """Return the status of the next answer."""
         return self.status[min(len(self.requests), len(self.status)) - 1]
 
     @property
     def encoded(self) -> bytes:
-        """The body as it goes over the wire."""
+        """Return the body as it goes over the wire."""
         return self.body if self.mislabelled else ENCODINGS[self.encoding](self.body)
 
 
 @contextmanager
 def framed(body: bytes, content_type: str = JSON, **settings: Any) -> Iterator[Framed]:
-    """A started server, gone after the block."""
+    """Yield a started server and stop it after the block."""
     served = Framed(body, content_type, **settings)
     handler = type("_Handler", (_Handler,), {"served": served})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
@@ -149,7 +149,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def _wait(self) -> None:
-        """Until the client hangs up or the server stops."""
+        """Wait until the client hangs up or the server stops."""
         self.connection.settimeout(0.02)
         while not self.served.over.is_set():
             try:

@@ -1,4 +1,4 @@
-"""One answer served byte by byte on a loopback port, for what the simulator has no fault for."""
+"""A server that gives one answer byte by byte on a loopback port, for faults that the simulator does not have."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Answering(ThreadingHTTPServer):
 
     @property
     def base_url(self) -> str:
-        """Where a client has to point."""
+        """Return the base URL for a client."""
         return f"http://127.0.0.1:{self.server_port}/v1"
 
 
@@ -60,7 +60,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving(pieces: Sequence[bytes | float], content_type: str, *, whole: bool = True) -> Iterator[Answering]:
-    """A started server, gone after the block."""
+    """Yield a started server and stop it after the block."""
     with Answering(pieces, content_type, whole=whole) as server:
         server.handle_error = lambda *_: None  # clients that hang up are what some tests are about
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -74,7 +74,7 @@ def serving(pieces: Sequence[bytes | float], content_type: str, *, whole: bool =
 
 
 def split(body: bytes, *sizes: int) -> list[bytes]:
-    """A body in chunks of these sizes, used in turn."""
+    """Return a body in chunks of these sizes, used in turn."""
     pieces, at, turn = [], 0, 0
     while at < len(body):
         pieces.append(body[at : at + sizes[turn % len(sizes)]])

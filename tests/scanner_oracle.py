@@ -1,4 +1,4 @@
-"""What the scanner owes any text, told by `json`, `base64` and loops over the whole of it.
+"""The expected result of the scanner for any text, computed with `json`, `base64` and plain loops.
 
 The property tests, the recordings and the fuzzer judge by it. It looks at what passes and at what sinks hold;
 nothing here may know how the scanner works inside.
@@ -47,7 +47,7 @@ _ESCAPE = re.compile(rb"(?s)\\u([0-9a-fA-F]{4})|\\(.?)")
 
 @dataclass
 class Kept(Sink):
-    """A sink that remembers everything it was told.
+    """A sink that records every call.
 
     Args:
         before: What `open_sink` was shown.
@@ -61,7 +61,7 @@ class Kept(Sink):
     closed: list[str | None] = field(default_factory=list)
 
     def known(self, text: memoryview) -> bool:
-        """Whether the text goes on as the copied picture does; then its bytes are kept at once."""
+        """Return True if the text continues like the copied picture, and keep its bytes."""
         rest = self.copied[len(self.data) :] if self.copied.startswith(bytes(self.data)) else b""
         same = bool(text) and base64.b64encode(rest).startswith(text)
         if same:
@@ -69,7 +69,7 @@ class Kept(Sink):
         return same
 
     def write(self, data: bytes) -> None:
-        """Keep the data, which is never empty and never comes late."""
+        """Keep the data; check that it is not empty and not late."""
         assert data
         assert not self.closed
         assert not self.spilled
@@ -81,13 +81,13 @@ class Kept(Sink):
         self.spilled += text
 
     def close(self, error: str | None = None) -> None:
-        """Keep what the picture was closed with."""
+        """Keep the error or `None` that the picture was closed with."""
         self.closed.append(error)
 
 
 @dataclass
 class Scan:
-    """What a text came to: what passed, and a sink for each picture, `None` for one that was not wanted."""
+    """The result of a scan: what passed, and a sink for each picture, `None` for one that was not wanted."""
 
     passed: bytes = b""
     sinks: list[Kept | None] = field(default_factory=list)
@@ -95,19 +95,19 @@ class Scan:
 
 @dataclass(frozen=True)
 class Found:
-    """The string of a picture as it stands in the text; `whole` if a quote closes it."""
+    """The string of a picture as it is written in the text; `whole` if a quote closes it."""
 
     raw: bytes
     whole: bool
 
 
 def encoded(data: bytes) -> str:
-    """The data as base64."""
+    """Return the data as base64."""
     return base64.b64encode(data).decode()
 
 
 def cut(text: bytes, sizes: Sequence[int]) -> Iterator[bytes]:
-    """The text in chunks of these sizes, over and over."""
+    """Yield the text in chunks of these sizes, used in turn."""
     start, turn = 0, 0
     while start < len(text):
         size = sizes[turn % len(sizes)]
@@ -123,7 +123,7 @@ def scan(
     unwanted: int = 0,
     copies: bool = False,
 ) -> Scan:
-    """What the text comes to in chunks of these sizes.
+    """Return the result of scanning the text in chunks of these sizes.
 
     Args:
         text: A document, a stream, or anything.
@@ -151,7 +151,7 @@ def scan(
 
 
 def held(owner: object) -> int:
-    """How many bytes an object keeps, at any depth, outside of sinks and code."""
+    """Return how many bytes an object keeps, at any depth, apart from sinks and code."""
     code = (type, FunctionType, BuiltinFunctionType, MethodType, ModuleType, re.Pattern, Kept)
     seen, found, total = set(), [owner], 0
     while found:
@@ -165,7 +165,7 @@ def held(owner: object) -> int:
 
 
 def read_events(text: bytes, sizes: Sequence[int] = WHOLE) -> list[bytes]:
-    """The data of all events, as the reader gives it."""
+    """Return the data of all events as `EventReader` gives it."""
     reader = EventReader()
     events = []
     for number, chunk in enumerate(cut(text, sizes)):
@@ -175,7 +175,7 @@ def read_events(text: bytes, sizes: Sequence[int] = WHOLE) -> list[bytes]:
 
 
 def events_in(text: bytes) -> list[bytes]:
-    """The data of all events, read line by line from the whole text."""
+    """Return the data of all events, read line by line from the whole text."""
     events, data = [], []
     for line in [*re.split(rb"\r\n|\r|\n", text.removeprefix(b"\xef\xbb\xbf")), b""]:
         if line.startswith(b"data:") or line == b"data":
@@ -194,7 +194,7 @@ def check(
     unwanted: int = 0,
     copies: bool = False,
 ) -> None:
-    """Any text gives the same however it is cut, and what it gives is what `json` and `base64` say."""
+    """Check that a text gives the same result however it is cut, and the one that `json` and `base64` give."""
     whole = scan(text, keys=keys, unwanted=unwanted, copies=copies)
     pieces = scan(text, sizes, keys=keys, unwanted=unwanted, copies=copies)
 
@@ -212,7 +212,7 @@ def check(
 
 
 def pictures_in(text: bytes, passed: bytes, keys: Collection[str]) -> list[Found]:
-    """The pictures in any text, which must have passed but for them, byte for byte."""
+    """Return the pictures of a text; check that everything else passed byte for byte."""
     names = b"|".join(re.escape(key.encode()) for key in keys)
     opening = re.compile(rb'(?<!\\)"(?:%b)"[ \t\r\n]{0,256}:[ \t\r\n]{0,256}"' % names)
     found: list[Found] = []
@@ -233,7 +233,7 @@ def pictures_in(text: bytes, passed: bytes, keys: Collection[str]) -> list[Found
 
 
 def string_at(text: bytes, start: int) -> Found:
-    """The string that begins behind its opening quote, up to its closing one or the end of the line."""
+    """Return the string behind an opening quote, up to its closing quote or the end of the line."""
     end = _STRING.match(text, start).end()
     return Found(text[start:end], text[end : end + 1] == b'"')
 
@@ -248,7 +248,7 @@ def begins(text: bytes, *, told: bool) -> bool:
 
 
 def plain(raw: bytes) -> bytes:
-    """The characters of a JSON string; a backslash for each escape that no base64 needs."""
+    """Return the characters of a JSON string, with a backslash for each escape that base64 does not need."""
     return _ESCAPE.sub(_unescaped, raw)
 
 
@@ -260,7 +260,7 @@ def _unescaped(escape: re.Match[bytes]) -> bytes:
 
 
 def check_picture(sink: Kept, picture: Found) -> None:
-    """A sink holds its picture, or what there is of one, then the rest as it stood, and one error that says where."""
+    """Check that a sink holds the valid beginning of its string, the rest as written, and one error with a position."""
     text = plain(picture.raw)
     (error,) = sink.closed
     if picture.whole and _CANONICAL.fullmatch(text):
@@ -279,11 +279,11 @@ def check_picture(sink: Kept, picture: Found) -> None:
 
 
 class _Pairs(list):
-    """An object's keys and values, repeated ones too."""
+    """Return an object's keys and values, repeated ones included."""
 
 
 def _parsed(text: bytes) -> object:
-    """The document that the text is, byte for character, else `None`."""
+    """Return the document in a text, one character a byte, or `None` if it is not valid."""
     try:
         return json.loads(text.decode("latin-1"), object_pairs_hook=_Pairs)
     except (ValueError, RecursionError):
@@ -291,7 +291,7 @@ def _parsed(text: bytes) -> object:
 
 
 def check_document(text: bytes, done: Scan, keys: Collection[str], passed: bytes | None = None) -> None:
-    """A valid document stays one, with the same values but for its pictures, and these as `base64` decodes them."""
+    """Check that a valid document stays valid with the same values, and its pictures are as `base64` decodes them."""
     document = _parsed(text)
     if document is not None:
         check_value(document, _parsed(done.passed if passed is None else passed), done.sinks, keys)
@@ -300,7 +300,7 @@ def check_document(text: bytes, done: Scan, keys: Collection[str], passed: bytes
 def check_value(
     value: object, kept: object, sinks: Sequence[Kept | None], keys: Collection[str], key: str = ""
 ) -> None:
-    """One value and what passed of it."""
+    """Check one value against what passed of it."""
     number = picture_number(dict(kept)) if isinstance(kept, _Pairs) else None
     if isinstance(value, str) and number is not None:
         assert key in keys
@@ -323,7 +323,7 @@ def check_value(
 
 
 def check_stream(text: bytes, done: Scan, sizes: Sequence[int], keys: Collection[str]) -> None:
-    """Every event that is valid JSON stays one with the same values, whatever stands around it."""
+    """Check that every event of valid JSON keeps its values, whatever surrounds it."""
     before, after = events_in(text), events_in(done.passed)
     assert read_events(text, sizes) == before
     assert read_events(done.passed) == after

@@ -24,7 +24,7 @@ ORIGIN = Origin(provider="api.example", prompt="a fox", image_model="gpt-image-2
 
 
 def picture(value):
-    """A picture that stands for its name; `bad` is corrupt."""
+    """Return a picture named by `value`; `bad` is corrupt."""
     if value == "bad":
         raise CorruptImageError("the picture's data is corrupt")
     digest = hashlib.sha256(str(value).encode()).hexdigest()
@@ -32,29 +32,29 @@ def picture(value):
 
 
 def partial(value):
-    """The bytes of a partial."""
+    """Return the bytes of a partial."""
     if value == "bad":
         raise CorruptImageError("the picture's data is corrupt")
     return str(value).encode()
 
 
 def call(id="ig_1", result="one", **more):
-    """An image call."""
+    """Return an image call."""
     return {"type": "image_generation_call", "id": id, "result": result, **more}
 
 
 def reasoning(id):
-    """A reasoning item."""
+    """Return a reasoning item."""
     return {"type": "reasoning", "id": id}
 
 
 def said(*parts):
-    """A message."""
+    """Return a message."""
     return {"type": "message", "content": list(parts)}
 
 
 def read(*output, **more):
-    """The result of a response with these items."""
+    """Return the result of a response with these items."""
     return responses.read_response({"id": "resp_1", "output": list(output), **more}, ORIGIN, picture)
 
 
@@ -62,7 +62,7 @@ def read(*output, **more):
 
 
 def test_shortest_body():
-    """A prompt alone goes as a plain string, and what is not set does not go at all."""
+    """A prompt alone is sent as a plain string, and fields that are not set are not sent."""
     body = responses.build_body(
         model="m", items=[responses.user_turn("a fox", [])], tool=TOOL, tool_choice="auto", store=None
     )
@@ -71,7 +71,7 @@ def test_shortest_body():
 
 
 def test_pictures_follow_the_prompt():
-    """Pictures stand behind the prompt in the order in which it names them."""
+    """Pictures follow the prompt in the order in which the prompt counts them."""
     parts = [responses.image_part(url="data:image/png;base64,AA=="), responses.image_part(file_id="file-1")]
 
     assert responses.user_turn("combine", parts)["content"] == [
@@ -104,7 +104,7 @@ def test_an_earlier_picture_by_id():
 
 
 def test_companions():
-    """A picture's companions are the reasoning right before it; what stands before something else is none of its."""
+    """A picture's companions are the reasoning items right before it, and not those before another item."""
     result = read(
         reasoning("rs_0"), said(), reasoning("rs_1"), reasoning("rs_2"), call("ig_1"), call("ig_2"), reasoning("rs_3")
     )
@@ -120,12 +120,12 @@ def test_newer_reasoning_replaces_the_older():
 
 
 def test_a_picture_without_an_id():
-    """A service that gives no id is answered with the digest, which names the picture as well."""
+    """Without an id from the service, the picture's digest is its id."""
     assert read(call(id=None)).image.id == f"sha256:{picture('one').sha256}"
 
 
 def test_status_is_not_believed():
-    """A picture that is there counts, whatever the response and its item say of their status."""
+    """A picture that arrived counts, whatever status the response and its item report."""
     assert read(call(status="generating"), status="in_progress").image.id == "ig_1"
 
 
@@ -145,7 +145,7 @@ def test_text_with_refusals():
 
 
 def test_an_answer_that_broke_off_within_its_items():
-    """Items that lack what has not arrived do not cost the picture beside them."""
+    """Items that are incomplete do not lose the picture beside them."""
     result = read({"type": "reasoning"}, {"id": "ig_1", "result": "one"}, {"type": "message"}, {})
 
     assert (result.image.id, result.image.companion_ids, result.text) == ("ig_1", (), "")
@@ -159,7 +159,7 @@ def test_usage_that_is_not_told():
 
 
 def test_failures_beside_a_picture():
-    """A call that gave nothing is a failure of the result, with its reason."""
+    """A call without a picture is a failure in the result, with its reason."""
     refused = {"message": "no", "code": "moderation_blocked", "moderation_details": {"categories": ["gore"]}}
     result = read(call("ig_0", None, status="failed", error=refused), call(), call("ig_2", "bad"), call("ig_3", None))
 
@@ -182,7 +182,7 @@ def test_failures_beside_a_picture():
     ],
 )
 def test_why_no_image(response, kind, told):
-    """A response without a picture tells its reason: its own error first, then its calls', then its end."""
+    """The error for a response without a picture is its own error, else that of its calls, else how it ended."""
     with pytest.raises(kind, match=told):
         responses.read_response(response, ORIGIN, picture)
 
@@ -191,31 +191,31 @@ def test_why_no_image(response, kind, told):
 
 
 def stream(*events):
-    """A reader that has been fed these events, and the partials that it gave."""
+    """Return a reader that was fed these events, and the partials that it gave."""
     reader = response_stream.StreamReader(ORIGIN, picture, partial)
     return reader, [one for event in events for one in reader.feed(event)]
 
 
 def shown(n, data="p"):
-    """A partial's event."""
+    """Return the event of a partial."""
     kind = "response.image_generation_call.partial_image"
     return {"type": kind, "item_id": "ig_1", "partial_image_index": n, "partial_image_b64": data}
 
 
 def done(item):
-    """The event of a finished item."""
+    """Return the event of a finished item."""
     return {"type": "response.output_item.done", "item": item}
 
 
 def test_partials():
-    """Partials are given at once, and the one behind the last that was asked for is the finished picture."""
+    """Partials are given at once, and the one after the last that was asked for is the finished picture."""
     _, partials = stream(shown(0), shown(1))
 
     assert [(one.index, one.id, one.final) for one in partials] == [(0, "ig_1", False), (1, "ig_1", True)]
 
 
 def test_corrupt_partial_is_left_out():
-    """A corrupt partial is none."""
+    """A corrupt partial is left out."""
     assert stream(shown(0, "bad"))[1] == []
 
 
@@ -230,7 +230,7 @@ def test_first_copy_of_a_picture_is_kept():
 
 
 def test_a_picture_that_comes_only_at_the_end():
-    """A stream whose picture stands in the closing event alone is read too."""
+    """A stream with its picture in the closing event alone is read too."""
     reader, _ = stream({"type": "response.completed", "response": {"id": "resp_1", "output": [call()]}})
 
     assert reader.result().warnings == ()
@@ -297,7 +297,7 @@ def test_images_stream():
 
 @pytest.mark.parametrize("error", [{"error": {"message": "broke"}}, {"message": "broke"}, {"error": "broke"}])
 def test_images_stream_with_an_error(error):
-    """An error in a stream of the Images API is told in each form."""
+    """An error in a stream of the Images API is read in each form."""
     reader = images_api.ImagesStreamReader(ORIGIN, picture, partial)
     reader.feed({"type": "error", **error})
 
@@ -317,6 +317,6 @@ def test_images_stream_with_an_error(error):
     ],
 )
 def test_an_answer_of_another_shape(payload):
-    """An answer that is JSON and nothing of this API is an error of ours, never of the reader."""
+    """JSON that is no answer of this API is one of our errors and never a foreign one."""
     with pytest.raises(ImageGenerationError):
         responses.read_response({"id": "resp_1", "status": "completed", **payload}, Origin(), lambda value: value)

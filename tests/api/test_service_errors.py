@@ -55,7 +55,7 @@ def test_kinds(error, status, kind):
 
 
 def test_message():
-    """An error says what the service said, what to do, and what support asks for."""
+    """An error holds the service's words, what to do, and the facts that support asks for."""
     error = read_error({"message": "It broke.", "code": "server_error"}, status=500, request_id="req_1")
 
     assert str(error) == (
@@ -69,7 +69,7 @@ def test_no_message():
 
 
 def test_facts():
-    """What the service told in headers is on the error, and goes before what its text says."""
+    """The delay in the headers is on the error and takes precedence over the one in the text."""
     error = read_error({"message": "Please try again in 12s."}, status=429, retry_after=3)
 
     assert (error.status, error.retry_after) == (429, 3)
@@ -105,7 +105,7 @@ def test_moderation(details, stage, categories):
     ],
 )
 def test_delay_in(message, seconds):
-    """The delay of a rate limit is read out of its text, in each unit that was seen."""
+    """The delay of a rate limit is read from its text, in each unit that was seen."""
     assert delay_in(message) == (None if seconds is None else pytest.approx(seconds))
 
 
@@ -123,7 +123,7 @@ def test_delay_in(message, seconds):
     ],
 )
 def test_lost_reference(message, status, code, lost):
-    """An id that the service no longer knows is told from every other error, since an edit then goes by bytes."""
+    """An unknown id is distinguished from every other error, since an edit is then sent with bytes."""
     assert is_lost_reference(read_error({"message": message, "code": code}, status=status)) is lost
 
 
@@ -155,5 +155,5 @@ def test_lost_reference(message, status, code, lost):
     ],
 )
 def test_retry_delay(error, attempt, delay):
-    """Sent again is only what certainly drew nothing, and as late as the service asks."""
+    """Only a request that certainly drew nothing is repeated, after the delay that the service asks for."""
     assert retry_delay(error, attempt) == delay

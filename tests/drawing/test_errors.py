@@ -1,4 +1,4 @@
-"""Each way in which a drawing can fail, through the socket: the error's class and advice, what was paid, what is left.
+"""Each way in which drawing can fail, over a socket: the error and its advice, what was paid, what is left.
 
 Every test runs in both halves, for one JSON answer and for a stream, where that makes a difference.
 """
@@ -85,7 +85,7 @@ def draw(half, way, generator):
 
 @pytest.fixture
 def fails(draw, image_store):
-    """Draws, expects exactly this error with this advice, and nothing left in the image store; gives the error."""
+    """Draws; expects exactly this error with this advice and an empty image store; returns the error."""
 
     def failing(kind, advice, **settings):
         with pytest.raises(kind, match=advice) as caught:
@@ -98,7 +98,7 @@ def fails(draw, image_store):
 
 
 def png():
-    """A picture of a few KB."""
+    """Return a picture of a few KB."""
     data = io.BytesIO()
     Image.effect_mandelbrot((64, 64), (-2, -1.5, 1, 1.5), 100).save(data, "png")
     return data.getvalue()
@@ -108,12 +108,12 @@ PNG = png()
 
 
 def files(store):
-    """All files of a store, temporary ones too."""
+    """Return all files of a store, temporary ones included."""
     return [path for path in Path(store.location).rglob("*") if path.is_file()]
 
 
 def once(simulator):
-    """Whether exactly one picture was asked for, and asked for once."""
+    """Return True if exactly one picture was requested, once."""
     return len(simulator.requests) == simulator.pictures == 1
 
 
@@ -160,7 +160,7 @@ def test_unknown_model(fails, simulator):
 
 
 def test_option_that_the_service_refuses(fails, simulator):
-    """What the service alone can judge of an option is an `OptionError` in its words."""
+    """An option that only the service can judge is an `OptionError` in the service's words."""
     told = "Transparent background is not supported for this model."
     simulator.script(http_error(400, type="image_generation_user_error", param="tools", message=told))
 
@@ -186,7 +186,7 @@ def test_html_with_status_200_points_at_the_base_url(fails, simulator):
 
 
 def test_error_of_a_proxy(fails, simulator):
-    """A body of status 200 whose error is a bare text is that error."""
+    """A body of status 200 with a plain text as `error` is that error."""
     simulator.script(answer({"error": "upstream says no"}))
 
     fails(ServiceError, "upstream says no")
@@ -228,7 +228,7 @@ def test_no_retries(fails, simulator):
 
 
 def test_rate_limit_told_in_the_message(fails, simulator):
-    """A delay that stands in the message alone is known to the error."""
+    """A delay that is in the message alone is on the error."""
     simulator.script(http_error(429, code="rate_limit_exceeded", message="Please try again in 467ms."))
 
     assert fails(RateLimitError, "wait", max_retries=0).retry_after == pytest.approx(0.467)
@@ -252,7 +252,7 @@ def test_server_error(draw, simulator, status):
 
 
 def test_server_error_exhausted(fails, simulator):
-    """A fault that stays is a `ServiceError` with what support asks for."""
+    """A fault that persists is a `ServiceError` with the request id that support asks for."""
     simulator.script(*[http_error(500, headers={"retry-after-ms": "5"})] * 3)
 
     error = fails(ServiceError, "try again later")
@@ -296,7 +296,7 @@ def test_connection_refused_at_first(half, generator, simulator):
 
 
 def free_port():
-    """A port at which nobody listens."""
+    """Return a port at which nobody listens."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
@@ -361,7 +361,7 @@ def test_cut_behind_the_picture(draw, simulator, image_store):
 
 
 def cut_behind(bytes_before_the_end):
-    """The connection closes so many bytes before the end."""
+    """Return a fault that closes the connection so many bytes before the end."""
     return Fault("cut", delivery=Delivery(cut=lambda total: total - bytes_before_the_end))
 
 
@@ -440,7 +440,7 @@ def test_moderated_without_details(fails, simulator):
 
 
 def test_moderated_beside_a_good_one(draw, simulator):
-    """A picture that was made is given out, and the one that was refused is told beside it."""
+    """A finished picture is delivered, and the refused one is listed as a failure."""
     simulator.script(moderated_beside_good("output", ["violence"]))
 
     result = draw()
@@ -533,7 +533,7 @@ def test_error_as_the_last_event(half, generator, simulator):
 
 
 def test_error_and_then_a_cut(half, generator, simulator):
-    """An error of the service is told, and not the cut connection behind it."""
+    """The service's error is raised, and not the cut connection after it."""
     lone = frame({"type": "error", "code": "rate_limit_exceeded", "message": "Wait.", "param": None})
     simulator.script(replace(answer(lone.decode()), delivery=Delivery(cut=lambda total: total)))
 
@@ -729,7 +729,7 @@ def test_images_api_cut_behind_the_picture(draw, simulator):
 
 @pytest.mark.parametrize("api", ["responses", "images"])
 def test_event_that_broke_off_behind_its_picture(half, generator, api):
-    """A picture is whole as soon as its data is, although its event or its stream is not."""
+    """A picture is whole as soon as its data is, even if its event or its stream is not."""
     item = {"type": "image_generation_call", "id": "ig_1", "result": encoded(PNG).decode(), "status": "completed"}
     whole = {
         "responses": {"type": "response.output_item.done", "item": item},
@@ -746,27 +746,27 @@ def test_event_that_broke_off_behind_its_picture(half, generator, api):
 
 
 def encoded(data):
-    """Base64, as the service writes it."""
+    """Return base64 as the service writes it."""
     return base64.b64encode(data)
 
 
 def answered(way, item):
-    """An answer up to the end of its first item."""
+    """Return an answer up to the end of its first item."""
     if way == "stream":
         return frame({"type": "response.output_item.done", "item": item})
     return b'{"id": "resp_1", "output": [' + json.dumps(item).encode()
 
 
 def frame(event):
-    """An event as it goes over the wire."""
+    """Return an event as it goes over the wire."""
     return b"event: %b\ndata: %b\n\n" % (event["type"].encode(), json.dumps(event).encode())
 
 
 def kind_of(way):
-    """The content type of an answer."""
+    """Return the content type of an answer."""
     return JSON if way == "invoke" else SSE
 
 
 def run(half, way, drawing):
-    """Draws, and gives the result."""
+    """Draw and return the result."""
     return half.invoke(drawing, "draw a fox") if way == "invoke" else half.stream(drawing, "draw a fox")[-1]

@@ -95,21 +95,21 @@ MAGIC = (*BEGINNINGS.values(), b"RIF", b"RIFF1234WAVE", b"\x89P", b"    \n<svg",
 
 
 class Writer:
-    """Writes a body as the bytes of an input choose; where these are at their end, the shortest one."""
+    """Writes a body by the choices in an input's bytes; when they run out, the shortest body."""
 
     def __init__(self, data: atheris.FuzzedDataProvider) -> None:
         self.data = data
 
     def pick(self, choices: Sequence) -> object:
-        """One of the choices."""
+        """Return one of the choices."""
         return choices[self.upto(len(choices) - 1)]
 
     def upto(self, most: int) -> int:
-        """A number."""
+        """Return a number."""
         return self.data.ConsumeIntInRange(0, most)
 
     def body(self) -> bytes:
-        """A document or a stream, whole or cut short, perhaps with one byte changed."""
+        """Return a document or a stream, whole or cut, perhaps with one byte changed."""
         text = self.stream() if self.upto(1) else self.value(4)
         body = text.encode("utf-8", "surrogatepass")
         match self.upto(7):
@@ -121,7 +121,7 @@ class Writer:
         return body
 
     def stream(self) -> str:
-        """Events, with what else a stream may hold between them."""
+        """Return events, with comments and blank lines between them."""
         newline = self.pick(NEWLINES)
         text = self.pick(("", "\ufeff"))
         for _ in range(self.upto(4)):
@@ -131,7 +131,7 @@ class Writer:
         return text
 
     def value(self, depth: int) -> str:
-        """Some JSON."""
+        """Return some JSON."""
         match self.upto(9):
             case 0:
                 return self.pick(("null", "1", "true", '""', "-2.5e3", "[]", "{}", '{"$picture": 0}'))
@@ -144,21 +144,21 @@ class Writer:
         return self.picture()
 
     def joined(self, brackets: str, items: Sequence[str]) -> str:
-        """An array or an object."""
+        """Return an array or an object."""
         return brackets[0] + f"{self.pick(SPACES)},".join(items) + self.pick(SPACES) + brackets[1]
 
     def member(self, depth: int) -> str:
-        """A key and its value, more often than not one that may be a picture's."""
+        """Return a key and its value, usually under a key that pictures have."""
         value = self.picture() if self.upto(2) else self.value(depth)
         return f'"{self.pick(NAMES)}"{self.pick(SPACES)}:{self.pick(SPACES)}{value}'
 
     def text(self) -> str:
-        """A string that is no picture, though it may look like one."""
+        """Return a string that is not a picture but may look like one."""
         parts = [self.pick(TRAPS) for _ in range(self.upto(3))]
         return f'"{"".join(parts) * self.repetitions()}"'
 
     def picture(self) -> str:
-        """A string of base64, flawed or not."""
+        """Return a string of base64, perhaps with an error."""
         data = self.pick(MAGIC) + self.data.ConsumeBytes(self.upto(12)) + FILLER[: self.upto(255)] * self.repetitions()
         text = encoded(data)
         match self.upto(5):
@@ -172,12 +172,12 @@ class Writer:
         return f'"{text}"'
 
     def repetitions(self) -> int:
-        """How often something is said; seldom so often that it is longer than the steps of a scanner."""
+        """Return how often to repeat something; rarely so often that it exceeds one step of the scanner."""
         return self.pick((1,) * 24 + (2, 2, 2, 9, 9, 60, 300, 1100))
 
 
 def arranged(data: atheris.FuzzedDataProvider) -> tuple[bytes, list[int], dict]:
-    """The body of an input, the sizes of its chunks, and how it is scanned."""
+    """Return the body of an input, the sizes of its chunks, and the settings of the scan."""
     writer = Writer(data)
     raw = writer.upto(RAW - 1) == 0
     settings = {"keys": writer.pick(KEYS), "unwanted": writer.upto(7), "copies": data.ConsumeBool()}
@@ -188,7 +188,7 @@ def arranged(data: atheris.FuzzedDataProvider) -> tuple[bytes, list[int], dict]:
 
 
 def judge(input: bytes) -> None:
-    """One input; an error of the oracle is a finding."""
+    """Run one input; an error of the oracle is a finding."""
     body, sizes, settings = arranged(atheris.FuzzedDataProvider(input))
     try:
         check(body, sizes, **settings)
@@ -198,7 +198,7 @@ def judge(input: bytes) -> None:
 
 
 def seeds() -> Iterator[bytes]:
-    """Bodies of the shapes that the service sends, whole and cut, and choices made by lot."""
+    """Yield bodies shaped like the service's, whole and cut, and random inputs."""
     lot = random.Random(1)
     for body in bodies():
         for size in (1, 2, 7, 64, 255):
@@ -209,7 +209,7 @@ def seeds() -> Iterator[bytes]:
 
 
 def bodies() -> Iterator[bytes]:
-    """One answer of each kind, with pictures of a few bytes."""
+    """Return one answer of each kind, with pictures of a few bytes."""
     image = '"id":"ig_1","type":"image_generation_call","status":"completed","output_format":"png"'
     for name, magic in BEGINNINGS.items():
         text = encoded(magic + bytes(range(60)))
@@ -231,14 +231,14 @@ def bodies() -> Iterator[bytes]:
 
 
 def tokens() -> Iterator[str]:
-    """What bodies are made of, for libFuzzer to put in."""
+    """Return the words that bodies consist of, as libFuzzer's dictionary."""
     texts = [f'"{name}":"' for name in NAMES] + [encoded(magic) for magic in MAGIC if magic]
     for text in (*texts, *TRAPS, *FLAWS, *NOISE, "\n\n", "\r\n\r\n", '"', "\\", "$picture"):
         yield '"' + "".join(f"\\x{byte:02x}" for byte in text.encode()) + '"\n'
 
 
 def main(arguments: list[str]) -> None:
-    """Fuzz until libFuzzer's flags or a finding end it."""
+    """Fuzz until libFuzzer's limits or a finding stop it."""
     work = Path(tempfile.mkdtemp(prefix="fuzz-extract-"))
     flags = [argument for argument in arguments if argument.startswith("-")]
     paths = [argument for argument in arguments if not argument.startswith("-")]
@@ -254,7 +254,7 @@ def main(arguments: list[str]) -> None:
 
 
 def sow(corpus: Path) -> None:
-    """Put the seeds into a corpus that is empty."""
+    """Write the seeds into an empty corpus."""
     corpus.mkdir(parents=True, exist_ok=True)
     if not any(corpus.iterdir()):
         for number, seed in enumerate(seeds()):

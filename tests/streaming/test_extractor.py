@@ -1,4 +1,4 @@
-"""The extractor against `json` and `base64`: whatever the text, pictures and cuts, both say the same."""
+"""The extractor compared with `json` and `base64`, for any text, pictures and cuts."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
 
 
 def extract(text, sizes=WHOLE, **settings):
-    """What passes through, and the sinks."""
+    """Return what passes through, and the sinks."""
     done = scan(text, sizes, **settings)
     return done.passed, done.sinks
 
 
 def restored(value, sinks):
-    """The document with the bytes of the sinks in the places of their placeholders."""
+    """Return the document with the bytes of the sinks in place of the placeholders."""
     number = picture_number(value)
     if number is not None:
         assert sinks[number].closed == [None]
@@ -39,7 +39,7 @@ def restored(value, sinks):
 
 
 def decoded(value, key=None):
-    """The document with the base64 of each picture decoded by the standard library."""
+    """Return the document with the base64 of each picture decoded by the standard library."""
     if isinstance(value, dict):
         return {key: decoded(item, key) for key, item in value.items()}
     if isinstance(value, list):
@@ -105,7 +105,7 @@ def json_texts(draw):
 @example(json.dumps({'\\"result': encoded(PNG), 'x"b64_json': encoded(PNG)}).encode(), [1])
 @example(json.dumps({"text": f'"result": "{encoded(PNG)}"', "result": encoded(PNG)}).encode(), [1])
 def test_json_and_base64_agree(text, sizes):
-    """A document with its placeholders filled equals what `json` and `base64` make of the original."""
+    """A document with its placeholders filled equals the original as `json` and `base64` read it."""
     passed, sinks = extract(text, sizes)
 
     assert restored(json.loads(passed), sinks) == decoded(json.loads(text))
@@ -134,7 +134,7 @@ BROKEN = ['{"text": "no end', '{"result": "iVBORw0KGgo', f'{{"result": "{encoded
 
 @given(streams(), chunk_sizes)
 def test_events_agree(stream, sizes):
-    """Every whole event comes out as `json` and `base64` read it, whatever broken ones surround it."""
+    """Every whole event is read as `json` and `base64` read it, even between broken events."""
     text, expected = stream
 
     passed, sinks = extract(text, sizes)
@@ -149,7 +149,7 @@ FLAWS = ["...", " ", "\\n", "\n", "\r", "=", "==", "-_", "\\\\", '\\"', "\\u00e9
 
 @st.composite
 def flawed_texts(draw):
-    """A document or a stream that something was put into, or taken out of, at any place."""
+    """A document or a stream with bytes inserted or removed at any place."""
     text = draw(json_texts() | streams().map(lambda stream: stream[0]))
     for _ in range(draw(st.integers(1, 3))):
         at = draw(st.integers(0, len(text)))
@@ -167,7 +167,7 @@ def flawed_texts(draw):
 @example(f'{{"result": "{encoded(PNG)}A\\n\\/o"}}'.encode(), [1], PICTURE_KEYS, 0, False)
 @example(f'{{"result": "{encoded(PNG + b"1")}G'.encode(), [1], PICTURE_KEYS, 0, False)
 def test_any_text(text, sizes, keys, unwanted, copies):
-    """Any bytes at all come to the same however they are cut, and to no more and no less than what they hold."""
+    """Any bytes give the same result however they are cut, and exactly the pictures that they hold."""
     check(text, sizes, keys=keys, unwanted=unwanted, copies=copies)
 
 
@@ -175,7 +175,7 @@ def test_any_text(text, sizes, keys, unwanted, copies):
     st.text('data:id \n\r\ufeffé"', max_size=60).map(str.encode) | streams().map(lambda stream: stream[0]), chunk_sizes
 )
 def test_any_stream(text, sizes):
-    """The events of any text are those that reading it line by line gives, however it is cut."""
+    """The events of any text are the same as when it is read line by line, however it is cut."""
     assert read_events(text, sizes) == events_in(text)
 
 
@@ -191,7 +191,7 @@ EVERYTHING = (
 
 @pytest.mark.parametrize("copies", [False, True])
 def test_cut_anywhere(copies):
-    """A document that holds everything at once comes to the same, wherever it is cut in two."""
+    """A document with every feature gives the same result wherever it is cut in two."""
     text = EVERYTHING.encode()
 
     assert len(extract(text)[1]) == 4
@@ -201,7 +201,7 @@ def test_cut_anywhere(copies):
 
 @given(st.integers(0, 60), st.text("Aa9+/=.- \n\\é", max_size=6), st.integers(0, 5), chunk_sizes)
 def test_validity_is_strict(position, inserted, removed, sizes):
-    """A picture is closed without an error exactly if its string is canonical base64."""
+    """A picture is closed without an error if and only if its string is canonical base64."""
     value = encoded(PNG[:40])
     at = 8 + position
     value = value[:at] + inserted + value[at + removed :]
@@ -215,7 +215,7 @@ def test_validity_is_strict(position, inserted, removed, sizes):
 @pytest.mark.parametrize("name", BEGINNINGS)
 @pytest.mark.parametrize("key", PICTURE_KEYS)
 def test_formats(name, key):
-    """Each format of the service is known by its first bytes under each of the three keys."""
+    """Each format of the service is recognized by its first bytes under each of the three keys."""
     text = json.dumps({key: encoded(BEGINNINGS[name])}).encode()
 
     passed, (sink,) = extract(text, [1])
@@ -239,7 +239,7 @@ def test_formats(name, key):
     ],
 )
 def test_other_values_pass(value):
-    """What is no picture passes byte for byte, also under a picture's key."""
+    """Anything but a picture passes byte for byte, even under a picture's key."""
     text = json.dumps({"result": value, "output": encoded(PNG)}).encode()
 
     assert extract(text, [1]) == (text, [])
@@ -276,7 +276,7 @@ def test_escaped_base64(escape, size):
 )
 @pytest.mark.parametrize("size", [1, 3, 4, 10000])
 def test_invalid_base64(value, error, size):
-    """The sink learns which character is wrong at which position, and the rest of the document is read."""
+    """The sink is told which character is wrong at which position, and the rest of the document is read."""
     text = b'{"a": {"result": "%b"}, "b": {"result": "%b"}, "c": "d"}' % (
         value.encode(),
         encoded(PNG).encode(),
@@ -293,7 +293,7 @@ def test_invalid_base64(value, error, size):
 )
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 7, 10000])
 def test_nothing_is_lost(flaw, size):
-    """The bytes of a flawed string and what is spilled of it spell the whole string again, wherever it was cut."""
+    """The decoded bytes and the spilled rest of an invalid string make up the whole string, wherever it was cut."""
     value = encoded(PNG) + flaw
 
     _, (sink,) = extract(f'{{"result": "{value}'.encode(), [size])
@@ -304,7 +304,7 @@ def test_nothing_is_lost(flaw, size):
 @pytest.mark.parametrize("end", ["", "\n", "\r", '"'])
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 7, 10000])
 def test_first_error_is_told(end, size):
-    """A string that was wrong before it broke off is told as wrong, however it was cut."""
+    """A string that was invalid before it broke off is reported as invalid, however it was cut."""
     value = encoded(PNG + b"1") + "G"
 
     _, (sink,) = extract(f'{{"result": "{value}{end}'.encode(), [size])
@@ -326,7 +326,7 @@ def test_body_breaks_off(end, size):
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
 def test_line_breaks_off(newline):
-    """A string that its line leaves open ends there, and the next event is read as if nothing had been."""
+    """A string that is still open at the end of its line ends there, and the next event is read normally."""
     events = ['data: {"b64_json": "iVBORw0KGgo', f'data: {{"b64_json": "{encoded(PNG)}"}}', ""]
 
     passed, (broken, whole) = extract((newline * 2).join(events).encode())
@@ -338,7 +338,7 @@ def test_line_breaks_off(newline):
 @pytest.mark.parametrize("size", [1, 10, 100000])
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
 def test_before_is_the_event(size, newline):
-    """`open_sink` sees what has come of the same event, with its type and the item's id, and of no other."""
+    """`open_sink` gets the beginning of the same event, with its type and the item's id, and of no other event."""
     head = f'event: b{newline}data: {{"type": "partial", "item_id": "ig_2", "partial_image_b64": '
     text = f'event: a{newline}data: {{"id": 1}}{newline * 2}{head}"{encoded(PNG)}"}}{newline * 2}'
 
@@ -348,7 +348,7 @@ def test_before_is_the_event(size, newline):
 
 @pytest.mark.parametrize("size", [1, 1000, 100000])
 def test_before_is_bounded(size):
-    """Of a long document `open_sink` sees the first 256 and the last 2048 bytes, set apart by a NUL."""
+    """Of a long document `open_sink` gets the first 256 and the last 2048 bytes, separated by a NUL."""
     head = json.dumps({"id": "resp_1", "text": "long " * 2000, "more": [{"id": "ig_1"}]}).encode()[:-1]
     head += b', "result": '
     text = b'%b"%b"}' % (head, encoded(PNG).encode())
@@ -358,7 +358,7 @@ def test_before_is_bounded(size):
 
 
 def test_unwanted_picture():
-    """A picture for which no sink is opened is dropped, counted, and leaves its placeholder."""
+    """A picture without a sink is dropped but counted, and its placeholder remains."""
     wanted = [None, Kept()]
     extractor = Extractor(lambda _: wanted[extractor_calls.pop(0)])
     extractor_calls = [0, 1]
@@ -370,20 +370,20 @@ def test_unwanted_picture():
 
 
 class Knowing(Sink):
-    """A sink that has everything already."""
+    """A sink that already has every picture."""
 
     def __init__(self):
         self.text = b""
 
     def known(self, text):
-        """Whatever it is."""
+        """Return True for any text."""
         self.text += text
         return True
 
 
 @pytest.mark.parametrize("size", [1, 50, 10000])
 def test_known_text_is_not_decoded(size):
-    """A sink that knows what comes is asked for whole groups of four characters, and nothing is decoded into it."""
+    """A sink that has the picture is asked in whole groups of four characters, and nothing is decoded into it."""
     sink = Knowing()
     extractor = Extractor(lambda _: sink)
     text = json.dumps({"result": encoded(PNG)}).encode()
@@ -396,7 +396,7 @@ def test_known_text_is_not_decoded(size):
 @pytest.mark.parametrize("other", [PNG, PNG[:9], PNG + PNG, PNG[:8] + PNG[9:], PNG[:-1] + b"\0"], ids=range(5))
 @pytest.mark.parametrize("size", [1, 50, 10000])
 def test_almost_a_copy(other, size):
-    """A picture that goes on otherwise than the one before it is decoded from there on."""
+    """A picture that differs from the one before it is decoded from the first difference on."""
     text = json.dumps([{"result": encoded(PNG)}, {"result": encoded(other)}]).encode()
 
     _, (first, second) = extract(text, [size], copies=True)
@@ -406,7 +406,7 @@ def test_almost_a_copy(other, size):
 
 @pytest.mark.parametrize("size", [1, 30, 10000])
 def test_gaps(size):
-    """Text and gaps come apart; a gap stands for a string with its quotes and says whether there was a closing one."""
+    """Texts and gaps come separately; a gap replaces a string with its quotes and says whether it was closed."""
     extractor = Extractor(lambda _: None)
     text = json.dumps({"a": 1, "result": encoded(PNG), "b64_json": encoded(PNG)}).encode()[:-9]
 
@@ -416,7 +416,7 @@ def test_gaps(size):
 
 
 def test_own_keys():
-    """Only the keys that were asked for are looked at."""
+    """Pictures are taken out under the given keys only."""
     text = json.dumps({"image": encoded(PNG), "result": encoded(PNG)}).encode()
 
     passed, (sink,) = extract(text, keys=["image"])
@@ -463,7 +463,7 @@ def test_memory_is_constant(size, escape):
 
 @pytest.mark.parametrize("size", [1000, 65536, 1 << 30])
 def test_long_line(size):
-    """A line of several megabytes, with text, traps and pictures in it, is read as a short one is, and not kept."""
+    """A line of several megabytes of text, traps and pictures is read like a short one and not kept in memory."""
     item = {
         "result": encoded(PNG * 2000),
         "text": f'say "result": "{encoded(PNG)}" ' * 2000,
@@ -486,7 +486,7 @@ def test_decoder_is_loaded_late():
 @pytest.mark.parametrize("newline", [b"\n", b"\r\n", b"\r"])
 @pytest.mark.parametrize("size", [1, 2, 3, 1000])
 def test_event_framing(newline, size):
-    """Comments, names, empty events, several data lines and a last event without its end are understood."""
+    """Comments, names, empty events, several data lines and a last event without its blank line are read."""
     lines = [b"\xef\xbb\xbf: a comment", b"", b"event: one", b'data: {"a":', b'data:"\xc3\xa9"}', b"id: 1", b"", b""]
     lines += [b"event: nothing", b"retry: 3", b"", b"data", b"", b"data:  two", b"", b"data: [DONE]"]
 

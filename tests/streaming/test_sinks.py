@@ -1,4 +1,4 @@
-"""What becomes of a picture while it arrives: decoded and stored once, in little memory, nothing left of a lost one."""
+"""Pictures while they arrive: decoded and stored once, in little memory, with nothing left of a lost one."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CHUNK = 1 << 16
 
 
 def png(size: int, seed: int = 0) -> bytes:
-    """A valid PNG of about `size` bytes of noise."""
+    """Return a valid PNG of about `size` bytes of noise."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -46,18 +46,18 @@ SMALL = png(600)
 
 
 def encoded(data: bytes) -> str:
-    """The data as base64."""
+    """Return the data as base64."""
     return base64.b64encode(data).decode()
 
 
 def response(picture: bytes) -> dict[str, Any]:
-    """A response with one picture."""
+    """Return a response with one picture."""
     item = {"id": "ig_1", "type": "image_generation_call", "status": "completed", "result": encoded(picture)}
     return {"id": "resp_1", "status": "completed", "model": "gpt-5.4", "output": [item]}
 
 
 def events(picture: bytes, *unfinished: bytes) -> bytes:
-    """A stream with partial pictures, the last of which is the finished one, and its two further copies."""
+    """Return a stream with partial pictures, the last of which is the finished one, and two more copies of it."""
     whole = response(picture)
     told: list[dict[str, Any]] = [{"type": "response.created", "response": {"id": "resp_1", "output": []}}]
     told += [
@@ -75,7 +75,7 @@ def events(picture: bytes, *unfinished: bytes) -> bytes:
 
 
 def files(folder: Path) -> list[str]:
-    """The names of all files below a folder; a picture on its way has none of its own."""
+    """Return the names of all files below a folder; a picture on its way has no name of its own."""
     return sorted(path.name for path in folder.rglob("*") if path.is_file())
 
 
@@ -83,7 +83,7 @@ def files(folder: Path) -> list[str]:
 
 
 def fed(sink: Any, data: bytes, sizes: list[int], *, cut: int = 0) -> Any:
-    """The sink after a picture has arrived in chunks of these sizes, with `cut` characters missing at its end."""
+    """Return the sink after a picture arrived in chunks of these sizes, with `cut` characters missing at its end."""
     extractor = Extractor(lambda _: sink)
     text = encoded(data)
     body = b'{"result": "' + text[: len(text) - cut].encode() + (b"" if cut else b'"}')
@@ -103,7 +103,7 @@ SIZES = st.lists(st.integers(1, 400), min_size=1, max_size=4)
 @example(sizes=[7], tail=b"", place=0, other=b"")
 @example(sizes=[400], tail=b"abc", place=len(SMALL) + 3, other=b"d")
 def test_a_second_copy_is_what_it_is(kind: Any, sizes: list[int], tail: bytes, place: int, other: bytes):
-    """The same picture again, a longer, shorter or changed one: what is read is what came, however it came."""
+    """A second copy that is equal, longer, shorter or changed is stored as it came."""
     store = ImageStore("memory://copies")
     first = SMALL + tail
     at = min(max(place, 120), len(first))
@@ -137,7 +137,7 @@ def test_a_copy_that_breaks_off_is_no_picture(kind: Any, cut: int, image_store: 
 @pytest.mark.parametrize("kind", [Held, Written])
 @pytest.mark.parametrize("more", ["A", "%"])
 def test_what_goes_on_behind_a_copy_is_told(kind: Any, more: str, image_store: ImageStore):
-    """A copy that is followed by what is no base64 is as corrupt as it is without the original."""
+    """A copy followed by something that is not base64 is as corrupt as it is without the original."""
     original = fed(kind(image_store), SMALL, [100])
     alone, copy = Written(image_store), Repeated(original, image_store)
 
@@ -153,7 +153,7 @@ def test_what_goes_on_behind_a_copy_is_told(kind: Any, more: str, image_store: I
 
 @pytest.mark.parametrize("kind", [Held, Written])
 def test_a_picture_is_not_lost_with_a_flawed_first_copy(kind: Any, image_store: ImageStore):
-    """A copy of what an earlier one held before its fault is a picture of its own."""
+    """A picture that equals the valid beginning of a corrupt one is a picture of its own."""
     original = kind(image_store)
     extractor = Extractor(lambda _: original)
     extractor.feed(f'{{"result": "{encoded(SMALL)}%"}}'.encode())
@@ -178,7 +178,7 @@ def test_a_copy_is_not_written_again(tmp_path: Path):
 
 
 def test_a_store_keeps_what_it_has(tmp_path: Path):
-    """A picture that is drawn again is not replaced, only counted as new."""
+    """A picture that is drawn again is not written again, only marked as new."""
     store = ImageStore(tmp_path)
     path = next(tmp_path / f"{b.sha256[:2]}/{b.sha256}.png" for b in [store.put(SMALL)])
     before = path.stat()
@@ -195,7 +195,7 @@ def test_a_store_keeps_what_it_has(tmp_path: Path):
 
 
 def decodings(work: Callable[[], object]) -> int:
-    """How often a piece of base64 is decoded meanwhile."""
+    """Count how often a piece of base64 is decoded."""
     calls = 0
 
     def count(frame: object, event: str, function: object) -> None:
@@ -214,7 +214,7 @@ def decodings(work: Callable[[], object]) -> int:
 def test_a_stream_decodes_its_picture_once(
     delivery: str, generator: Callable[..., ImageGenerator], half: Any, image_store: ImageStore
 ):
-    """The picture comes as last partial, as finished item and in the closing event; one of them is decoded."""
+    """The picture comes as last partial, as finished item and in the closing event; it is decoded once."""
     picture = png(2_000_000)
     with serving(split(json.dumps(response(picture)).encode(), CHUNK), JSON) as server:
         draw = generator(base_url=server.base_url)
@@ -237,7 +237,7 @@ def test_a_stream_decodes_its_picture_once(
 def test_partials_that_differ_do_not_pass_for_the_picture(
     delivery: str, generator: Callable[..., ImageGenerator], half: Any
 ):
-    """A service whose last partial is not the finished picture loses nobody that picture."""
+    """If the last partial differs from the finished picture, the finished picture is the result."""
     early, picture = png(300_000, seed=1), png(300_000, seed=2)
     body = events(picture).replace(encoded(picture).encode(), encoded(early).encode(), 1)
     with serving(split(body, CHUNK), SSE) as server:
@@ -253,7 +253,7 @@ def test_partials_that_differ_do_not_pass_for_the_picture(
 
 @pytest.fixture(scope="module")
 def large() -> bytes:
-    """A picture of 12 MB."""
+    """Return a picture of 12 MB."""
     return png(12_000_000)
 
 
@@ -310,7 +310,7 @@ def test_a_partial_comes_with_its_last_byte(generator: Callable[..., ImageGenera
 
 
 async def first(pieces: Any) -> Any:
-    """The first that comes."""
+    """Return the first piece that comes."""
     return await anext(pieces) if hasattr(pieces, "__anext__") else next(pieces)
 
 
