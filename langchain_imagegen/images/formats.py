@@ -40,7 +40,7 @@ _big = partial(int.from_bytes, byteorder="big")
 _little = partial(int.from_bytes, byteorder="little")
 _LARGEST_HEADER = 1024 * 1024
 _MOST_PARTS = 50_000  # chunks, segments or boxes; an encoder writes some thousands at most
-_MOST_BLOCKS = 500_000  # blocks of GIF data, of up to 255 bytes each
+_MOST_BLOCKS = 400_000  # blocks of GIF data, of up to 255 bytes each
 
 
 def _skip(count: int) -> Steps:
@@ -153,7 +153,7 @@ def _gif() -> Steps:
     screen = yield 7
     yield Found("gif", _little(screen[:2]), _little(screen[2:4]))
     yield from _skip(_color_table(screen[4]))
-    blocks = 0
+    left = _MOST_BLOCKS
     while (kind := (yield 1)) != b";":
         if kind == b",":
             frame = yield 9
@@ -161,12 +161,12 @@ def _gif() -> Steps:
         elif kind != b"!":
             raise MalformedError("no block where one should begin")
         yield -1
-        while length := (yield 1)[0]:
+        left -= 1
+        while left and (length := (yield 1)[0]):
             yield -length
-            blocks += 1
-            if blocks > _MOST_BLOCKS:
-                raise MalformedError(f"more than {_MOST_BLOCKS} blocks of data")
-        blocks += 1
+            left -= 1
+        if not left:
+            raise MalformedError(f"more than {_MOST_BLOCKS} blocks of data")
 
 
 def _color_table(flags: int) -> int:

@@ -18,7 +18,7 @@ import pytest
 from pydantic import ValidationError
 
 from langchain_imagegen import GeneratedImage, ImageResult, ImageStore, ImageUsage, PartialImage
-from langchain_imagegen.errors import ImageStoreError
+from langchain_imagegen.errors import CorruptImageError, ImageStoreError, OptionError
 from langchain_imagegen.images.image import handle_of, is_record
 from langchain_imagegen.images.notebook import img
 from langchain_imagegen.images.result import ImageFailure
@@ -210,6 +210,77 @@ def test_an_image_is_saved_under_a_path(image_store: ImageStore, png: bytes, tmp
 
     assert path == tmp_path / written
     assert path.read_bytes() == png
+
+
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        ("poster v2.1", "poster v2.1.png"),
+        ("Dr. Fox", "Dr. Fox.png"),
+        ("x" * 250, "x" * 250 + ".png"),
+        ("x" * 247 + ".png", "x" * 247 + ".png"),
+        ("fox.PNG", "fox.PNG"),
+    ],
+)
+def test_names_are_kept_as_written(image_store: ImageStore, png: bytes, tmp_path: Path, given: str, written: str):
+    """A dot in a name makes no suffix, and a name may be as long as the file system allows."""
+    assert held(image_store, png).save(tmp_path / given).name == written
+
+
+def test_a_slash_at_the_end_means_a_folder(image_store: ImageStore, png: bytes, tmp_path: Path):
+    """`save("outdir/")` makes the folder and names the file by the handle."""
+    fox = held(image_store, png)
+
+    assert fox.save(f"{tmp_path}/outdir/") == tmp_path / "outdir" / f"{fox.handle}.png"
+
+
+def test_the_home_folder_is_meant_by_its_sign(
+    image_store: ImageStore, png: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """`save("~/fox.png")` makes no folder called `~`."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+
+    assert held(image_store, png).save("~/fox.png") == tmp_path / "fox.png"
+
+
+def test_a_suffix_of_another_format_gets_a_warning(image_store: ImageStore, png: bytes, tmp_path: Path):
+    """The bytes stay as they were sent; the warning says which suffix is theirs."""
+    with pytest.warns(UserWarning, match=r"'fox.jpg' is saved with the bytes of .*image/png: call it fox.png"):
+        path = held(image_store, png).save(tmp_path / "fox.jpg")
+    assert path.read_bytes() == png
+
+
+@pytest.mark.parametrize("path", ["a\0b.png", "~nobody-of-this-name/fox.png"])
+def test_a_path_that_cannot_be_is_our_error(path: str, image_store: ImageStore, png: bytes):
+    """NUL and an unknown user are refused with our error."""
+    with pytest.raises(OptionError, match="names no file"):
+        held(image_store, png).save(path)
+
+
+def test_a_result_saves_all_its_pictures(image_store: ImageStore, png: bytes, tmp_path: Path):
+    """One picture keeps the name, several are numbered or named by their handles in a folder."""
+    one, two = held(image_store, png), held(image_store, SVG, id="ig_2")
+    both = ImageResult(images=(one, two))
+
+    assert ImageResult(images=(one,)).save(tmp_path / "fox.png") == [tmp_path / "fox.png"]
+    assert both.save(tmp_path / "pair") == [tmp_path / "pair-1.png", tmp_path / "pair-2.svg"]
+    assert both.save(tmp_path) == [tmp_path / f"{one.handle}.png", tmp_path / f"{two.handle}.svg"]
+
+
+def test_a_partial_picture_can_be_used_like_a_finished_one(png: bytes, tmp_path: Path):
+    """`save`, `to_pil` and `to_data_url` work while the picture is being drawn."""
+    partial = PartialImage(index=1, data=png, mime_type="image/png", id="ig_1")
+
+    assert partial.save(tmp_path) == tmp_path / f"{partial.handle}-partial-1.png"
+    assert partial.to_pil().size == (64, 48)
+    assert partial.to_data_url().startswith("data:image/png;base64,")
+
+
+def test_an_svg_says_how_to_become_pixels(image_store: ImageStore):
+    """`to_pil` of an SVG says what to do instead."""
+    with pytest.raises(CorruptImageError, match=r"cannot read SVG.*save\(\).*cairosvg"):
+        held(image_store, SVG).to_pil()
 
 
 def test_an_image_is_saved_into_a_folder_by_its_handle(image_store: ImageStore, png: bytes, tmp_path: Path):
