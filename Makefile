@@ -19,7 +19,7 @@ help:
 	@echo 'make notebooks               run the notebooks again, in place'
 	@echo 'make clean                   remove what the other verbs made'
 	@echo
-	@echo 'The first of them sets up .venv with $(PYTHON); PYTHON=… names another one, 3.10 or later.'
+	@echo 'The first of them sets up .venv with $(PYTHON); PYTHON=… names another one, 3.11 or later.'
 
 demo: .venv/ready
 	@$(BIN)/python examples/demo.py $${PROMPT:+"$$PROMPT"}
@@ -53,8 +53,8 @@ clean:
 
 .venv/tested: .venv/ready
 .venv/ready .venv/tested .venv-standard/ready: pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
-	  { echo '$(PYTHON) is no Python 3.10 or later: give another one, as in "make PYTHON=python3.12 …"' >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo '$(PYTHON) is no Python 3.11 or later: give another one, as in "make PYTHON=python3.12 …"' >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 	  { echo '$(PYTHON) cannot make environments: install its venv module (on Debian and Ubuntu: apt-get install python3-venv)' >&2; exit 1; }
 	@test -x $(@D)/bin/pip || $(PYTHON) -m venv $(@D)

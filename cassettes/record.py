@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 from contextlib import ExitStack
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import openai
@@ -68,7 +68,7 @@ def _label(service: dict[str, Any]) -> dict[str, str]:
     live = "api_key" not in service
     return {
         "from": service["base_url"] if live else "the simulator of this package, not the live service",
-        "date": datetime.now(timezone.utc).date().isoformat(),
+        "date": datetime.now(UTC).date().isoformat(),
         "with": f"openai {openai.__version__}",
     }
 

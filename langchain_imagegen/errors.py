@@ -98,7 +98,7 @@ class ImageStoreError(ImageGenerationError):
         super().__init__(message)
         self.location = location
         if location and location not in message:
-            self.__notes__ = [f"image store: {location}"]  # as `add_note` does, which Python 3.10 lacks
+            self.add_note(f"image store: {location}")
 
 
 class ServiceError(ImageGenerationError):

@@ -27,7 +27,7 @@ from benchmarks.targets import TARGETS
 
 SIZE = "64 KB"
 CROWD = 4
-RUN = {"date": "2026-01-01", "cpu": "a CPU", "cores": 2, "os": "an OS", "versions": {"Python": "3.10"}}
+RUN = {"date": "2026-01-01", "cpu": "a CPU", "cores": 2, "os": "an OS", "versions": {"Python": "3.11"}}
 
 # The Agents SDK's `run_sync` leaves its event loop so that the next async generator in it is warned of.
 pytestmark = pytest.mark.filterwarnings("ignore:asynchronous generator:ResourceWarning")

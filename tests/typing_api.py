@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_type
 
 import httpx2
 from langchain_core.messages import BaseMessage
@@ -12,7 +12,6 @@ from langchain_core.prompts import PromptTemplate
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from langgraph.graph import MessagesState
-from typing_extensions import assert_type
 
 from langchain_imagegen import (
     AsyncImageTransport,

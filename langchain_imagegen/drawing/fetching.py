@@ -49,7 +49,9 @@ class Fetcher:
         with visit.translated_errors(), store.writer() as writer:
             with self._pool() as pool:
                 while visit.under_way:
-                    with pool.stream("GET", visit.url, headers=visit.headers, extensions=_PATIENCE) as response:
+                    with pool.stream(
+                        "GET", visit.url, headers=list(visit.headers.items()), extensions=_PATIENCE
+                    ) as response:
                         if visit.arrived(response.status, response.headers):
                             for chunk in response.iter_stream():
                                 visit.check_time()
@@ -62,7 +64,9 @@ class Fetcher:
         with visit.translated_errors(), store.writer() as writer:
             async with self._apool() as pool:
                 while visit.under_way:
-                    async with pool.stream("GET", visit.url, headers=visit.headers, extensions=_PATIENCE) as response:
+                    async with pool.stream(
+                        "GET", visit.url, headers=list(visit.headers.items()), extensions=_PATIENCE
+                    ) as response:
                         if visit.arrived(response.status, response.headers):
                             async for chunk in response.aiter_stream():
                                 visit.check_time()

@@ -67,7 +67,7 @@ class _AsyncStream(AsyncNetworkStream):
         self.aclose = stream.aclose  # type: ignore[method-assign]
         self.get_extra_info = stream.get_extra_info  # type: ignore[method-assign]
 
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - httpcore2 has it
         return await self._stream.read(max(max_bytes, READ_SIZE), timeout)
 
     async def start_tls(self, *args: Any, **kwargs: Any) -> AsyncNetworkStream:

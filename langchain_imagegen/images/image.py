@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, computed_field, field_validator
 
@@ -27,7 +27,6 @@ from langchain_imagegen.images.sniffing import EXTENSIONS, Blob, sniff
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-    from typing_extensions import Self
 
 Rung = Literal["call_id", "response_id", "bytes"]
 UNKNOWN_TYPE = "application/octet-stream"

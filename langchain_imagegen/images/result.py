@@ -16,7 +16,7 @@ from langchain_imagegen.images.files import numbered
 from langchain_imagegen.images.lookup import ByteStore
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 from langchain_imagegen.images.image import GeneratedImage, Rung
 
 

@@ -7,7 +7,7 @@ is the business of `rules`; how a request travels is the business of `wire`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
     from pydantic.fields import FieldInfo
-    from typing_extensions import Self
 
 
 def _size_written(value: Any) -> Any:

@@ -8,9 +8,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
-
-from typing_extensions import Self
+from typing import Any, Self
 
 from langchain_imagegen.simulator.faults import NOTHING, Canned, Fault
 from langchain_imagegen.simulator.plans import Order

@@ -206,5 +206,5 @@ def _written(info: Mapping[str, Any]) -> float:
     names = ("LastModified", "last_modified", "mtime", "updated", "created")
     moment = next((info[name] for name in names if info.get(name)), None)
     if isinstance(moment, str):
-        moment = datetime.fromisoformat(moment.replace("Z", "+00:00"))
+        moment = datetime.fromisoformat(moment)
     return moment.timestamp() if isinstance(moment, datetime) else float(moment or time.time())

@@ -16,9 +16,7 @@ import weakref
 from collections.abc import Collection
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any
-
-from typing_extensions import Self
+from typing import Any, Self
 
 from langchain_imagegen.errors import ImageStoreError, OptionError
 from langchain_imagegen.images.lookup import find_unbound_in

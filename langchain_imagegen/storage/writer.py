@@ -6,8 +6,7 @@ import hashlib
 import threading
 from collections.abc import Callable
 from types import TracebackType
-
-from typing_extensions import Self
+from typing import Self
 
 from langchain_imagegen.errors import CorruptImageError, ImageStoreError
 from langchain_imagegen.images.sniffing import EXTENSIONS, Blob, Media, Sniffer

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -235,22 +234,6 @@ def answer_with(result: str, version: str = "responses/v1", text: str = "here it
     if version == "v1":
         return AIMessage([words, {"type": "image", "id": "ig_1", "base64": result, "mime_type": "image/png"}])
     return AIMessage([words, call])
-
-
-HEARD = {
-    "test_nobody_sees_base64",
-    "test_the_listener_would_see_base64",
-    "test_streams_of_a_graph_are_light",
-    "test_events_are_light",
-}
-
-
-@pytest.fixture(autouse=True)
-def heard(request: pytest.FixtureRequest) -> None:
-    """Awaited graphs tell nobody of their chat model before Python 3.11, whose tasks take a context."""
-    asynchronous = request.node.callspec.params.get("half") == "async" if hasattr(request.node, "callspec") else False
-    if sys.version_info < (3, 11) and asynchronous and request.node.originalname in HEARD:
-        pytest.skip("before Python 3.11 LangGraph hands no callbacks to a model that is awaited")
 
 
 @pytest.fixture
