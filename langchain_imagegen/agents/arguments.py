@@ -1,4 +1,4 @@
-"""The arguments of the tool as a chat model writes them: their schema, what is meant by them, how they are refused."""
+"""The tool's arguments as a chat model writes them: schema, what is meant, and the refusal of wrong ones."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _is_blank(value: object) -> bool:
 
 
 def arguments(exposed: Iterable[str], *, urls: bool = False) -> type[BaseModel]:
-    """The tool's argument schema: the prompt, the images, and the options that the model may choose."""
+    """Return the argument schema: the prompt, the images, and the options that the model may choose."""
     names = "Handles or web addresses" if urls else "Handles"
     schema: type[BaseModel] = create_model(
         "GenerateImage",
@@ -61,7 +61,7 @@ def arguments(exposed: Iterable[str], *, urls: bool = False) -> type[BaseModel]:
 
 
 def refusal(error: ValidationError, schema: type[BaseModel]) -> str:
-    """Arguments of a wrong name or type, as a chat model can correct them."""
+    """Return words by which a chat model can correct arguments of a wrong name or type."""
     names = [name for name in schema.model_fields if name != "runtime"]
     problems = "; ".join(complaints(error, schema, names))
     return f"No picture was made: {problems}. The arguments are {listed(names, 'and')}: correct them and call again."

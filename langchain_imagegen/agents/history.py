@@ -1,6 +1,6 @@
-"""A conversation's messages in two forms: light for the state, whole for a request.
+"""Messages in two forms: light for the state, with references to pictures, and whole for a request, with the bytes.
 
-Pure steps between the two; the bytes move through the image store. No message is changed in place.
+Pure but for the image store, where the bytes are kept. No message is changed in place.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def light_pictures(message: Message, store: ImageStore) -> tuple[Message, list[G
 
 
 def light_answer(message: AIMessage, store: ImageStore, origin: Origin) -> tuple[AIMessage, list[GeneratedImage]]:
-    """The model's message with image calls that name their picture in place of base64, and those pictures."""
+    """Return a model's message whose image calls hold references in place of base64, and their images."""
     images = hosted_in(message, store, origin)
     references = {image.id: reference(image) for image in images}
 
@@ -78,9 +78,9 @@ def light_answer(message: AIMessage, store: ImageStore, origin: Origin) -> tuple
 
 
 def reference(image: GeneratedImage) -> dict[str, Any]:
-    """What a message tells of a picture: enough to find, name and place it; the state's channel has the rest.
+    """Return the part of a record that a message carries: enough to find, name and place the image.
 
-    Every checkpoint repeats all messages, and a channel of deltas does not.
+    The rest is in the state's channel: every checkpoint repeats all messages, but not a channel of deltas.
     """
     record = image.record()
     return {key: record[key] for key in _NEEDED if key in record}
@@ -101,16 +101,16 @@ def _named_by_reference(block: Any, references: Mapping[str, dict[str, Any]]) ->
 def whole_pictures(message: Message, memory: ImageMemory) -> Message:
     """Return a message with its pictures back in; what a user or a tool brought stands beside its handle."""
     named = not isinstance(message, AIMessage)  # a model would repeat the words that its own messages hold
-    content = [part for block in _blocks(message) for part in _shown(block, memory, named=named)]
+    content = [part for block in _blocks(message) for part in _restore(block, memory, named=named)]
     return _with(message, content) if content and content != message.content else message
 
 
 def whole_answer(message: AIMessage, memory: ImageMemory, kept: Collection[str], gone: Collection[str]) -> AIMessage:
-    """The model's message with only those image calls that the service resolves; the others are told in words.
+    """Return a model's message with the image calls that the service can resolve, and words in place of the others.
 
     Args:
-        message: As the state has it.
-        memory: Names the pictures.
+        message: The message as the state holds it.
+        memory: Gives the handles of the images.
         kept: Ids of image calls that may be sent.
         gone: Ids of reasoning that is left out.
     """
@@ -122,11 +122,11 @@ def whole_answer(message: AIMessage, memory: ImageMemory, kept: Collection[str],
     words = [part for part in outputs if _is_text(part)]
     calls = [part for part in outputs if not _is_text(part)]
     whole = _rewritten(message, [*own, *words] if own or isinstance(message.content, list) else words, calls)
-    return _alone(whole, gone) if _reasoning_ids(message) & set(gone) else whole
+    return _without_ids(whole, gone) if _reasoning_ids(message) & set(gone) else whole
 
 
 def with_images(messages: Sequence[BaseMessage], calls: Sequence[Block], added: Sequence[Block]) -> list[BaseMessage]:
-    """The messages with earlier pictures at the user's last one: image calls before it, blocks at its end."""
+    """Return the messages with image calls inserted before the user's last message, and blocks appended to it."""
     last = max((n for n, message in enumerate(messages) if isinstance(message, HumanMessage)), default=None)
     if last is None or not (calls or added):
         return list(messages)
@@ -138,7 +138,7 @@ def with_images(messages: Sequence[BaseMessage], calls: Sequence[Block], added: 
 
 
 def calls_of(images: Iterable[GeneratedImage]) -> list[dict[str, Any]]:
-    """Images by call id, each behind the reasoning that its service wants beside it."""
+    """Return image calls by id, each preceded by the reasoning items that the service requires with it."""
     blocks: dict[str, dict[str, Any]] = {}
     for image in images:
         blocks |= {id: {"type": "reasoning", "id": id, "summary": []} for id in image.companion_ids}
@@ -147,7 +147,7 @@ def calls_of(images: Iterable[GeneratedImage]) -> list[dict[str, Any]]:
 
 
 def picture_blocks(image: GeneratedImage, handle: str) -> list[dict[str, Any]]:
-    """A picture and its handle as blocks; words alone where its bytes are not at hand."""
+    """Return an image and its handle as content blocks; only text if the bytes are missing."""
     try:
         block = image.to_content_block()
     except ImageStoreError:
@@ -156,7 +156,7 @@ def picture_blocks(image: GeneratedImage, handle: str) -> list[dict[str, Any]]:
 
 
 def text_block(text: str) -> dict[str, Any]:
-    """Words as a content block."""
+    """Return text as a content block."""
     return {"type": "text", "text": text}
 
 
@@ -164,18 +164,18 @@ def text_block(text: str) -> dict[str, Any]:
 
 
 def named_in(text: str, memory: ImageMemory) -> list[GeneratedImage]:
-    """The images that a text names by handle or call id, in order."""
+    """Return the images that a text names by handle or call id, in order."""
     found = dict.fromkeys(match[0] for match in _HANDLE.finditer(text))
     return [memory.get(name) for name in found if name in memory]
 
 
 def named_ids(messages: Iterable[BaseMessage], memory: ImageMemory) -> set[str]:
-    """Ids of the images that the text of some messages names."""
+    """Return the ids of the images that the text of some messages names."""
     return {image.id for message in messages for image in named_in(message_text(message), memory)}
 
 
 def seen_ids(messages: Iterable[BaseMessage], memory: ImageMemory, kept: Collection[str]) -> list[str]:
-    """Ids of the images that a request shows for some messages, in order: the user's own, and image calls `kept`."""
+    """Return the ids of the images that a request shows, in order: pictures in messages, and image calls in `kept`."""
     seen: list[str] = []
     for message in messages:
         seen += [image.id for image in own_images(message, memory)]
@@ -184,7 +184,7 @@ def seen_ids(messages: Iterable[BaseMessage], memory: ImageMemory, kept: Collect
 
 
 def item_ids(messages: Iterable[BaseMessage]) -> set[str]:
-    """Ids of the image calls and of the reasoning in some messages."""
+    """Return the ids of the image calls and reasoning items in some messages."""
     return {item["id"] for message in messages for item in _items(message) if item.get("id")}
 
 
@@ -196,9 +196,12 @@ def own_images(message: BaseMessage, memory: ImageMemory) -> list[GeneratedImage
 
 
 def inventory(memory: ImageMemory, told: Collection[str], limit: int = 20) -> str:
-    """A short list of the remembered images whose ids are not `told`; empty where all are.
+    """Return a list in words of the remembered images that a request does not show; empty if it shows all.
 
-    The latest `limit` of them: handle, the beginning of the prompt, the parent; and how many more there are.
+    Args:
+        memory: The images.
+        told: Ids of the images that the request shows or names.
+        limit: How many to list, the latest; the list says how many more there are.
     """
     hidden = [image for image in memory if image.id not in told]
     if not hidden:
@@ -208,10 +211,10 @@ def inventory(memory: ImageMemory, told: Collection[str], limit: int = 20) -> st
     return "\n".join(["Earlier images of this conversation, which can be edited by their handles:", *lines, *more])
 
 
-def edited(
+def rewrite_messages(
     messages: Sequence[BaseMessage], rewrite: Mapping[type[BaseMessage], Callable[[Any], BaseMessage]]
 ) -> list[BaseMessage]:
-    """The messages, those of some types rewritten."""
+    """Return the messages, with a function applied to those of each given type."""
     return [next((change(m) for kind, change in rewrite.items() if isinstance(m, kind)), m) for m in messages]
 
 
@@ -219,34 +222,34 @@ def edited(
 
 
 def _sendable(block: Any, memory: ImageMemory, kept: Collection[str], gone: Collection[str]) -> Any:
-    """A block as it is sent: itself, words in its place, or `None` for reasoning that is gone."""
+    """Return the block to send: the block itself, text in its place, or None for reasoning that is left out."""
     item = _item(block)
     if item is None or item.get("id") in kept:
         return block
     if item["type"] != CALL:
         return None if item.get("id") in gone else block
-    if item.get("id") not in memory:  # a call that failed, or one that is not of this conversation
+    if item.get("id") not in memory:  # it failed, or is not of this conversation
         return text_block(f"(A picture was asked for here, and none came{reason_of(item)}.)")
     image = memory.get(item["id"])
     return text_block(f"(Drew {memory.handle(image)}: {_prompt(image)})")
 
 
-def _alone(message: AIMessage, gone: Collection[str]) -> AIMessage:
-    """A message whose parts do not tell the service their ids, by which it would ask for the reasoning left out."""
-    content = [_nameless(block) for block in _blocks(message)] or message.content
+def _without_ids(message: AIMessage, gone: Collection[str]) -> AIMessage:
+    """Return a message without the ids of its parts; by these the service would ask for the reasoning left out."""
+    content = [_without_id(block) for block in _blocks(message)] or message.content
     extra = dict(message.additional_kwargs)
     if _reasoning(message).get("id") in gone:
         del extra["reasoning"]
     return message.model_copy(update={"id": None, "content": content, "additional_kwargs": extra})
 
 
-def _nameless(block: Any) -> Any:
+def _without_id(block: Any) -> Any:
     kind = block.get("type") if isinstance(block, Mapping) else None
     dropped = {"text": "id", "function_call": "id", "tool_call": "extras"}.get(str(kind))
     return {key: value for key, value in block.items() if key != dropped} if dropped else block
 
 
-def _shown(block: Any, memory: ImageMemory, *, named: bool) -> list[Any]:
+def _restore(block: Any, memory: ImageMemory, *, named: bool) -> list[Any]:
     pointer = _pointer(block)
     if pointer is None and _is_unreadable(block):  # the chat model would raise
         return [text_block("(A part of this message cannot be read.)")]
@@ -286,7 +289,7 @@ def _is_text(block: Any) -> bool:
 
 
 def _items(message: BaseMessage) -> list[Block]:
-    """The image calls and reasoning of a model's message."""
+    """Return the image calls and reasoning items of a model's message."""
     if not isinstance(message, AIMessage):
         return []
     blocks = [*_blocks(message), *_outputs(message), {"type": "reasoning", **_reasoning(message)}]
@@ -308,7 +311,7 @@ def _reasoning(message: BaseMessage) -> Mapping[str, Any]:
 
 
 def _outputs(message: BaseMessage) -> list[Any]:
-    """The hosted calls that `v0` keeps beside the content."""
+    """Return the hosted calls that `v0` messages hold beside their content."""
     outputs = message.additional_kwargs.get("tool_outputs")
     return list(outputs) if isinstance(outputs, (list, tuple)) else []
 
@@ -318,7 +321,7 @@ def _blocks(message: BaseMessage) -> list[Any]:
 
 
 def _rewritten(message: AIMessage, blocks: Sequence[Any], outputs: Sequence[Any]) -> AIMessage:
-    """A message with other blocks and hosted calls; text that is no list stays, before the blocks."""
+    """Return a message with other blocks and hosted calls; content that is a string stays, before the blocks."""
     content: Any = list(blocks)
     if isinstance(message.content, str):
         content = [text_block(message.content), *blocks] if blocks else message.content

@@ -1,7 +1,7 @@
 """`ImageGenerationMiddleware`: pictures in `create_agent`, whichever chat model it runs on.
 
-The only module that imports `langchain`; it is loaded on first use. `wrap_*` hooks only: any other hook is a node
-of its own, and one more checkpoint a turn.
+This is the only module that imports `langchain`, and it is loaded on first use. It has `wrap_*` hooks only: any other
+hook would be a node of its own and add a checkpoint to each turn.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ OPENAI_HOSTS = ("api.openai.com", ".openai.azure.com")
 
 
 class AgentImageState(AgentState[Any]):
-    """The agent's state with the channel of images, which callers can read and not write."""
+    """The agent's state with the channel of images, which callers can read but not write."""
 
     generated_images: NotRequired[Annotated[Records, OmitFromInput, channel()]]
 
@@ -100,7 +100,7 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
     def wrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
     ) -> ExtendedModelResponse[Any]:
-        """Give the model the pictures it needs, and take those it drew out of its answer."""
+        """Put pictures into the request, and move the pictures in the answer into the image store."""
         turn = self._turn(request)
         while True:
             whole = self._whole(request, turn)
@@ -111,7 +111,7 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
                 if delay is None:
                     raise
             else:
-                return self._kept(turn, response)
+                return self._light_response(turn, response)
             time.sleep(delay)
 
     async def awrap_model_call(
@@ -128,13 +128,13 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
                 if delay is None:
                     raise
             else:
-                return await asyncio.to_thread(self._kept, turn, response)
+                return await asyncio.to_thread(self._light_response, turn, response)
             await asyncio.sleep(delay)
 
     def wrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], ToolMessage | Command[Any]]
     ) -> ToolMessage | Command[Any]:
-        """Record what tools of any make drew, as far as their artifact tells."""
+        """Record the pictures that a tool returns, in its artifact or as image blocks."""
         return self._recorded(handler(request))
 
     async def awrap_tool_call(
@@ -144,13 +144,13 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         return await asyncio.to_thread(self._recorded, await handler(request))
 
     def offload(self, messages: str | BaseMessage | Mapping[str, Any] | Iterable[object]) -> list[BaseMessage]:
-        """Messages with references in place of the user's base64: `agent.invoke({"messages": middleware.offload(m)})`.
+        """Return messages with references in place of base64: `agent.invoke({"messages": middleware.offload(m)})`.
 
-        LangGraph writes an agent's input three times as it came, before any middleware runs; what is given to the
-        agent through this holds no base64 even there.
+        LangGraph writes an agent's input to three checkpoints before any middleware runs. Messages that went through
+        this method hold no base64 there either.
 
         Raises:
-            ValueError: `trust="channel"`, which believes no reference in a message; pass the messages as they are.
+            ValueError: `trust` is `"channel"`, and then references in messages are not believed.
         """
         if self.trust == "channel":
             raise ValueError(
@@ -182,7 +182,7 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         model = self._model(request.model, turn)
         return request.override(model=model, messages=cast("list[Any]", messages), system_message=system, tools=tools)
 
-    def _kept(self, turn: Turn, response: ModelResponse[Any]) -> ExtendedModelResponse[Any]:
+    def _light_response(self, turn: Turn, response: ModelResponse[Any]) -> ExtendedModelResponse[Any]:
         light, update = turn.keep(response.result)
         kept = ModelResponse(result=light, structured_response=response.structured_response)
         return ExtendedModelResponse(kept, command=Command(update=update) if update else None)
@@ -208,7 +208,7 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         return wired(once, turn.store) if self.wire else once
 
     def _tools(self, tools: Sequence[Any], *, hosted: bool) -> list[Any]:
-        """The tools with either the hosted one or ours; what `hosted=False` leaves beside ours is the developer's."""
+        """Return the tools with either the hosted one or ours; with `hosted=False` the developer's own stay."""
         if not hosted:
             return [tool for tool in tools if self.hosted is False or not is_hosted(tool)]
         others = [tool for tool in tools if tool is not self.tool]
@@ -229,15 +229,15 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
 
 
 def is_hosted(tool: Any) -> bool:
-    """Whether a tool of an agent is the hosted one."""
+    """Return True if a tool of an agent is the hosted one."""
     return isinstance(tool, Mapping) and tool.get("type") == HOSTED
 
 
 def has_hosted_tool(model: Any, *, given: bool = False) -> bool:
-    """Whether a chat model speaks OpenAI's Responses API with a service that draws by itself.
+    """Return True if a chat model speaks OpenAI's Responses API with a service that has the hosted tool.
 
-    Told by class and settings: those of OpenAI's and Azure's own hosts unless set to chat completions, and any other
-    host if the model is set to the Responses API or was `given` the hosted tool by the agent's developer.
+    Class and settings decide: models of OpenAI's and Azure's own hosts unless set to chat completions, and models
+    of any other host if set to the Responses API or if the agent's developer gave the hosted tool.
     """
     if not any(base.__name__ == "BaseChatOpenAI" for base in type(model).__mro__):
         return False

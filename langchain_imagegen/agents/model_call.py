@@ -1,6 +1,6 @@
-"""One model call of an agent: the request as the model gets it, and what the state keeps of the answer.
+"""One model call of an agent: what the request holds, when it is repeated, and what the state keeps of the answer.
 
-Pure but for the image store; the middleware calls the model in between.
+Pure but for the image store; the middleware calls the model and waits.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 
 from langchain_imagegen.agents.history import (
     calls_of,
-    edited,
     inventory,
     item_ids,
     light_answer,
@@ -22,6 +21,7 @@ from langchain_imagegen.agents.history import (
     named_in,
     own_images,
     picture_blocks,
+    rewrite_messages,
     seen_ids,
     text_block,
     whole_answer,
@@ -44,9 +44,9 @@ class Service:
     """What the chat model's service can do about pictures.
 
     Args:
-        hosted: It draws by itself, with the hosted tool.
-        stored: It keeps what it draws.
-        provider: Its host.
+        hosted: True if it has the hosted tool.
+        stored: True if it keeps what it draws.
+        provider: The name of its host.
         retries: How often a request that drew nothing is sent again.
     """
 
@@ -56,7 +56,7 @@ class Service:
     retries: int = 0
 
     def resolves(self, image: GeneratedImage) -> bool:
-        """Whether an image can be sent to it by call id."""
+        """Return True if an image can be sent to this service by call id."""
         drawn = image.origin == "model" and not image.id.startswith("sha256:")
         kept = image.stored is not False and "call_id" not in image.dead_rungs
         return self.hosted and self.stored and drawn and kept and image.provider in ("", self.provider)
@@ -67,13 +67,13 @@ class Turn:
     """One model call.
 
     Args:
-        messages: The request's messages, as the state has them.
+        messages: The request's messages as the state holds them.
         state: The graph's state.
         memory: The images of the conversation.
         store: Where bytes go.
         service: What the model's service can do.
-        carry: How many of the latest images go along where the user names none.
-        offload: Whether the user's own pictures leave the state too.
+        carry: How many of the latest images go along if the user names none.
+        offload: True if the user's own pictures leave the state too.
     """
 
     messages: Sequence[BaseMessage]
@@ -94,10 +94,10 @@ class Turn:
             ToolMessage: self._take_out,
             AIMessage: self._slim,
         }
-        self.messages = edited(self.messages, lighten)
+        self.messages = rewrite_messages(self.messages, lighten)
 
     def request(self, system: SystemMessage | None) -> tuple[list[BaseMessage], SystemMessage | None]:
-        """Messages and system message for the model: pictures back in, earlier ones named, the rest listed."""
+        """Return messages and system message for the model, with pictures restored and all others listed by handle."""
         kept = {image.id for image in self.memory if self.service.resolves(image)}
         seen = seen_ids(self.messages, self.memory, kept)
         missing = [image for image in self._wanted() if image.id not in seen]
@@ -121,12 +121,12 @@ class Turn:
         return retry_delay(error, self._attempts - 1)
 
     def forget(self, error: Exception) -> bool:
-        """Whether the request can be sent again without what the error says the service does not know."""
+        """Return True if the service rejected a reference to an earlier image and can be asked without it."""
         if not is_lost_reference(error):
             return False
         text = str(error)
         blamed = {id for id in self._sent if id in text}
-        if not blamed and not SERVICE_ID.search(text):  # else it is about something else, say a file
+        if not blamed and not SERVICE_ID.search(text):  # else the error is about something else, such as a file
             blamed = set(self._sent)
         blamed -= self._lost  # what was left out once cannot be the reason again
         dead = [image for image in self.memory if blamed & {image.id, *image.companion_ids}]
@@ -135,7 +135,7 @@ class Turn:
         return bool(blamed)
 
     def keep(self, answers: Sequence[BaseMessage]) -> tuple[list[BaseMessage], dict[str, Any]]:
-        """The answer without base64, and the update of the state that goes with it."""
+        """Return the answer without base64, and the update of the state that goes with it."""
         light = [self._light_answer(answer) if isinstance(answer, AIMessage) else answer for answer in answers]
         update: dict[str, Any] = {}
         if self._light:
@@ -171,7 +171,7 @@ class Turn:
 
     def _whole(self, kept: set[str]) -> list[BaseMessage]:
         gone = self._gone(kept)
-        return edited(
+        return rewrite_messages(
             self.messages,
             {
                 HumanMessage: lambda message: whole_pictures(message, self.memory),
@@ -181,13 +181,13 @@ class Turn:
         )
 
     def _gone(self, kept: set[str]) -> set[str]:
-        """Reasoning that is not sent: it is lost, or led only to pictures that are not sent either."""
+        """Return the ids of reasoning that is left out: the service lost it, or its pictures are all left out."""
         needed = {id for image in self.memory if image.id in kept for id in image.companion_ids}
         led = {id for image in self.memory if image.id not in kept for id in image.companion_ids}
         return self._lost | (led - needed)
 
     def _wanted(self) -> list[GeneratedImage]:
-        """The images that the user's last message is about: those of its own or by name, else the latest."""
+        """Return the images that the user's last message brings or names, or the latest ones if there are none."""
         if not self.service.hosted:
             return []
         return self._meant() or list(self.memory)[max(0, len(self.memory) - self.carry) :]
@@ -200,7 +200,7 @@ class Turn:
         return list({image.id: image for image in meant}.values())
 
     def _numbered(self, messages: list[BaseMessage], kept: set[str]) -> list[BaseMessage]:
-        """The messages with what the handles in the user's last one mean; a picture sent by id shows no handle."""
+        """Return the messages with the position of each image that the user names; images sent by id show no handle."""
         seen = list(dict.fromkeys(seen_ids(messages, self.memory, kept)))
         named = [image for image in named_in(self._asked(), self.memory) if image.id in seen]
         words = [f"{self.memory.handle(image)} is number {seen.index(image.id) + 1}" for image in named]

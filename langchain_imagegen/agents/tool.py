@@ -1,6 +1,6 @@
 """`ImageGenerationTool`: drawing as a tool for any agent's model.
 
-What the chat model reads and may ask for stands here; how a picture is drawn does not.
+What the chat model reads of a result stands here; its arguments stand in `arguments`, and drawing in the generator.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class ImageGenerationTool(BaseTool):
         super().__init__(exposed=exposed, allow_urls=allow_urls, **fields)
 
     def __reduce__(self) -> tuple[Callable[[], Any], tuple[()]]:
-        """Return how to make the tool again, for `pickle`: the schema is a class of the tool's own, made anew."""
+        """Return a function that makes the tool again, for `pickle`, which cannot hold a schema made at run time."""
         made = {"args_schema"} if getattr(self.args_schema, "__module__", "") == arguments.__module__ else set()
         if isinstance(self.handle_validation_error, partial) and self.handle_validation_error.func is refusal:
             made.add("handle_validation_error")
@@ -161,7 +161,7 @@ class ImageGenerationTool(BaseTool):
     def _request(
         self, prompt: str, images: list[str] | None, options: Mapping[str, Any], runtime: Any
     ) -> dict[str, Any]:
-        """What the model asks for, its handles looked up in its own conversation and nowhere else."""
+        """Return the request for the generator; handles are looked up in this conversation alone."""
         memory = self._memory(runtime)
         named = [self._named(reference, memory) for reference in images or ()]
         chosen = {name: replace_surrogates(value) for name, value in options.items() if value is not None}
@@ -220,8 +220,8 @@ class ImageGenerationTool(BaseTool):
 
 
 def content_of(result: ImageResult, note: str, links: Iterable[str]) -> str:
-    """What the chat model reads of a result: short JSON."""
-    told = [_told(image) for image in result.images]
+    """Return what the chat model reads of a result: short JSON."""
+    told = [_entry_of(image) for image in result.images]
     for entry, link in zip(told, links, strict=False):
         entry["url"] = link
     content: dict[str, Any] = {"images": told}
@@ -237,9 +237,9 @@ def content_of(result: ImageResult, note: str, links: Iterable[str]) -> str:
 def beside(
     result: ImageResult, make: Callable[[GeneratedImage], Any] | None, what: str
 ) -> tuple[list[Any], ImageResult]:
-    """What `make` gives for each picture, and the result.
+    """Return what `make` returns for each picture, and the result.
 
-    If `make` fails, the result says so and keeps its pictures: they are paid for.
+    If `make` raises, the result keeps its pictures, which are paid for, and carries a warning.
     """
     if make is None:
         return [], result
@@ -252,7 +252,7 @@ def beside(
 
 
 def view(image: GeneratedImage) -> dict[str, Any] | None:
-    """A picture as a downscaled image block; `None` for SVG, which Pillow cannot read."""
+    """Return a picture as a downscaled image block; None for SVG, which Pillow cannot read."""
     if image.mime_type == "image/svg+xml":
         return None
     picture = image.to_pil().convert("RGB")
@@ -263,24 +263,24 @@ def view(image: GeneratedImage) -> dict[str, Any] | None:
 
 
 def advice(error: ImageGenerationError) -> str:
-    """An error as a chat model can act on it."""
+    """Return an error in words that a chat model can act on."""
     told = next((words for kind, words in _ADVICE if isinstance(error, kind)), "")
     return f"No picture was made: {without_paths(str(error)).rstrip('. ')}. {told}".strip()
 
 
 def child(config: RunnableConfig, run_manager: Any) -> RunnableConfig:
-    """The configuration of a run within the tool's own."""
+    """Return the configuration of a run that is a child of the tool's own run."""
     return patch_config(config, callbacks=run_manager.get_child() if run_manager else None)
 
 
 def state_of(runtime: Any) -> Any:
-    """The graph's state; `None` without a graph, and for a `runtime` that a model made up."""
+    """Return the graph's state; None without a graph, and for a `runtime` that a model made up."""
     state = getattr(runtime, "state", None)
     return {"messages": state} if isinstance(state, list) else state
 
 
 def keeps_images(state: Any) -> bool:
-    """Whether a graph's state has the channel for images."""
+    """Return True if a graph's state has the channel for images."""
     return CHANNEL in state if isinstance(state, Mapping) else hasattr(state, CHANNEL)
 
 
@@ -299,7 +299,7 @@ def _makes_call(messages: Any, call_id: str) -> bool:
     return any(isinstance(m, AIMessage) and any(call["id"] == call_id for call in m.tool_calls) for m in said)
 
 
-def _told(image: GeneratedImage) -> dict[str, Any]:
+def _entry_of(image: GeneratedImage) -> dict[str, Any]:
     size = f"{image.width}x{image.height}" if image.width else image.size
     told = {"handle": image.handle, "revised_prompt": (image.revised_prompt or "")[:LONGEST_PROMPT], "size": size}
     return {key: value for key, value in told.items() if value}

@@ -1,7 +1,7 @@
-"""HTTP clients and chat models whose answers hold tokens in place of pictures: new ones, and copies of a user's.
+"""HTTP clients and chat models for pictures: new clients, and copies of a user's own.
 
-A copy shares the connections of its original and never closes them; the original is not changed. Nothing is kept
-between calls: copies are cheap (0.1 ms), and so none can grow stale.
+A copy shares the connections of its original and never closes them; the original is not changed. A copy takes 0.1 ms,
+so none is cached.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPALIVE": 60, "TCP_KEEPINTVL": 10, "TCP
 
 
 class Private:
-    """All that is touched here of what other libraries keep private; a test fails when one of them changes it."""
+    """Every access to private attributes of other libraries; a test fails if one of these changes."""
 
     @staticmethod
     def http_client(client: Any) -> Any:
-        """The HTTP client of an SDK client (`openai`)."""
+        """Return the HTTP client of an SDK client (`openai`)."""
         return client._client  # noqa: SLF001
 
     @staticmethod
@@ -44,7 +44,7 @@ class Private:
 
     @staticmethod
     def with_transports(client: Client, change: Callable[[Any], Any]) -> Client:
-        """A copy of an HTTP client (`httpx2`, `httpx`) with changed transports; it shares all else."""
+        """Return a copy of an HTTP client (`httpx2`, `httpx`) with other transports; all else is shared."""
         copied: Any = copy.copy(client)
         copied._transport = change(copied._transport)  # noqa: SLF001
         copied._mounts = {pattern: inner and change(inner) for pattern, inner in copied._mounts.items()}  # noqa: SLF001
@@ -61,10 +61,10 @@ class Private:
 
 
 def http_clients(image_store: ImageStore | None = None, **settings: Any) -> dict[str, Any]:
-    """Both HTTP clients of a chat model: `ChatOpenAI(…, **http_clients())`; see `ImageTransport`.
+    """Return both HTTP clients of a chat model: `ChatOpenAI(…, **http_clients())`; see `ImageTransport`.
 
-    They are made as the SDK makes its own (time limits, redirects, proxies of the environment), with TCP keepalive as
-    `ChatOpenAI` has it. Messages then hold a token in place of base64, which `images_from` reads. The next turn
+    They have the settings of the SDK's own clients (time limits, redirects, proxies of the environment), and TCP
+    keepalive like `ChatOpenAI`. Messages then hold a token in place of base64, which `images_from` reads. The next turn
     names a picture by its id alone, as without. With `store=False` `ChatOpenAI` sends back the whole call, here with
     the token in it; the service refuses such a call with base64 as well, and `ImageGenerationMiddleware` does without.
 
@@ -73,13 +73,13 @@ def http_clients(image_store: ImageStore | None = None, **settings: Any) -> dict
         settings: Of `httpx2.Client` and `httpx2.AsyncClient` alike, and `socket_options` of their transports.
 
     Raises:
-        OptionError: a setting is one that the two clients cannot share.
+        OptionError: a setting cannot be shared by a sync and an async client.
     """
-    if wrong := [_unshared(name) for name in _OF_ONE_HALF if name in settings]:
+    if wrong := [_refuse_setting(name) for name in _OF_ONE_HALF if name in settings]:
         raise OptionError(*wrong)
-    client = Private.with_large_reads(openai.DefaultHttpxClient(**_connected(settings, httpx2.HTTPTransport)))
+    client = Private.with_large_reads(openai.DefaultHttpxClient(**_client_settings(settings, httpx2.HTTPTransport)))
     async_client = Private.with_large_reads(
-        openai.DefaultAsyncHttpxClient(**_connected(settings, httpx2.AsyncHTTPTransport))
+        openai.DefaultAsyncHttpxClient(**_client_settings(settings, httpx2.AsyncHTTPTransport))
     )
     return {
         "http_client": Private.with_transports(client, lambda inner: ImageTransport(inner, image_store)),
@@ -131,19 +131,19 @@ def _with_clients(model: Model, change: Callable[[Any], Any], change_async: Call
 
 
 def _rewired(client: Any, change: Callable[[Any, Any], Any]) -> Any:
-    """A copy of an SDK client over changed transports; it keeps whatever else its user has set."""
+    """Return a copy of an SDK client with other transports and the user's settings."""
     owner = Private.http_client(client)
     return client.with_options(http_client=Private.with_transports(owner, lambda inner: change(owner, inner)))
 
 
 class _Lent(httpx2.BaseTransport):
-    """A transport of another client, which alone closes it; it holds that client, which may close when it is gone."""
+    """A transport lent by another client. Only that client closes it, and it is kept alive here."""
 
     def __init__(self, owner: Any, inner: Any) -> None:
         self._owner, self._inner = owner, inner
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        """The answer, as long as the owner is open."""
+        """Send the request, unless the owner was closed."""
         _check_open(self._owner)
         return self._inner.handle_request(request)  # type: ignore[no-any-return]
 
@@ -165,23 +165,23 @@ def _check_open(owner: Any) -> None:
         raise RuntimeError("Cannot send a request, as the client has been closed.")
 
 
-def _connected(settings: Mapping[str, Any], transport: Callable[..., Any]) -> dict[str, Any]:
-    """The settings of a client, with a transport that keeps idle connections alive unless proxies are at work."""
+def _client_settings(settings: Mapping[str, Any], transport: Callable[..., Any]) -> dict[str, Any]:
+    """Return the settings of a client, with a transport that has TCP keepalive unless a proxy is used."""
     client = {name: value for name, value in settings.items() if name != "socket_options"}
     if "proxy" in settings or _is_proxied(settings):
-        return client  # `httpx2` sees to proxies only where no transport is given
+        return client  # `httpx2` uses proxies only if no transport is given
     given = {name: settings[name] for name in _OF_TRANSPORT if name in settings}
     usual = {"limits": openai.DEFAULT_CONNECTION_LIMITS, "socket_options": _keepalive()}
     return {**client, "transport": transport(**{**usual, **given})}
 
 
 def _is_proxied(settings: Mapping[str, Any]) -> bool:
-    """Whether the environment's proxies are to be used; who names socket options wants a transport of them."""
+    """Return True if the environment's proxies are used; `socket_options` need a transport, and so exclude them."""
     wanted = settings.get("trust_env", True) and "socket_options" not in settings
     return bool(wanted and urllib.request.getproxies())
 
 
-def _unshared(name: str) -> str:
+def _refuse_setting(name: str) -> str:
     return (
         f"{name}= is of a sync or of an async client, and http_clients() makes both; make them yourself: "
         f"httpx2.Client({name}=…) with ImageTransport around it, and httpx2.AsyncClient with AsyncImageTransport"
@@ -189,7 +189,7 @@ def _unshared(name: str) -> str:
 
 
 def _keepalive() -> list[tuple[int, int, int]]:
-    """Socket options by which a connection that died while the model draws is found within two minutes."""
+    """Return socket options that detect a dead connection within two minutes."""
     times = [
         (socket.IPPROTO_TCP, getattr(socket, name), value)
         for name, value in _KEEPALIVE.items()

@@ -1,7 +1,7 @@
-"""Pictures taken out of an HTTP answer on its way to any client: into the image store, a token in their place.
+"""Moves the pictures of an HTTP answer into the image store and puts a token in their place.
 
-It knows no client and no connection. What touches the store is `Reader.fill` and `Reader.discard` alone, which an
-async half gives to a thread; and it fails open: what cannot be stored passes as it came.
+No client and no connection is known here. Only `Reader.fill` and `Reader.discard` touch the store, so that the async
+transport can run them in a thread. A picture that cannot be stored passes unchanged.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 class Picture(Sink):
-    """A picture on its way into the store, which can still be told as the text that it came as."""
+    """A picture on its way into the store, whose original text can still be restored."""
 
     def __init__(self, store: ImageStore) -> None:
         self._store = store
@@ -37,30 +37,30 @@ class Picture(Sink):
 
     @property
     def due(self) -> bool:
-        """Whether enough waits to be written; after a fault it waits for the end."""
+        """True if a whole piece is buffered; after a fault everything stays buffered."""
         return self._held >= AT_A_TIME and self._fault is None
 
     def known(self, text: memoryview) -> bool:
-        """Never; only the last group of characters is remembered, which may be spelled in several ways."""
+        """Return False. Keep the last group of characters, which base64 may spell in several ways."""
         self._group = bytes(text[-4:])
         return False
 
     def write(self, data: bytes) -> None:
-        """Take the next bytes."""
+        """Buffer the next bytes."""
         self._waiting.append(data)
         self._held += len(data)
         self._last = self._group
 
     def spill(self, text: bytes) -> None:
-        """Take what is no base64, as it stands in the JSON."""
+        """Keep text that is not base64 as it stands in the JSON."""
         self._spilled.append(text)
 
     def close(self, error: str | None = None) -> None:
-        """The end of the string."""
+        """End the string."""
         self._fault = self._fault or error
 
     def flush(self) -> None:
-        """Hash and write what waits; what the store does not take stays."""
+        """Hash and write what is buffered; it stays buffered if the store fails."""
         if self._fault is not None or not self._held:
             return
         data = b"".join(self._waiting)
@@ -75,10 +75,10 @@ class Picture(Sink):
         self._held = 0
 
     def token(self, stored: set[str]) -> str:
-        """The token of the picture, which is in the store from now on; `stored` are the digests that were before.
+        """Store the picture and return its token; `stored` holds the digests of pictures stored before.
 
         Raises:
-            ImageGenerationError: it is not, and `text` gives the picture as it came.
+            ImageGenerationError: the picture is not stored; `text` returns it as it came.
         """
         self.flush()
         if self._fault is not None or self._writer is None:
@@ -91,7 +91,7 @@ class Picture(Sink):
         return write_token(self._writer.sha256, media.mime_type)
 
     def text(self) -> bytes:
-        """The string as it came, without its quotes."""
+        """Return the original string without its quotes."""
         from pybase64 import b64encode
 
         written = self._writer.read(0, self._written) if self._writer else b""
@@ -99,13 +99,13 @@ class Picture(Sink):
         return b"".join((encoded[: -len(self._last)] if self._last else encoded, self._last, *self._spilled))
 
     def discard(self) -> None:
-        """Leave nothing behind but what is stored."""
+        """Remove what was written of a picture that is not stored."""
         if self._writer is not None:
             self._writer.abort()
 
 
 class Reader:
-    """One answer: `fill(split(chunk))` is what the client gets of a chunk."""
+    """Rewrites one answer: the client gets `fill(split(chunk))` for each chunk."""
 
     def __init__(self, store: ImageStore) -> None:
         self._store = store
@@ -113,28 +113,28 @@ class Reader:
         self._pictures: dict[int, Picture] = {}
         self._count = 0
         self._stored: set[str] = set()
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
         self._using = threading.Lock()  # a cancelled task discards while its thread still fills
 
     @property
     def has_open(self) -> bool:
-        """Whether a picture is on its way, and so something to discard."""
+        """True if a picture has begun and not ended."""
         return bool(self._pictures)
 
     def split(self, chunk: bytes) -> Parts:
-        """Text, and gaps where pictures ended; the store is not touched."""
+        """Return text, with gaps where pictures ended; the store is not touched."""
         return self._extractor.split(chunk)
 
     def split_rest(self) -> Parts:
-        """What was held back at the end of the answer."""
+        """Return what was held back when the answer ended."""
         return self._extractor.split_rest()
 
     def is_due(self, parts: Parts) -> bool:
-        """Whether filling these touches the store."""
+        """Return True if `fill` will touch the store for these parts."""
         return any(isinstance(part, Gap) for part in parts) or any(each.due for each in self._pictures.values())
 
     def fill(self, parts: Parts) -> bytes:
-        """The text with a string in each gap: a token, or the picture as it came; writes what waits of the next."""
+        """Return the text with a token or the original picture in each gap; write what is buffered of the next one."""
         with self._using:
             text = b"".join(self._string(part) if isinstance(part, Gap) else part for part in parts)
             for picture in self._pictures.values():
@@ -165,8 +165,8 @@ class Reader:
             picture.discard()
 
     def _tell(self, reason: str) -> None:
-        if reason not in self._told:
-            self._told.add(reason)
+        if reason not in self._logged:
+            self._logged.add(reason)
             logger.warning("a picture is not taken out of an answer and passes as base64: %s", reason)
 
 

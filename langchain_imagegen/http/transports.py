@@ -1,7 +1,7 @@
-"""`ImageTransport` and `AsyncImageTransport`: what stands between an HTTP client and its connections.
+"""`ImageTransport` and `AsyncImageTransport`: transports that take pictures out of the answers to an HTTP client.
 
-The two halves of `extract_http.Reader`, for `httpx2` and, where a client is one of its own, for `httpx`. Only
-answers are read, and only those of JSON or events; nothing in a request is changed.
+The sync and async halves over `rewriter.Reader`, for `httpx2` and `httpx`. Only answers of JSON or events are read;
+requests are not changed.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class ImageTransport(httpx2.BaseTransport):
         self._store = default_store() if image_store is None else image_store
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        """The answer, its body read while it arrives."""
+        """Send the request and return its answer, whose body is rewritten while it is read."""
         response = self._inner.handle_request(request)
         answer: httpx2.Response = _read_through(response, request, self._store, _Stream)
         return answer
@@ -60,7 +60,7 @@ class AsyncImageTransport(httpx2.AsyncBaseTransport):
         self._store = default_store() if image_store is None else image_store
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """The answer, its body read while it arrives."""
+        """Send the request and return its answer, whose body is rewritten while it is read."""
         response = await self._inner.handle_async_request(request)
         answer: httpx2.Response = _read_through(response, request, self._store, _AsyncStream)
         return answer
@@ -71,7 +71,7 @@ class AsyncImageTransport(httpx2.AsyncBaseTransport):
 
 
 class _Stream:
-    """The body of an answer; `whole` is the answer as it came, which its library decodes."""
+    """The rewritten body of an answer; `whole` is the original answer, whose library decodes it."""
 
     def __init__(self, whole: Any, reader: Reader) -> None:
         self._whole, self._reader = whole, reader
@@ -113,43 +113,43 @@ class _AsyncStream:
             await self._discard()
 
     async def _filled(self, parts: Parts) -> bytes:
-        """The parts filled in, in a thread where that touches the store."""
+        """Return the text of the parts; a thread does the work if it touches the store."""
         fill = self._reader.fill
         return await asyncio.to_thread(fill, parts) if self._reader.is_due(parts) else fill(parts)
 
     async def _discard(self) -> None:
-        """Done to its end even if the task is cancelled again meanwhile."""
+        """Remove unfinished pictures, even if the task is cancelled again meanwhile."""
         if self._reader.has_open:
             await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, self._reader.discard))
 
 
 def _read_through(response: Any, request: Any, store: ImageStore, half: type) -> Any:
-    """The answer with a body that is read, if it can hold pictures; else itself."""
+    """Return the answer with a rewritten body if it can hold pictures, and otherwise the answer itself."""
     if not _may_hold_pictures(response, request):
         return response
     library, headers = _library_of(response), response.headers.copy()
     for name in _OF_THE_ORIGINAL:
         headers.pop(name, None)
-    response.request = request  # which errors of its body name
+    response.request = request  # errors while reading the body name it
     stream = _stream_of(library, half)(response, Reader(store))
     return library.Response(response.status_code, headers=headers, stream=stream, extensions=response.extensions)
 
 
 def _may_hold_pictures(response: Any, request: Any) -> bool:
-    """Whether an answer is JSON or events of an API; a file that is downloaded is its owner's, whatever is in it."""
+    """Return True if an answer is JSON or events of an API; downloaded files are left as they are."""
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     read = kind == "text/event-stream" or kind.endswith(("/json", "+json"))
     return read and response.is_success and not request.url.path.endswith("/content")
 
 
 def _library_of(response: Any) -> Any:
-    """The module of `httpx2` or `httpx`, whichever the answer is of."""
+    """Return the module that the answer belongs to: `httpx2` or `httpx`."""
     roots = (base.__module__.partition(".")[0] for base in type(response).__mro__)
     return sys.modules[next(root for root in roots if root in _LIBRARIES)]
 
 
 @lru_cache
 def _stream_of(library: Any, half: type) -> Any:
-    """The half as a stream of that library, which takes no other."""
+    """Return the half as a subclass of the stream class that the library requires."""
     base = library.SyncByteStream if half is _Stream else library.AsyncByteStream
     return type(half.__name__, (half, base), {})
