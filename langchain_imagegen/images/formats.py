@@ -1,6 +1,6 @@
-"""How the picture formats are laid out, as far as format, pixel size and completeness go.
+"""The layouts of picture formats, as far as needed for format, pixel size and completeness.
 
-Each is a generator that asks for bytes and is sent them, so that the same code reads a file and a stream.
+Each format is a generator that asks for bytes and is sent them, so that the same code reads files and streams.
 Nothing is decoded here, and nothing of this package is imported.
 """
 
@@ -49,7 +49,7 @@ def _skip(count: int) -> Steps:
 
 
 def picture() -> Steps:
-    """A picture in whichever format its first bytes announce."""
+    """Read a picture in the format that its first bytes announce."""
     magic = yield 4
     if magic == b"\x89PNG":
         yield from _png()
@@ -112,7 +112,7 @@ def _jpeg(marker: bytes) -> Steps:
 
 
 def _past_fill(marker: bytes) -> Generator[int | Found, bytes, bytes]:
-    """The marker behind fill bytes, of which there are as many as a sane encoder writes."""
+    """Return the marker behind fill bytes; more of them than an encoder writes are an error."""
     for _ in range(1024):
         if marker != b"\xff":
             return marker
@@ -134,7 +134,7 @@ def _webp() -> Steps:
 
 
 def _webp_size(kind: bytes, data: bytes) -> tuple[int | None, int | None]:
-    """Width and height from the first bytes of a VP8X, VP8L or VP8 chunk (WebP container specification)."""
+    """Return width and height from the first bytes of a VP8X, VP8L or VP8 chunk (WebP container specification)."""
     if kind == b"VP8X":
         return _little(data[4:7]) + 1, _little(data[7:10]) + 1
     if kind == b"VP8L" and data[0] == 0x2F:
@@ -170,12 +170,12 @@ def _gif() -> Steps:
 
 
 def _color_table(flags: int) -> int:
-    """Bytes of the color table that a GIF's packed field announces."""
+    """Return the length of the color table that a GIF's packed field announces."""
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
 def _bmp(magic: bytes) -> Steps:
-    """The file header, which tells the length of the file, and the size in the header behind it."""
+    """Read the file header, which has the length of the file, and the pixel size behind it."""
     head = magic + (yield 14)
     length, header = _little(head[2:6]), _little(head[14:18])
     if header not in (12, 40, 52, 56, 64, 108, 124):
@@ -189,7 +189,7 @@ def _bmp(magic: bytes) -> Steps:
 
 
 def _tiff(order: Literal["little", "big"]) -> Steps:
-    """The first directory, wherever it stands; whether the strips behind it are whole is not looked at."""
+    """Read the first directory, wherever it is; the strips of pixels are not checked."""
     yield Found("tiff")
     start = int.from_bytes((yield 4), order)
     yield from _skip(start - 8)
@@ -270,7 +270,7 @@ def _svg(head: bytes) -> Steps:
 
 
 def _svg_root(text: str) -> re.Match[str] | None:
-    """The root element's start tag; `None` while it may still come."""
+    """Return the start tag of the root element; return None while it may still come."""
     at = 0
     while prolog := _SVG_PROLOG.match(text, at):
         at = prolog.end()
@@ -281,7 +281,7 @@ def _svg_root(text: str) -> re.Match[str] | None:
 
 
 def _svg_size(attributes: str) -> tuple[int | None, int | None]:
-    """`width` and `height` where both are in pixels, else the viewBox."""
+    """Return `width` and `height` where both are in pixels, otherwise the size of the viewBox."""
     lengths = [re.search(_SVG_LENGTH.format(name), attributes) for name in ("width", "height")]
     if lengths[0] and lengths[1]:
         return round(float(lengths[0][1])), round(float(lengths[1][1]))

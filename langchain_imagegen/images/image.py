@@ -36,7 +36,7 @@ ReadPartial = Callable[[object], bytes]
 
 @dataclass(frozen=True)
 class Origin:
-    """What the caller of the service knows of a call, and its answer does not say.
+    """What the caller knows of a call and the answer of the service does not say.
 
     `named` tells that the user named the `parents`; else they are a guess, good only where the answer says `edit`.
     """
@@ -51,12 +51,12 @@ class Origin:
 
 
 def name_of(provider: str, id: str) -> str:
-    """The 64 hex digits that an image's handle is the beginning of: SHA-256 of `provider/id`."""
+    """Return the 64 hex digits of which a handle is the beginning: the SHA-256 of `provider/id`."""
     return hashlib.sha256(f"{provider}/{id}".encode()).hexdigest()
 
 
 def handle_of(provider: str, id: str) -> str:
-    """The short name of an image for models and people: `img_` and 8 hex digits."""
+    """Return the short name of an image for models and people: `img_` and 8 hex digits."""
     return f"img_{name_of(provider, id)[:8]}"
 
 
@@ -102,7 +102,7 @@ class GeneratedImage(BaseModel):
     @field_validator("mime_type", "sent_mime_type")
     @classmethod
     def _known_type(cls, value: str | None) -> str | None:
-        """Records come from anywhere, and their type goes into HTML."""
+        """Replace an unknown type: records may come from anybody, and their type goes into HTML."""
         return value if value is None or value in EXTENSIONS else UNKNOWN_TYPE
 
     @computed_field  # type: ignore[prop-decorator]
@@ -112,7 +112,7 @@ class GeneratedImage(BaseModel):
         return handle_of(self.provider, self.id)
 
     def __eq__(self, other: object) -> bool:
-        # The store that it is bound to is no part of an image.
+        # The store is not part of an image.
         return isinstance(other, GeneratedImage) and self.__dict__ == other.__dict__
 
     def __hash__(self) -> int:
@@ -120,23 +120,23 @@ class GeneratedImage(BaseModel):
 
     @classmethod
     def of(cls, blob: Blob, **facts: Any) -> Self:
-        """The record of a picture in a store; format and pixels come from its bytes."""
+        """Return the image of a picture in a store; format and pixels come from its bytes."""
         seen = {"sha256": blob.sha256, "size_bytes": blob.size_bytes, "mime_type": blob.mime_type}
         return cls(**seen, width=blob.width, height=blob.height, **facts)
 
     def record(self) -> dict[str, Any]:
-        """The image as a plain JSON dict, without bytes and without a location."""
+        """Return the image as a plain JSON dict, without bytes and without a location."""
         dumped = self.model_dump(mode="json", exclude_none=True)
         return {key: value for key, value in dumped.items() if value != []}
 
     def bind(self, store: ByteStore | None) -> Self:
-        """The same image, whose bytes are read from `store`."""
+        """Return the same image with its bytes read from `store`."""
         bound = self.model_copy()
         bound._store = store  # noqa: SLF001 - its own class
         return bound
 
     def read(self) -> bytes:
-        """The bytes exactly as the service sent them, checked against `sha256`.
+        """Return the bytes exactly as the service sent them, checked against `sha256`.
 
         Raises:
             ImageStoreError: no store at hand has them, or they were changed.
@@ -174,12 +174,12 @@ class GeneratedImage(BaseModel):
         return _data_url(self.sent_mime_type, self._home().get(self.sent_sha256, self.sent_mime_type))
 
     def to_content_block(self) -> dict[str, Any]:
-        """The picture as a LangChain v1 image content block, with its base64."""
+        """Return the picture as a LangChain v1 image content block with its base64."""
         encoded = base64.b64encode(self.read()).decode()
         return {"type": "image", "base64": encoded, "mime_type": self.mime_type, "id": self.id}
 
     def url(self, *, expires: int = 3600) -> str:
-        """An address for a page or a chat, good for `expires` seconds where the store signs it.
+        """Return an address for a page or a chat, valid for `expires` seconds where the store signs it.
 
         Raises:
             ImageStoreError: the store can neither sign nor has a `public_url` template.
@@ -199,13 +199,13 @@ class GeneratedImage(BaseModel):
         return store
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        """What tells it from others; `record()` has all of it."""
+        """Yield what tells the image from others; `record()` has everything."""
         size = f"{self.width}x{self.height}" if self.width else None
         told = {"handle": self.handle, "id": self.id, "size": size, "mime_type": self.mime_type, "prompt": self.prompt}
         return ((name, value) for name, value in told.items() if value)
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
-        """What a notebook shows; SVG only through `<img>`, so that no script in it runs."""
+        """Return what a notebook shows; SVG goes into an `<img>`, so that no script in it runs."""
         del include, exclude
         return notebook.picture(self.read(), self.mime_type, alt=self.revised_prompt or self.prompt or self.handle)
 
@@ -227,7 +227,7 @@ class PartialImage(BaseModel):
 
     @classmethod
     def of(cls, data: bytes, event: Mapping[str, Any], origin: Origin, *, id: str) -> Self:
-        """The partial picture of a stream's event; its format is read from its bytes, if they tell."""
+        """Return the partial picture of a stream event; its format is read from its bytes where they tell it."""
         seen, index = sniff(data[:4096]), event.get("partial_image_index") or 0
         named = f"image/{event.get('output_format') or 'png'}"
         return cls(
@@ -267,5 +267,5 @@ def _data_url(mime_type: str, data: bytes) -> str:
 
 
 def is_record(value: object) -> bool:
-    """Whether `value` looks like a record: a mapping with the keys that every record has."""
+    """Return True if `value` looks like a record: a mapping with the keys that every record has."""
     return isinstance(value, Mapping) and {"id", "sha256", "mime_type", "size_bytes"} <= value.keys()

@@ -21,10 +21,10 @@ class ByteStore(Protocol):
     def __contains__(self, sha256: str) -> bool: ...
 
     def get(self, sha256: str, mime_type: str | None = None) -> bytes:
-        """The bytes, checked."""
+        """Return the bytes, checked."""
 
     def url(self, sha256: str, mime_type: str, *, expires: int = 3600) -> str:
-        """A link to the picture."""
+        """Return a link to the picture."""
 
 
 def _none() -> Iterable[ByteStore]:
@@ -36,16 +36,16 @@ _resting: WeakKeyDictionary[ByteStore, tuple[float, str]] = WeakKeyDictionary()
 
 
 def find_unbound_in(stores: Callable[[], Iterable[ByteStore]]) -> None:
-    """Set where images without a bound store look for their bytes; the `store` module does so on import."""
+    """Set the stores in which unbound images look for their bytes; `storage.store` calls this on import."""
     global _at_hand  # noqa: PLW0603 - set once, by the module that opens stores
     _at_hand = stores
 
 
 def store_with(sha256: str) -> tuple[ByteStore | None, list[str]]:
-    """The first store at hand that has these bytes, and why others before it could not be asked.
+    """Return the first store at hand that has these bytes, and why stores before it could not be asked.
 
-    A store that could not be asked is left alone for `REST` seconds: a driver may try for as long before it gives up,
-    and a view of a thousand images asks a thousand times.
+    A store that could not be asked is skipped for `REST` seconds: its driver may take as long to give up, and a view
+    of a thousand images asks a thousand times.
     """
     unasked: list[str] = []
     for store in _at_hand():

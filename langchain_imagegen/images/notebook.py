@@ -17,14 +17,14 @@ NATIVE = frozenset({"image/png", "image/jpeg", "image/gif"})
 
 
 def picture(data: bytes, mime_type: str, *, alt: str) -> dict[str, Any]:
-    """A mime bundle of one picture."""
+    """Return the MIME bundle of one picture."""
     if mime_type in NATIVE:
         return {mime_type: base64.b64encode(data).decode(), "text/plain": alt}
     return {"text/html": img(data, mime_type, alt=alt), "text/plain": alt}
 
 
 def pictures(shown: Sequence[tuple[bytes, str, str]], *, caption: str) -> dict[str, Any]:
-    """A mime bundle of several pictures `(bytes, mime type, name)`; of one alone the picture itself."""
+    """Return the MIME bundle of several pictures `(bytes, MIME type, name)`; a single one is shown as itself."""
     if len(shown) == 1:
         data, mime_type, name = shown[0]
         return picture(data, mime_type, alt=f"{name}: {caption}")
@@ -37,7 +37,7 @@ def pictures(shown: Sequence[tuple[bytes, str, str]], *, caption: str) -> dict[s
 
 
 def img(data: bytes, mime_type: str, *, alt: str, width: int = 512) -> str:
-    """An HTML `<img>` with the picture inside; scripts of an SVG do not run in one."""
+    """Return an HTML `<img>` with the picture inside; the scripts of an SVG do not run there."""
     source = escape(f"data:{mime_type};base64,{base64.b64encode(data).decode()}", quote=True)
     return f'<img alt="{escape(alt, quote=True)}" src="{source}" style="max-width:{int(width)}px"/>'
 
@@ -51,7 +51,7 @@ def thumbnail(data: bytes, *, alt: str, edge: int = 72) -> str:
 
 
 def tree(nodes: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
-    """The family tree of images as text and as HTML.
+    """Return the family tree of images as text and as HTML.
 
     Args:
         nodes: Each below its parent, with `name`, `label`, `depth` and, where there is one, `picture` (HTML).

@@ -1,4 +1,4 @@
-"""What one call gives: `ImageResult`, its tokens and its failures. Values only; no network, no store."""
+"""`ImageResult`: the images of one call, its tokens and its failures. Values only; no network and no store."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ImageUsage(BaseModel):
 
     @classmethod
     def of(cls, usage: Mapping[str, Any] | None) -> Self | None:
-        """The tokens in the service's form; `None` where it does not tell, which is not zero."""
+        """Return the tokens that the service reports; None where it reports none, which is not zero."""
         if usage is None:
             return None
         return cls(
@@ -88,18 +88,18 @@ class ImageResult(BaseModel):
         return [image.save(numbered(path, number)) for number, image in enumerate(self.images, start=1)]
 
     def record(self) -> dict[str, Any]:
-        """The result as a plain JSON dict: what a tool hands out as its artifact."""
+        """Return the result as a plain JSON dict, which a tool returns as its artifact."""
         facts = self.model_dump(mode="json", exclude_none=True, exclude={"images", "sources"})
         groups = {"images": self.images, "sources": self.sources}
         return facts | {name: [image.record() for image in group] for name, group in groups.items()}
 
     def bind(self, store: ByteStore | None) -> Self:
-        """The same result, the bytes of whose images are read from `store`."""
+        """Return the same result with the bytes of its images read from `store`."""
         images, sources = (tuple(image.bind(store) for image in group) for group in (self.images, self.sources))
         return self.model_copy(update={"images": images, "sources": sources})
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        """The images, and what is out of the ordinary; `record()` has all of it."""
+        """Yield the images and whatever is out of the ordinary; `record()` has everything."""
         names = ("text", "rung", "failures", "warnings")
         told = ((name, getattr(self, name)) for name in names if getattr(self, name))
         return chain([("images", list(self.images))], told)

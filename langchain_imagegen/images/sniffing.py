@@ -1,7 +1,7 @@
 """Which picture format some bytes are, of how many pixels, and whether they are whole.
 
-Nothing here decodes a picture or touches a file; how a format is laid out stands in `formats`. File names and
-headers lie, so every other module asks this one what it really holds.
+Nothing here decodes a picture or opens a file; `formats` describes the formats. File names and headers may be wrong, so
+every other module relies on this one.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Sniffer:
         self._resume(None)
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
-        """Takes the next bytes, in pieces of any length."""
+        """Read the next bytes, in pieces of any length."""
         self.size += len(data)
         rest = memoryview(data)
         if len(self._head) < 16:
@@ -86,7 +86,7 @@ class Sniffer:
             rest = self._skip(rest) if self._wanted < 0 else self._collect(rest)
 
     def problem(self) -> str | None:
-        """Why what was fed is not a whole picture; `None` when it is. Bytes after its end are allowed."""
+        """Return why the bytes are not a whole picture, or None if they are. Bytes after its end are allowed."""
         if not self.size:
             return "it is empty"
         if self.media is None:
@@ -130,12 +130,12 @@ class Sniffer:
 
 
 def sniff(head: bytes) -> Media | None:
-    """Format and, as far as `head` reaches, pixel size; `None` when it is no known picture format."""
+    """Return the format and, as far as `head` reaches, the pixel size; return None for no known format."""
     sniffer = Sniffer()
     sniffer.feed(head)
     return sniffer.media
 
 
 def extension_of(mime_type: str) -> str:
-    """The file extension of a MIME type, without a dot; `bin` for one that is no known picture."""
+    """Return the file extension of a MIME type without a dot; `bin` for an unknown type."""
     return EXTENSIONS.get(mime_type.partition(";")[0].strip().lower(), "bin")

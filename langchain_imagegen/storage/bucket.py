@@ -43,13 +43,13 @@ class Bucket:
         self._check_driver()
 
     def upload(self, expected: int = 0) -> BucketUpload:
-        """An upload that is held in memory until it is whole."""
+        """Return an upload that is held in memory until it is complete."""
         return BucketUpload(self, expected)
 
     def write(self, key: str, data: bytes, mime_type: str) -> None:
-        """Writes one object; S3 and Google are told its type, so that a browser shows it."""
+        """Write one object. S3 and Google get its type, so that a browser shows it."""
         name = _CONTENT_TYPE.get(self._scheme)
-        with self._reported("written") as (files, root):
+        with self._driver_errors("written") as (files, root):
             files.pipe_file(f"{root}/{key}", data, **({name: mime_type} if name else {}))
 
     def check_writable(self) -> None:
@@ -64,8 +64,8 @@ class Bucket:
             self.remove(key)
 
     def create(self, key: str, data: bytes) -> bool:
-        """Writes `data` unless the key is there; of several at once, exactly one gets `True`."""
-        with self._reported("written") as (files, root), self._creating_in_memory():
+        """Write `data` unless the key exists. Of several writers at once, exactly one gets True."""
+        with self._driver_errors("written") as (files, root), self._creating_in_memory():
             try:
                 files.pipe_file(f"{root}/{key}", data, mode="create")
             except FileExistsError:
@@ -73,43 +73,43 @@ class Bucket:
             return True
 
     def read(self, key: str) -> bytes | None:
-        """All bytes, or `None` without the key."""
-        with self._reported("read") as (files, root):
+        """Return all bytes of a key, or None if there is no such key."""
+        with self._driver_errors("read") as (files, root):
             try:
                 return bytes(files.cat_file(f"{root}/{key}"))
             except FileNotFoundError:
                 return None
 
     def find(self, folder: str, stem: str) -> str | None:
-        """A key in `folder` whose name is `stem` and any extension."""
+        """Return a key in `folder` whose name is `stem` with any extension."""
         prefix = {"prefix": stem} if self._scheme in _LISTS_BY_PREFIX else {}
         names = [path.rpartition("/")[2] for path, _ in self._listing(folder, **prefix)]
         return next((f"{folder}/{name}" for name in names if name.startswith(f"{stem}.")), None)
 
     def listing(self) -> Iterator[tuple[str, float]]:
-        """Each key one folder deep, with the time it was written."""
+        """Yield each key one folder deep, with the time it was written."""
         for key, info in self._listing(""):
             if key.count("/") == 1:
                 yield key, _written(info)
 
     def remove(self, key: str) -> None:
-        """Removes the key if it is there."""
-        with self._reported("pruned") as (files, root), suppress(FileNotFoundError):
+        """Remove the key if it is there."""
+        with self._driver_errors("pruned") as (files, root), suppress(FileNotFoundError):
             files.rm_file(f"{root}/{key}")
 
     def sweep(self) -> None:
-        """Nothing: an object that was not written whole does not exist."""
+        """No-op: an object store never keeps a partial upload."""
 
     def sign(self, key: str, expires: int) -> str | None:
-        """A link that works for `expires` seconds; `None` where there is no such thing."""
-        with self._reported("asked for a link") as (files, root):
+        """Return a link that works for `expires` seconds, or None where the service signs no links."""
+        with self._driver_errors("asked for a link") as (files, root):
             try:
                 return str(files.sign(f"{root}/{key}", expiration=expires))
             except NotImplementedError:
                 return None
 
     def _listing(self, folder: str, **only: str) -> list[tuple[str, Mapping[str, Any]]]:
-        with self._reported("listed") as (files, root):
+        with self._driver_errors("listed") as (files, root):
             try:
                 found = files.find(f"{root}/{folder}", detail=True, **only)
             except FileNotFoundError:
@@ -117,7 +117,7 @@ class Bucket:
             return [(path.removeprefix(root).lstrip("/"), info) for path, info in found.items()]
 
     def _check_driver(self) -> None:
-        """Fails before anything is paid for when fsspec cannot reach such a URL."""
+        """Raise an error at once if fsspec has no driver for the URL, before anything is paid for."""
         from fsspec import get_filesystem_class
 
         try:
@@ -130,7 +130,7 @@ class Bucket:
             raise ImageStoreError(f"{self.label} cannot be opened: fsspec knows no {self._scheme}://") from error
 
     def _files(self) -> tuple[Any, str]:
-        """The file system and the root in it; opened anew after a fork, whose child has no event loop."""
+        """Return the file system and the root in it. A forked child opens its own, since it has no event loop."""
         from fsspec.core import url_to_fs
 
         with self._opening:
@@ -142,8 +142,8 @@ class Bucket:
         return self._opened[1:]
 
     @contextmanager
-    def _reported(self, what: str) -> Iterator[tuple[Any, str]]:
-        """Drivers raise what they like, secrets included: only its text without them is passed on."""
+    def _driver_errors(self, what: str) -> Iterator[tuple[Any, str]]:
+        """Raise any error of a driver as ours, without the secrets that its text may hold."""
         try:
             yield self._files()
         except Exception as error:  # noqa: BLE001
@@ -152,13 +152,13 @@ class Bucket:
 
     @contextmanager
     def _creating_in_memory(self) -> Iterator[None]:
-        """`memory://` looks and then writes; real services do both in one step."""
+        """Hold a lock for `memory://`, which looks and then writes; real services do both in one step."""
         with self._creating if self._scheme == "memory" else nullcontext():
             yield
 
 
 class BucketUpload:
-    """Bytes in memory until they are whole; a buffer of the size that is expected need not be copied to grow."""
+    """Bytes in memory until they are complete; a buffer of the expected size need not be copied to grow."""
 
     on_disk = False
 
@@ -167,26 +167,26 @@ class BucketUpload:
         self._data = io.BytesIO(bytes(expected))
 
     def write(self, data: bytes) -> None:
-        """Takes the next bytes."""
+        """Write the next bytes."""
         self._data.write(data)
 
     def read(self, start: int, stop: int) -> memoryview:
-        """Some of the bytes that were written, where they lie: nothing can be written while they are looked at."""
+        """Return a view of some of the bytes; nothing can be written while the view is in use."""
         return self._data.getbuffer()[start:stop]
 
     def commit(self, key: str, mime_type: str) -> None:
-        """Writes the object, and lets go of the bytes."""
+        """Write the object and release the bytes."""
         self._data.truncate()
         self._bucket.write(key, self._data.getvalue(), mime_type)
         self.discard()
 
     def discard(self) -> None:
-        """Leaves nothing behind; harmless after `commit`."""
+        """Release the bytes; a no-op after `commit`."""
         self._data = io.BytesIO()
 
 
 def masked(text: str, options: Mapping[str, Any] | None = None) -> str:
-    """`text` without the user part and query of URLs and without any secret among the storage options."""
+    """Return `text` without the user part and query of URLs, and without any secret of the storage options."""
     for secret in sorted(_secrets(options or {}), key=len, reverse=True):
         text = text.replace(secret, "***")
     text = re.sub(r"://(?:[^/\s]*|[^/\s@]*:\S*)@", "://***@", text)  # a password may hold a slash
@@ -202,7 +202,7 @@ def _secrets(options: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _written(info: Mapping[str, Any]) -> float:
-    """When an object was written, by whichever name its driver gives that; now if by none, to keep it."""
+    """Return when an object was written, under whichever name its driver gives; now if it gives none, to keep it."""
     names = ("LastModified", "last_modified", "mtime", "updated", "created")
     moment = next((info[name] for name in names if info.get(name)), None)
     if isinstance(moment, str):

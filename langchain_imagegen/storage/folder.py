@@ -21,7 +21,7 @@ _DAY = 24 * 60 * 60
 
 
 @contextmanager
-def _reported(root: Path, what: str) -> Iterator[None]:
+def _store_errors(root: Path, what: str) -> Iterator[None]:
     """Raise the system's errors as ours, with what to do about them and without the path."""
     try:
         yield
@@ -51,12 +51,12 @@ class Folder:
         self._mode = mode
 
     def upload(self, expected: int = 0) -> FolderUpload:
-        """An upload into a temporary file beside the keys, which is there from the first byte on."""
+        """Return an upload into a temporary file beside the keys; the file is made with the first byte."""
         del expected  # a file grows as it is written
         return FolderUpload(self)
 
     def open_partial(self) -> tuple[Path, BinaryIO]:
-        """A new temporary file."""
+        """Return the path of a new temporary file, and the file, open for writing."""
         path = self._partial / f"{os.getpid()}-{uuid.uuid4().hex}"
         try:
             return path, path.open("x+b", buffering=0)
@@ -78,7 +78,7 @@ class Folder:
             upload.discard()
 
     def create(self, key: str, data: bytes) -> bool:
-        """Links a complete temporary file to the name, which the system refuses if it is taken."""
+        """Write `data` under a new key; return False if the key is taken. The link to the name is atomic."""
         target = self.root / key
         if target.exists():
             return False
@@ -90,40 +90,40 @@ class Folder:
             upload.discard()
 
     def read(self, key: str) -> bytes | None:
-        """All bytes, or `None` without the key."""
-        with _reported(self.root, "read"):
+        """Return all bytes of a key, or None if there is no such key."""
+        with _store_errors(self.root, "read"):
             try:
                 return (self.root / key).read_bytes()
             except FileNotFoundError:
                 return None
 
     def find(self, folder: str, stem: str) -> str | None:
-        """A key in `folder` whose name is `stem` and any extension."""
-        with _reported(self.root, "read"):
+        """Return a key in `folder` whose name is `stem` with any extension."""
+        with _store_errors(self.root, "read"):
             return next((f"{folder}/{path.name}" for path in (self.root / folder).glob(f"{stem}.*")), None)
 
     def listing(self) -> Iterator[tuple[str, float]]:
-        """Each key one folder deep, with the time it was written."""
-        with _reported(self.root, "listed"):
+        """Yield each key one folder deep, with the time it was written."""
+        with _store_errors(self.root, "listed"):
             for path in sorted(self.root.glob("[!.]*/*")):
                 with suppress(FileNotFoundError):
                     yield path.relative_to(self.root).as_posix(), path.stat().st_mtime
 
     def remove(self, key: str) -> None:
-        """Removes the key if it is there."""
-        with _reported(self.root, "pruned"):
+        """Remove the key if it is there."""
+        with _store_errors(self.root, "pruned"):
             (self.root / key).unlink(missing_ok=True)
 
     def sweep(self) -> None:
-        """Removes what killed writers left more than a day ago."""
-        with _reported(self.root, "pruned"):
+        """Remove temporary files that killed writers left more than a day ago."""
+        with _store_errors(self.root, "pruned"):
             for path in self._partial.glob("*"):
                 with suppress(FileNotFoundError):
                     if path.stat().st_mtime < time.time() - _DAY:
                         path.unlink()
 
     def sign(self, key: str, expires: int) -> None:
-        """None: nobody serves a folder."""
+        """Return None: a folder has no server that could sign links."""
 
     @property
     def _partial(self) -> Path:
@@ -142,8 +142,8 @@ class FolderUpload:
         self._file: BinaryIO = io.BytesIO()
 
     def write(self, data: bytes) -> None:
-        """Takes the next bytes."""
-        with _reported(self._root, "written"):
+        """Write the next bytes."""
+        with _store_errors(self._root, "written"):
             if self._path is None:
                 self._path, self._file = self._folder.open_partial()
             rest = memoryview(data)
@@ -151,8 +151,8 @@ class FolderUpload:
                 rest = rest[self._file.write(rest) :]
 
     def read(self, start: int, stop: int) -> bytes:
-        """Some of the bytes that were written, also after a `commit` that failed."""
-        with _reported(self._root, "read"):
+        """Return some of the bytes that were written; this works after a failed `commit` too."""
+        with _store_errors(self._root, "read"):
             if self._file.closed and self._path is not None:
                 self._file = self._path.open("r+b", buffering=0)
             self._file.seek(start)
@@ -161,12 +161,12 @@ class FolderUpload:
             return data
 
     def commit(self, key: str, mime_type: str) -> None:  # noqa: ARG002 - a file's type is its extension
-        """Renames the file, which is atomic; under the same digest, what was damaged is healed, the same is kept.
+        """Rename the file, which is atomic. A damaged file of the same digest is replaced; an equal one is kept.
 
-        To rename over a file makes some file systems write to the disk at once.
+        Equal files are kept because a rename over a file makes some file systems write to the disk at once.
         """
         target = self._root / key
-        with _reported(self._root, "written"):
+        with _store_errors(self._root, "written"):
             path = self._closed()
             with suppress(FileNotFoundError):  # also where another process prunes it between two of these steps
                 if filecmp.cmp(path, target, shallow=False):
@@ -180,15 +180,15 @@ class FolderUpload:
                 path.replace(target)
 
     def _closed(self) -> Path:
-        """The file's path, with all its bytes in it."""
+        """Close the file and return its path, with all its bytes in it."""
         if self._path is None:
             self._path, self._file = self._folder.open_partial()
         self._file.close()
         return self._path
 
     def link(self, target: Path) -> bool:
-        """Gives the file a second name unless that is taken."""
-        with _reported(self._root, "written"):
+        """Give the file a second name; return False if the name is taken."""
+        with _store_errors(self._root, "written"):
             path = self._closed()
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
@@ -198,7 +198,7 @@ class FolderUpload:
             return True
 
     def discard(self) -> None:
-        """Leaves nothing behind; harmless after `commit`."""
+        """Remove the temporary file; a no-op after `commit`."""
         with suppress(OSError):
             self._file.close()
         if self._path is not None:
@@ -207,7 +207,7 @@ class FolderUpload:
 
 
 def _link_or_copy(path: Path, target: Path) -> None:
-    """Some network and USB file systems have no links; there a reader may see the first moment of a copy."""
+    """Link a file, or copy it where the file system has no links; a reader may then see an incomplete copy."""
     try:
         os.link(path, target)
     except FileExistsError:

@@ -66,7 +66,7 @@ class ImageStore:
         **storage_options: Any,
     ) -> None:
         self._url = os.fspath(url) if url is not None else None
-        self._public_url = _checked_template(public_url)
+        self._public_url = _valid_template(public_url)
         self._max_bytes = max_bytes
         chosen = self._url or os.environ.get(ENVIRONMENT_VARIABLE)
         self._place: Place = place_at(chosen, storage_options) if chosen else place_at(_user_folder(), {}, mode=0o700)
@@ -108,7 +108,7 @@ class ImageStore:
         self._known_writable = True
 
     def put(self, data: bytes) -> Blob:
-        """Stores a picture.
+        """Store a picture and return what it is.
 
         Raises:
             CorruptImageError: `data` is no picture, only a part of one, or larger than `max_bytes`.
@@ -119,7 +119,7 @@ class ImageStore:
             return writer.commit()
 
     def writer(self, expected: int = 0) -> BlobWriter:
-        """Stores a picture while it arrives; into a folder without holding it in memory.
+        """Return a writer that stores a picture while it arrives; a folder does not hold it in memory.
 
         Args:
             expected: How many bytes there may be; more or fewer do no harm.
@@ -127,12 +127,12 @@ class ImageStore:
         return BlobWriter(self._place, self._max_bytes, self._remember, expected)
 
     def get(self, sha256: str, mime_type: str | None = None) -> bytes:
-        """The bytes with this digest, checked; `mime_type` saves a look-up where it is known.
+        """Return the bytes with this digest, checked; a known `mime_type` saves a look-up.
 
         Raises:
             ImageStoreError: They are not here, or are not what they were.
         """
-        data = self._read(_checked_digest(sha256), mime_type)
+        data = self._read(_valid_digest(sha256), mime_type)
         if data is None:
             raise ImageStoreError(
                 f"no image {sha256} in {self._place.label}: it was pruned or written to another "
@@ -148,7 +148,7 @@ class ImageStore:
         return data
 
     def blob(self, sha256: str, mime_type: str | None = None) -> Blob:
-        """What a picture is: known at once if this object stored it lately, else read off its bytes.
+        """Return what a picture is: at once if this object stored it lately, otherwise read from its bytes.
 
         Raises:
             ImageStoreError: As `get`.
@@ -166,19 +166,19 @@ class ImageStore:
         return self._place.find(sha256[:2], sha256) is not None
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
-        """Writes a note under `key`, any text; of several writers exactly one gets `True`."""
+        """Write a note under `key`, any text. Of several writers exactly one gets True."""
         return self._place.create(_note(key), data)
 
     def read_key(self, key: str) -> bytes | None:
-        """What was written under `key`, or `None`."""
+        """Return what was written under `key`, or None."""
         return self._place.read(_note(key))
 
     def url(self, sha256: str, mime_type: str, *, expires: int = 3600) -> str:
-        """A link to a picture for a browser: the public one, else one signed for `expires` seconds.
+        """Return a link to a picture for a browser: the public one, or one signed for `expires` seconds.
 
-        It is made without asking whether the picture is there.
+        Whether the picture exists is not checked.
         """
-        name = name_of(_checked_digest(sha256), mime_type)
+        name = name_of(_valid_digest(sha256), mime_type)
         if self._public_url:
             return self._public_url.format(name=name, sha256=sha256, ext=name.rpartition(".")[2])
         link = self._place.sign(name, expires)
@@ -191,7 +191,7 @@ class ImageStore:
         return link
 
     def prune(self, *, keep: Collection[str] = (), older_than: timedelta | None = None) -> list[str]:
-        """Removes pictures, and what killed writers left behind; gives the removed digests.
+        """Remove pictures and leftovers of killed writers, and return the digests of the removed pictures.
 
         A picture that is put again counts as new. Without `older_than`, one that is written meanwhile may go.
 
@@ -200,7 +200,7 @@ class ImageStore:
             older_than: Only pictures written longer ago than this go.
 
         Raises:
-            OptionError: Neither is given: that would be every picture.
+            OptionError: Neither is given, which would remove every picture; or `older_than` is no `timedelta`.
         """
         if not keep and older_than is None:
             raise OptionError(
@@ -284,7 +284,7 @@ class ImageStore:
 
 
 def default_store() -> ImageStore:
-    """The store of those who name none: one per process and value of `LANGCHAIN_IMAGEGEN_STORE`."""
+    """Return the store that is used where none is named: one per process and value of `LANGCHAIN_IMAGEGEN_STORE`."""
     chosen = os.environ.get(ENVIRONMENT_VARIABLE) or None
     store = _defaults.get(chosen)
     if store is None:
@@ -293,13 +293,13 @@ def default_store() -> ImageStore:
 
 
 def opened_stores() -> list[ImageStore]:
-    """The stores of this process that are still in use, in the order in which they were opened."""
+    """Return the stores of this process that are still in use, in the order of opening."""
     with _lock:
         return list(_opened.values())
 
 
 def _at_hand() -> list[ImageStore]:
-    """Where an image without a store of its own is looked for: the opened stores, then the default one."""
+    """Return the stores in which an unbound image is looked for: the opened ones and the default one."""
     with suppress(ImageStoreError):  # without a home folder there is none
         default_store()
     return opened_stores()
@@ -318,17 +318,17 @@ def _user_folder() -> str:
 
 
 def _note(key: str) -> str:
-    """A file name for any text, the same on file systems that ignore case; none leads out of the folder."""
+    """Return a file name for any text: it is safe where case is ignored, and never leaves the folder."""
     return f"notes/{hashlib.sha256(key.encode(errors='surrogatepass')).hexdigest()}"
 
 
-def _checked_digest(sha256: str) -> str:
+def _valid_digest(sha256: str) -> str:
     if not _DIGEST.fullmatch(sha256):
         raise ImageStoreError(f"{sha256[:40]!r} is no SHA-256 digest: 64 digits of 0-9 and a-f")
     return sha256
 
 
-def _checked_template(template: str | None) -> str | None:
+def _valid_template(template: str | None) -> str | None:
     if template is None:
         return None
     try:

@@ -32,22 +32,22 @@ class BlobWriter:
 
     @property
     def on_disk(self) -> bool:
-        """Whether `write` waits for a disk; else only `commit` does, for a disk or a network."""
+        """True if `write` waits for a disk; otherwise only `commit` waits, for a disk or a network."""
         return self._upload.on_disk
 
     @property
     def media(self) -> Media | None:
-        """What the picture is, as soon as its header has passed."""
+        """The format and size of the picture, as soon as its header was written."""
         return self._sniffer.media
 
     @property
     def sha256(self) -> str:
-        """The digest of what was written so far; what lies in memory is hashed when this is asked for."""
+        """The digest of what was written so far; bytes in memory are hashed when it is asked for."""
         self._hash_in_memory()
         return self._hash.hexdigest()
 
     def write(self, data: bytes) -> None:
-        """Takes the next bytes.
+        """Write the next bytes.
 
         Raises:
             CorruptImageError: The picture is larger than the store allows.
@@ -65,7 +65,7 @@ class BlobWriter:
                 self._upload.write(data)
 
     def read(self, start: int, stop: int) -> bytes:
-        """Some of the bytes that were written; not after `commit`, unless that failed.
+        """Return some of the bytes that were written; not after a `commit` that succeeded.
 
         Raises:
             ImageStoreError: They cannot be read back.
@@ -74,7 +74,7 @@ class BlobWriter:
             return bytes(self._upload.read(start, stop))
 
     def commit(self) -> Blob:
-        """Stores the picture under its digest.
+        """Store the picture under its digest and return what it is.
 
         Raises:
             CorruptImageError: What was written is no picture, or only a part of one.
@@ -91,13 +91,13 @@ class BlobWriter:
         return blob
 
     def abort(self) -> None:
-        """Leaves nothing behind, nor takes anything more; harmless after `commit`."""
+        """Remove what was written and ignore further writes; a no-op after `commit`."""
         with self._using:
             self._aborted = True
             self._upload.discard()
 
     def _hash_in_memory(self) -> None:
-        """In one go at the end, which an event loop leaves to a thread, while others' pictures arrive."""
+        """Hash all at once at the end, in a thread, so that an event loop can serve other pictures meanwhile."""
         if not self.on_disk:
             with self._using, memoryview(self._upload.read(self._hashed, self._sniffer.size)) as new:
                 self._hash.update(new)
@@ -113,7 +113,7 @@ class BlobWriter:
 
 
 def name_of(sha256: str, mime_type: str | None) -> str:
-    """The key of a picture in a place.
+    """Return the key of a picture in a place.
 
     Raises:
         ImageStoreError: It is no type of picture that stores know.
