@@ -109,7 +109,9 @@ class ImageGenerator(RunnableSerializable[Any, ImageResult]):
             try:
                 super().__init__(**settings)
             except ValidationError as error:
-                raise OptionError(*complaints(error, type(self))) from None
+                from langchain_imagegen.drawing.request import SETTING_HINTS
+
+                raise OptionError(*complaints(error, type(self), hints=SETTING_HINTS)) from None
 
     @field_validator("model")
     @classmethod

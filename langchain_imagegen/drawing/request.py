@@ -42,6 +42,18 @@ RESERVED = (
 
 _ONLY_RESPONSES = ("tools", "include", "max_tool_calls", "parallel_tool_calls", "text", "truncation")
 
+SETTING_HINTS = {
+    "store": "it is True or False, whether the service keeps the response; a folder for pictures goes into "
+    "image_store=ImageStore('pictures')",
+    **{
+        name: f"it is an option: ImageGenerator(options={{{name!r}: …}}), or draw.invoke(prompt, {name}=…)"
+        for name in ImageOptions.model_fields
+        if name != "model"
+    },
+    **{name: f"it belongs to a request: draw.invoke(prompt, {name}=…)" for name in ("images", "mask", "conversation")},
+}
+"""What to do about settings that people expect of a generator."""
+
 _NO_CONVERSATION = Conversation(turns=(), prompt="", images=(), earlier=())
 
 

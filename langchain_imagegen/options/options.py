@@ -7,6 +7,7 @@ is the business of `rules`; how a request travels is the business of `wire`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -16,12 +17,16 @@ from pydantic import (
     Field,
     ValidationError,
     model_serializer,
+    model_validator,
 )
 
 from langchain_imagegen.errors import OptionError
 from langchain_imagegen.options.models import DEFAULT_IMAGE_MODEL
-from langchain_imagegen.options.sizes import SIZE_PATTERN, written
+from langchain_imagegen.options.rules import Asked, problems, size_for
+from langchain_imagegen.options.sizes import SIZE_PATTERN
+from langchain_imagegen.options.text import check_json
 from langchain_imagegen.options.validation import complaints, did_you_mean, listed
+from langchain_imagegen.options.vocabulary import read_model_value, read_ratio, read_size, read_word
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -29,13 +34,8 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 
-def _size_written(value: Any) -> Any:
-    """Accept `(1024, 1536)` too."""
-    match value:
-        case (int() as width, int() as height):
-            return written(width, height)
-        case _:
-            return value
+def _words(option: str) -> BeforeValidator:
+    return BeforeValidator(partial(read_word, option))
 
 
 class _Options(BaseModel):
@@ -89,12 +89,12 @@ class ImageOptions(_Options):
         "Not the text model that writes the response.",
         examples=["gpt-image-2", "gpt-image-2.6-sunburst"],
     )
-    action: Literal["generate", "edit", "auto"] | None = Field(
+    action: Annotated[Literal["generate", "edit", "auto"] | None, _words("action")] = Field(
         None,
         description="generate draws a new image, edit changes an image that is in context, "
         "auto (the default) lets the model decide.",
     )
-    size: Annotated[str | None, BeforeValidator(_size_written)] = Field(
+    size: Annotated[str | None, BeforeValidator(read_size)] = Field(
         None,
         pattern=SIZE_PATTERN,
         description="Width x height in pixels, such as 1024x1024 (square), 1536x1024 (landscape) or "
@@ -102,12 +102,12 @@ class ImageOptions(_Options):
         "divisible by 16, a ratio of at most 3:1, no edge above 3840 and 655,360 to 8,294,400 pixels in all.",
         examples=["auto", "1024x1024", "1536x864"],
     )
-    quality: Literal["low", "medium", "high", "xhigh", "max", "auto"] | None = Field(
+    quality: Annotated[Literal["low", "medium", "high", "xhigh", "max", "auto"] | None, _words("quality")] = Field(
         None,
         description="Rendering quality: low is fast and cheap (drafts), high is slow and costs many times as "
         "much. xhigh and max exist from gpt-image-2.5 on. Default: auto.",
     )
-    output_format: Literal["png", "webp", "jpeg", "gif", "svg"] | None = Field(
+    output_format: Annotated[Literal["png", "webp", "jpeg", "gif", "svg"] | None, _words("output_format")] = Field(
         None,
         description="File format: png (the default, lossless), webp or jpeg (smaller; jpeg is the fastest), "
         "gif (animated) or svg (vector); the last two from gpt-image-2.6 on.",
@@ -118,16 +118,16 @@ class ImageOptions(_Options):
         le=100,
         description="Compression quality in percent, for jpeg and webp only; 100 (the default) gives the largest file.",
     )
-    background: Literal["transparent", "opaque", "auto"] | None = Field(
+    background: Annotated[Literal["transparent", "opaque", "auto"] | None, _words("background")] = Field(
         None,
         description="transparent (png or webp; a preview on gpt-image-2), opaque, or auto (the default).",
     )
-    input_fidelity: Literal["high", "low"] | None = Field(
+    input_fidelity: Annotated[Literal["high", "low"] | None, _words("input_fidelity")] = Field(
         None,
         description="How closely an edit keeps the faces and style of its source images. For gpt-image-1.5 "
         "only (low also for gpt-image-1-mini); later models refuse the option.",
     )
-    moderation: Literal["auto", "low"] | None = Field(
+    moderation: Annotated[Literal["auto", "low"] | None, _words("moderation")] = Field(
         None, description="Strictness of the content filter: auto (the default) or low."
     )
     partial_images: int | None = Field(
@@ -137,7 +137,7 @@ class ImageOptions(_Options):
         description="How many unfinished versions a stream shows before the final image (0 to 3, default 0); "
         "each costs extra image tokens.",
     )
-    complexity: Literal["low", "medium", "high"] | None = Field(
+    complexity: Annotated[Literal["low", "medium", "high"] | None, _words("complexity")] = Field(
         None,
         description="How much the image model plans before it draws, independent of quality. "
         "If left out it follows the response's reasoning effort where it can.",
@@ -152,7 +152,38 @@ class ImageOptions(_Options):
         description="How long each frame of an animation is shown, in milliseconds, rounded to tens "
         "(10 to 655,350, default 200); for gif only.",
     )
+    aspect_ratio: Annotated[str | None, BeforeValidator(read_ratio)] = Field(
+        None,
+        pattern=r"^\d*\.?\d*[1-9]\d*(\.0*)?:\d*\.?\d*[1-9]\d*(\.0*)?$",
+        description="Width : height, such as 16:9 (wide), 1:1 (square) or 2:3 (portrait), in place of size: the "
+        "nearest size that the image model has is asked for. Not together with size.",
+        examples=["16:9", "1:1", "2:3"],
+    )
+    extra: dict[str, Any] | None = Field(
+        None, description="Further fields of the tool, sent as they are, for options newer than this package."
+    )
     svg: Svg | None = Field(None, description="Which model writes an SVG and how hard it thinks; for svg only.")
+
+    @model_validator(mode="after")
+    def _without_contradiction(self) -> Self:
+        if self.size is not None and self.aspect_ratio is not None:
+            raise OptionError(f"size={self.size!r} and aspect_ratio={self.aspect_ratio!r} exclude each other: give one")
+        known = {*type(self).model_fields, "type", "input_image_mask"}
+        if taken := [name for name in self.extra or () if name in known]:
+            raise OptionError(*(f"extra has {name!r}, which is set by a field of its own" for name in taken))
+        check_json(extra=self.extra)
+        return self
+
+    def __hash__(self) -> int:
+        return hash((type(self), repr(sorted(self.sent().items(), key=str))))
+
+    def sent(self) -> dict[str, Any]:
+        """Return the options that are sent: `aspect_ratio` as a size, `extra` in full."""
+        options = super().sent()
+        ratio, extra = options.pop("aspect_ratio", None), options.pop("extra", {})
+        if ratio is not None:
+            options["size"] = size_for(ratio, options)
+        return {**options, **extra}
 
     @classmethod
     def parse(cls, value: ImageOptions | Mapping[str, Any] | None) -> ImageOptions:
@@ -170,7 +201,11 @@ class ImageOptions(_Options):
 
     def merge(self, other: ImageOptions | Mapping[str, Any] | None) -> ImageOptions:
         """A copy in which the other's set fields win; a field set to `None` there is taken back."""
-        return self.parse({**_chosen(self), **_chosen(self.parse(other))})
+        ours, theirs = _chosen(self), _chosen(self.parse(other))
+        for one, instead in (("size", "aspect_ratio"), ("aspect_ratio", "size")):
+            if theirs.get(one) is not None and theirs.get(instead) is None:
+                ours.pop(instead, None)
+        return self.parse({**ours, **theirs})
 
     def tool(self, mask: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The tool as the service and `bind_tools` want it: a new dict each time.
@@ -189,9 +224,7 @@ class ImageOptions(_Options):
         Raises:
             OptionError: Names every problem at once, and the nearest legal size.
         """
-        from langchain_imagegen.options import rules
-
-        if found := rules.problems(rules.Asked(self.sent(), api, mask=mask, stream=stream)):
+        if found := problems(Asked(self.sent(), api, mask=mask, stream=stream)):
             raise OptionError(*found)
 
 
@@ -205,12 +238,13 @@ def argument_fields(exposed: Collection[str]) -> dict[str, tuple[Any, FieldInfo]
     if unknown := [name for name in exposed if name not in known]:
         hints = [f"there is no option {name!r}{did_you_mean(name, known)}" for name in unknown]
         raise OptionError(*hints, f"the options are {listed(list(known), 'and')}")
-    return {name: _argument(known[name]) for name in exposed}
+    return {name: _argument(name, known[name]) for name in exposed}
 
 
-def _argument(option: FieldInfo) -> tuple[Any, FieldInfo]:
-    marked: Any = (option.annotation, *option.metadata)
-    kind = Annotated[marked] if option.metadata else option.annotation
+def _argument(name: str, option: FieldInfo) -> tuple[Any, FieldInfo]:
+    # The last of the validators that run before is asked first.
+    marked: Any = (option.annotation, *option.metadata, BeforeValidator(partial(read_model_value, name)))
+    kind = Annotated[marked]
     field: Any = Field(default=None, description=option.description, examples=option.examples)
     return kind, field
 

@@ -9,9 +9,11 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     ValidationError,
     field_serializer,
     field_validator,
+    model_validator,
 )
 
 from langchain_imagegen.errors import OptionError
@@ -45,6 +47,40 @@ class ImageRequest(BaseModel):
     )
     options: ImageOptions | None = Field(None, description="Options for this request; they win over the generator's.")
     instructions: str | None = Field(None, description="What the mainline model is told beside the prompt.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gathered(cls, value: Any) -> Any:
+        return _options_gathered(value) if isinstance(value, Mapping) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Return a flat schema that a chat model can fill and strict structured output takes: no ids, no defaults."""
+        own = handler.resolve_ref_schema(handler(core_schema))
+        options = handler.resolve_ref_schema(handler(ImageOptions.__pydantic_core_schema__))
+        taken = {name: own["properties"][name] for name in ("prompt", "instructions")}
+        flat = {name: field for name, field in options["properties"].items() if name != "extra"}
+        texts = {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": own["properties"]["images"]["description"],
+        }
+        mask = {
+            "anyOf": [{"type": "string"}, {"type": "null"}],
+            "description": own["properties"]["mask"]["description"],
+        }
+        properties = {"prompt": taken["prompt"], "images": texts, "mask": mask, **taken, **flat}
+        plain = {
+            name: {key: item for key, item in field.items() if key not in ("default", "examples", "title")}
+            for name, field in properties.items()
+        }
+        return {
+            "title": cls.__name__,
+            "description": "One picture to draw or edit; null is the default.",
+            "type": "object",
+            "properties": plain,
+            "additionalProperties": False,
+        }
 
     @field_validator("images", mode="before")
     @classmethod
@@ -103,9 +139,13 @@ class ImageRequest(BaseModel):
 
 
 def _options_gathered(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Request fields with the options beside the prompt moved to the others, which they override."""
-    beside = {name: value for name, value in fields.items() if name in ImageOptions.model_fields}
-    rest = {name: value for name, value in fields.items() if name not in beside}
+    """Request fields with the options beside the prompt moved to the others, which they override.
+
+    `None` beside the prompt was not said; within `options` it takes a setting back.
+    """
+    names = ImageOptions.model_fields
+    beside = {name: value for name, value in fields.items() if name in names and value is not None}
+    rest = {name: value for name, value in fields.items() if name not in names}
     chosen = _chosen(rest.get("options"))
     if beside and isinstance(chosen, Mapping):
         rest["options"] = {**chosen, **beside}

@@ -11,9 +11,9 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from langchain_imagegen.errors import OptionError
-from langchain_imagegen.options import sizes
 from langchain_imagegen.options.models import (
     DEFAULT_MAINLINE_MODEL,
+    FIXED_SIZES,
     GIF_FRAMES,
     IMAGE_MODELS,
     ImageModel,
@@ -21,6 +21,7 @@ from langchain_imagegen.options.models import (
     image_model,
     mainline_model,
 )
+from langchain_imagegen.options.sizes import edges, faults, nearest, nearest_ratio, written
 from langchain_imagegen.options.validation import listed
 
 if TYPE_CHECKING:
@@ -53,6 +54,21 @@ def problems(asked: Asked) -> list[str]:
     if row is None:
         return list(_mainline_as_image_model(name))
     return [problem for rule in RULES for problem in rule(asked, row)]
+
+
+def size_for(ratio: str, sent: Mapping[str, Any]) -> str:
+    """Return the size of the options' image model that is nearest to an aspect ratio; of unknown ones, a safe size."""
+    width, height = (float(edge) for edge in ratio.split(":"))
+    row = image_model(sent.get("model") or "")
+    limits = row.sizes if row else None
+    if row is None or not isinstance(limits, SizeLimits):
+        return nearest_ratio(width, height, limits if isinstance(limits, tuple) else FIXED_SIZES)
+    if sent.get("output_format") == "gif" and row.gif_pixels:
+        limits = dataclasses.replace(
+            limits, min_pixels=0, max_pixels=row.gif_pixels // sent.get("frame_count", GIF_FRAMES)
+        )
+    edge = 1024 / (width * height) ** 0.5
+    return written(*nearest(width * edge, height * edge, limits))
 
 
 def check_mainline(model: str) -> None:
@@ -97,16 +113,16 @@ def _size(asked: Asked, row: ImageModel) -> Iterator[str]:
 
 def _fixed_size(size: str, name: str, accepted: Sequence[str]) -> Iterator[str]:
     if size not in accepted:
-        nearest = sizes.nearest_ratio(*sizes.edges(size), accepted)
-        yield f"{name!r} has no size={size!r}: it takes {listed(['auto', *accepted])}; nearest: {nearest!r}"
+        closest = nearest_ratio(*edges(size), accepted)
+        yield f"{name!r} has no size={size!r}: it takes {listed(['auto', *accepted])}; nearest: {closest!r}"
 
 
 def _free_size(size: str, claim: str, limits: SizeLimits) -> Iterator[str]:
-    width, height = sizes.edges(size)
-    faults = list(sizes.faults(width, height, limits))
-    if faults:
-        nearest = sizes.written(*sizes.nearest(width, height, limits))
-        yield f"{claim}: {', '.join(faults)}; nearest: {nearest!r}"
+    width, height = edges(size)
+    broken = list(faults(width, height, limits))
+    if broken:
+        closest = written(*nearest(width, height, limits))
+        yield f"{claim}: {', '.join(broken)}; nearest: {closest!r}"
 
 
 def _frame_size(asked: Asked, name: str, limits: SizeLimits, budget: int) -> Iterator[str]:

@@ -45,7 +45,7 @@ def faults(width: int, height: int, limits: SizeLimits) -> Iterator[str]:
         yield f"{width * height:,} pixels are more than {limits.max_pixels:,}"
 
 
-def nearest(width: int, height: int, limits: SizeLimits) -> tuple[int, int]:
+def nearest(width: float, height: float, limits: SizeLimits) -> tuple[int, int]:
     """The legal size that keeps ratio and area best.
 
     First the ideal: the same ratio and area as far as the limits allow. Then the legal point of the grid that
@@ -55,12 +55,12 @@ def nearest(width: int, height: int, limits: SizeLimits) -> tuple[int, int]:
     return min(_legal_around(ideal, limits), key=lambda size: _distance(size, ideal))
 
 
-def nearest_ratio(width: int, height: int, sizes: Sequence[str]) -> str:
+def nearest_ratio(width: float, height: float, sizes: Sequence[str]) -> str:
     """The one of a few fixed sizes whose ratio is closest."""
     return min(sizes, key=lambda size: abs(math.log(width / height) - math.log(_ratio(size))))
 
 
-def _ideal(width: int, height: int, limits: SizeLimits) -> tuple[float, float]:
+def _ideal(width: float, height: float, limits: SizeLimits) -> tuple[float, float]:
     ratio = min(max(width / height, 1 / limits.ratio), limits.ratio)
     pixels = min(max(width * height, limits.min_pixels), limits.max_pixels)
     w, h = math.sqrt(pixels * ratio), math.sqrt(pixels / ratio)

@@ -15,16 +15,18 @@ from pydantic import BaseModel
 
 from langchain_imagegen.errors import OptionError
 from langchain_imagegen.options.redaction import stand_in
+from langchain_imagegen.options.vocabulary import ABSENT
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from pydantic import ValidationError
     from pydantic.fields import FieldInfo
     from pydantic_core import ErrorDetails
 
+_FEW = 8  # names that an error lists in full
 _SHORT = reprlib.Repr()
-_SHORT.maxstring = _SHORT.maxother = 80
+_SHORT.maxstring = _SHORT.maxother = 40
 
 
 def listed(values: Sequence[object], last: str = "or") -> str:
@@ -39,28 +41,38 @@ def did_you_mean(written: object, known: Collection[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def complaints(error: ValidationError, model: type[BaseModel], known: Collection[str] = ()) -> list[str]:
+def complaints(
+    error: ValidationError,
+    model: type[BaseModel],
+    known: Collection[str] = (),
+    hints: Mapping[str, str] | None = None,
+) -> list[str]:
     """Every problem of a validation in a sentence: the value as written, what is accepted, what may be meant.
 
     Args:
         error: What pydantic raised for `model`.
         model: The model that was validated.
+        hints: What to do about a name or a field in place of the usual words.
         known: The names to suggest at the top level where they are more than the model's own fields.
     """
-    found = (_complaint(details, model, known) for details in error.errors(include_url=False))
+    found = (_complaint(details, model, known, hints) for details in error.errors(include_url=False))
     return list(dict.fromkeys(found))
 
 
-def _complaint(details: ErrorDetails, model: type[BaseModel], known: Collection[str]) -> str:
+def _complaint(
+    details: ErrorDetails, model: type[BaseModel], known: Collection[str], hints: Mapping[str, str] | None
+) -> str:
     path, owner, field = _locate(details["loc"], model)
     place = path or owner.__name__
     if details["type"] == "extra_forbidden":
         names = known if known and owner is model else owner.model_fields
-        return f"{place} has no {details['loc'][-1]!r}{_suggest(details['loc'][-1], names)}"
+        return f"{place} has no {details['loc'][-1]!r}{_suggest(details['loc'][-1], names, hints)}"
     if details["type"] == "missing":
         return f"{place} is missing"
     if isinstance(cause := details.get("ctx", {}).get("error"), OptionError):
         return str(cause)
+    if hints and path in hints:
+        return f"{place}={shown(details['input'])}: {hints[path]}"
     accepted = _accepted(field, details["input"]) if field else ""
     return f"{place}={shown(details['input'])}: {accepted or details['msg']}"
 
@@ -77,8 +89,13 @@ def _locate(location: tuple[int | str, ...], model: type[BaseModel]) -> tuple[st
     return ".".join(path).removeprefix("options."), owner, field
 
 
-def _suggest(written: object, names: Collection[str]) -> str:
-    return did_you_mean(written, names) or f"; it has {listed(list(names), 'and')}"
+def _suggest(written: object, names: Collection[str], hints: Mapping[str, str] | None) -> str:
+    if hint := (hints or {}).get(str(written)) or ABSENT.get(str(written)):
+        return f": {hint}"
+    if len(names) <= _FEW:
+        return did_you_mean(written, names) or f"; it has {listed(list(names), 'and')}"
+    close = difflib.get_close_matches(str(written), list(names), n=3, cutoff=0.0)
+    return did_you_mean(written, names) or f"; the nearest names are {listed(close, 'and')}"
 
 
 def _accepted(field: FieldInfo, written: object) -> str:

@@ -197,7 +197,7 @@ def test_the_graph_of_a_chain_can_be_drawn(low: Make):
 
     names = [node.name for node in graph.nodes.values()]
     assert names == ["PromptInput", "ChatPromptTemplate", "ImageGenerator", "ImageResult"]
-    assert low().get_input_jsonschema()["properties"].keys() >= {"prompt", "images", "mask", "options"}
+    assert low().get_input_jsonschema()["properties"].keys() >= {"prompt", "images", "mask", "size"}
     assert "images" in low().get_output_jsonschema()["properties"]
 
 
@@ -206,9 +206,10 @@ def test_a_generator_can_be_a_plain_tool(low: Make):
     with pytest.warns(LangChainBetaWarning):
         tool = low().as_tool(name="draw", description="Draws.")
 
-    result = tool.invoke({"prompt": "draw a fox"})
+    result = tool.invoke({"prompt": "draw a fox", "options": {"quality": "medium"}})
 
     assert {"prompt", "images", "options"} <= set(tool.args)
+    assert result.image.quality == "medium"
     assert isinstance(result, ImageResult)
     assert result.image.prompt == "draw a fox"
 
