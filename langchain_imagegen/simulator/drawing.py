@@ -24,6 +24,8 @@ from langchain_imagegen.simulator.scenery import Color, dice, motes_of, palette_
 _FORMATS = ("png", "jpeg", "webp", "gif", "svg")
 _CLEAR = 255
 _UPLOADED = History(("uploaded picture",))
+# Pillow refuses, or warns about, pictures of very many pixels with errors of its own.
+_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
 def draw(
@@ -225,7 +227,7 @@ def _pixels(data: bytes, name: str) -> Image.Image:
     try:
         picture = Image.open(io.BytesIO(data))
         picture.load()
-    except (OSError, SyntaxError, ValueError) as error:
+    except _UNREADABLE as error:
         raise ValueError(f"{name} is not a picture that Pillow can open ({len(data)} bytes): {error}") from error
     oriented = ImageOps.exif_transpose(picture)
     return oriented.convert("RGBA" if oriented.has_transparency_data else "RGB")
@@ -247,7 +249,7 @@ def _history_of(data: bytes) -> History | None:
         return History.from_text(unescape(found[1].decode())) if found else None
     try:
         picture = Image.open(io.BytesIO(data))
-    except (OSError, SyntaxError, ValueError):
+    except _UNREADABLE:
         return None
     return History.from_text(picture.info.get("comment") or picture.getexif().get(ExifTags.Base.ImageDescription))
 

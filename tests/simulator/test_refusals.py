@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import io
+
 import pytest
-from openai import APIStatusError, BadRequestError
+from openai import APIStatusError, BadRequestError, OpenAI
+from PIL import Image
 
 from tests.sdk import FORCED, TOOL, data_url
 
@@ -152,3 +156,17 @@ def test_unknown_items(ask, item):
     """An id that never was is refused."""
     with pytest.raises(APIStatusError, match="Item with id 'ig_none' not found"):
         ask([{**item, "id": "ig_none"}, {"role": "user", "content": "Make it winter"}])
+
+
+def test_source_of_too_many_pixels(simulator):
+    """A source of 15,000 x 15,000 pixels fails the response with `invalid_image` and does not drop the connection."""
+    file = io.BytesIO()
+    Image.new("1", (15_000, 15_000)).save(file, "png")
+    url = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+    content = [{"type": "input_text", "text": "Make it night"}, {"type": "input_image", "image_url": url}]
+
+    with OpenAI(base_url=simulator.base_url, api_key="sk-test", max_retries=0) as client:
+        response = client.responses.create(
+            model="gpt-5", tools=[{"type": "image_generation"}], input=[{"role": "user", "content": content}]
+        )
+    assert (response.status, response.error.code) == ("failed", "invalid_image")
