@@ -24,7 +24,7 @@ from tests.loopback import JSON, SSE, serving, split
 from tests.scanner_oracle import check, scan
 
 FOLDER = Path(os.environ.get("IMAGEGEN_RECORDINGS") or Path(__file__).parents[2] / "shared" / "recordings")
-FILES = sorted(FOLDER.glob("*.json")) if FOLDER.is_dir() else []
+FILES = sorted([*FOLDER.glob("*.json"), *FOLDER.glob("more/*.json")])
 SHORTENED = "..."
 
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="no recordings: set IMAGEGEN_RECORDINGS to their folder")
