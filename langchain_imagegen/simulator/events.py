@@ -105,15 +105,18 @@ def _function(index: int, item: Event, _: Partials) -> list[Event]:
 
 
 def numbered(events: Iterable[Event]) -> list[Event]:
-    """The events with their `sequence_number`s; comments have none."""
+    """Return the events with a `sequence_number` each, keys in recorded order: `type`, then by alphabet.
+
+    Comments get no number.
+    """
     result: list[Event] = []
     number = 0
     for event in events:
         if COMMENT in event:
             result.append(event)
             continue
-        rest = {key: value for key, value in event.items() if key != "type"}
-        result.append({"type": event["type"], "sequence_number": number, **rest})
+        rest = {**event, "sequence_number": number}
+        result.append({"type": rest.pop("type"), **dict(sorted(rest.items()))})
         number += 1
     return result
 

@@ -215,3 +215,15 @@ def test_shapes_hold_no_content():
             for item in exchange["request"]["input"]:
                 assert {value for key, value in item.items() if key not in {"type", "role", "status"}} <= {"…"}, name
         assert not any(prefix in json.dumps(shape) for prefix in ("resp_", "ig_0", "ig_6", "msg_", "rs_", "gAAAA"))
+
+
+def test_event_keys_are_alphabetical():
+    """Behind `type`, the keys of every event stand in alphabetical order, as in the newest recorded stream."""
+    tools = [{"type": "image_generation", "partial_images": 1}]
+    with Simulator() as simulator:
+        _, text = post(simulator, {"model": "gpt-4.1", "stream": True, "tools": tools, "input": "Draw a heron."})
+
+    for line in text.splitlines():
+        if line.startswith("data: "):
+            first, *keys = json.loads(line.removeprefix("data: "))
+            assert (first, keys) == ("type", sorted(keys))
