@@ -20,8 +20,6 @@ def _as_azure(events: list[Event]) -> list[Event]:
 
 
 def _azure_event(event: Event) -> Event:
-    if event["type"] == "response.output_text.delta":
-        return {**event, "obfuscation": "simulated"}
     if event["type"] == "response.output_item.done":
         return {**event, "item": _still_generating(event["item"])}
     if "response" in event:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from langchain_imagegen.simulator.context import conversation_id
-from langchain_imagegen.simulator.events import numbered, response_events
-from langchain_imagegen.simulator.faults import Fault
+from langchain_imagegen.simulator.events import numbered, obfuscate, response_events
+from langchain_imagegen.simulator.faults import Event, Fault
 from langchain_imagegen.simulator.pictures import Picture, Studio
 from langchain_imagegen.simulator.plans import Order, Plan
 from langchain_imagegen.simulator.responses import (
@@ -55,10 +55,15 @@ class Draft:
         drawn = [picture.order for picture in pictures if isinstance(picture, Picture)]
         output = [item for item, _ in made]
         final = finished(self.start, self.plan, output, drawn, int(time.time()))
-        events = self.fault.events(response_events(self.start, final, _partials(output, pictures)))
+        events = self.fault.events(self._events(final, _partials(output, pictures)))
         done = Finished(final, numbered(events), [*self.parts, *(part for _, part in made)])
         self._keep(done, [part for _, part in made])
         return done
+
+    def _events(self, final: Body, partials: dict[str, tuple[str, ...]]) -> list[Event]:
+        events = response_events(self.start, final, partials)
+        wanted = (self.request.get("stream_options") or {}).get("include_obfuscation") is not False
+        return obfuscate(events) if wanted else events
 
     def _draw(self, order: Order) -> Picture | Order:
         return order if order.error else self.studio.draw(order, self.fault, partials=self.streamed)

@@ -91,6 +91,16 @@ def _message(index: int, item: Event, _: Partials) -> list[Event]:
     ]
 
 
+def obfuscate(events: Iterable[Event]) -> list[Event]:
+    """Return the events with `obfuscation` in each text delta, which hides how long its text is."""
+    return [
+        {**event, "obfuscation": "x" * (16 - len(event["delta"]) % 16)}
+        if event["type"] == "response.output_text.delta"
+        else event
+        for event in events
+    ]
+
+
 def _pieces(text: str) -> list[str]:
     return re.findall(r"\s*\S+|\s+$", text)
 

@@ -23,6 +23,7 @@ Request = Mapping[str, Any]
 # As recorded. Any other model is echoed as it was sent, which is a guess.
 _SNAPSHOTS = {
     "gpt-4.1": "gpt-4.1-2025-04-14",
+    "gpt-4o-mini": "gpt-4o-mini-2024-07-18",
     "gpt-5": "gpt-5-2025-08-07",
     "gpt-5-mini": "gpt-5-mini-2025-08-07",
     "gpt-5-nano": "gpt-5-nano-2025-08-07",
@@ -48,7 +49,7 @@ class Ids:
 
 
 def shell(request: Request, response_id: str, created: int) -> Body:
-    """The response before there is anything in it. Its zeroed `tool_usage` is a guess."""
+    """Return the response before there is anything in it."""
     return {
         "id": response_id,
         "object": "response",
@@ -92,14 +93,13 @@ def shell(request: Request, response_id: str, created: int) -> Body:
 
 
 def _reasoning_echo(request: Request) -> Body:
-    default = None if str(request["model"]).startswith("gpt-4") else "medium"
+    """Return `reasoning` as recorded: a model that does not reason gets no `mode` and a null `context`."""
     asked = request.get("reasoning") or {}
-    return {
-        "context": "current_turn",
-        "effort": asked.get("effort") or default,
-        "mode": "standard",
-        "summary": asked.get("summary"),
-    }
+    summary = asked.get("summary")
+    if str(request["model"]).startswith("gpt-4"):
+        return {"context": None, "effort": asked.get("effort"), "summary": summary}
+    effort = asked.get("effort") or "medium"
+    return {"context": "current_turn", "effort": effort, "mode": "standard", "summary": summary}
 
 
 def _conversation_echo(request: Request) -> Body:

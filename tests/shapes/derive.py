@@ -25,8 +25,9 @@ Paths = dict[str, str]
 
 
 def recordings(folder: Path) -> dict[str, Any]:
-    """Every recording of a folder by its name."""
-    found = {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+    """Return the recordings of the Responses API in a folder and in its subfolder `more`, by name."""
+    files = sorted([*folder.glob("*.json"), *folder.glob("more/*.json")])
+    found = {path.stem: json.loads(path.read_text()) for path in files}
     return {name: record for name, record in found.items() if "exchanges" in record}
 
 
@@ -115,11 +116,23 @@ def _asked(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tool(tool: dict[str, Any]) -> dict[str, Any]:
-    return {key: PLACEHOLDER if key in {"name", "description"} and value else value for key, value in tool.items()}
+    return {key: _tool_value(key, value) for key, value in tool.items()}
+
+
+def _tool_value(key: str, value: Any) -> Any:
+    if key == "input_image_mask":
+        return dict.fromkeys(value, PLACEHOLDER)
+    return PLACEHOLDER if key in {"name", "description"} and value else value
 
 
 def _input(item: dict[str, Any]) -> dict[str, Any]:
-    return {key: value if key in _VOCABULARY else PLACEHOLDER for key, value in item.items()}
+    return {key: _input_value(key, value) for key, value in item.items()}
+
+
+def _input_value(key: str, value: Any) -> Any:
+    if key == "content" and isinstance(value, list):
+        return [_input(part) for part in value]
+    return value if key in _VOCABULARY else PLACEHOLDER
 
 
 def _guessed(response: dict[str, Any], *, streamed: bool) -> dict[str, Any]:

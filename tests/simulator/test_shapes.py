@@ -11,18 +11,23 @@ from pathlib import Path
 import pytest
 
 from langchain_imagegen.simulator import Simulator
+from langchain_imagegen.simulator.drawing import draw
+from tests.sdk import send
 from tests.shapes import derive
 
 SHAPES = {path.stem: json.loads(path.read_text()) for path in sorted(derive.HERE.glob("*.json"))}
+KEY = "sk-test"
 NEWEST = "store_false_with_tool_usage.gpt-5-mini"
 RECORDINGS = Path(os.environ.get("IMAGEGEN_RECORDINGS") or Path(__file__).parents[3] / "shared" / "recordings")
 
 BY_2025_10 = "the recordings before October 2025, or before September, lack it, all later ones have it"
-BY_2026_09 = "the recordings of 2025 lack it, the newest, of September 2026, has it"
+BY_2026_09 = "the recordings before September 2026, or before March, lack it, all later ones have it"
+LATE_2026_09 = "the stream of 14 September 2026 lacks it, the answer of 29 September has it"
+ANSWERS_ONLY = "every answer since October 2025 has it, the one newer stream lacks it, and one stream is no rule"
 SEEN_IN_ANSWERS = "the newest recording, which is not a stream, has it in its answer, so that its events would too"
 
 EXPLAINED = {
-    "+billing": BY_2025_10,
+    "+billing": f"{BY_2025_10}; {ANSWERS_ONLY}",
     "+max_tool_calls": BY_2025_10,
     "+output[message].content[output_text].logprobs": BY_2025_10,
     "+prompt_cache_key": BY_2025_10,
@@ -34,7 +39,7 @@ EXPLAINED = {
     "+safety_identifier": BY_2025_10,
     "+text.verbosity": BY_2025_10,
     "+top_logprobs": BY_2025_10,
-    "+access_programs": BY_2026_09,
+    "+access_programs": LATE_2026_09,
     "+completed_at": BY_2026_09,
     "+frequency_penalty": BY_2026_09,
     "+moderation": BY_2026_09,
@@ -47,6 +52,8 @@ EXPLAINED = {
     "+tool_usage": BY_2026_09,
     "+tools[image_generation].model": BY_2026_09,
     "+usage.input_tokens_details.cache_write_tokens": BY_2026_09,
+    "+response.output_text.delta obfuscation": BY_2026_09,
+    "~prompt_cache_retention: null → string": "it was null until March 2026 and is `in_memory` since September",
     "+response.output_item.added item[reasoning].content": SEEN_IN_ANSWERS,
     "+response.output_item.done item[image_generation_call].action": SEEN_IN_ANSWERS,
     "+response.output_item.done item[reasoning].content": SEEN_IN_ANSWERS,
@@ -56,15 +63,21 @@ EXPLAINED = {
 }
 """Why the simulator differs from a recording: `+` it sends more, `-` it sends less, `~` it sends something else."""
 
+SHUT_DOWN = {"gpt-image-1": "gpt-image-1.5"}
+"""Image models of recordings that the service has shut down since, each with the model that is asked in its place.
+
+The simulator refuses the old ones, as the service does. Their successor takes the same options.
+"""
+
 
 # What the simulator answers to the request of a shape
 
 
 def post(simulator, body):
-    """One request over the socket: status, content type and body as they came."""
+    """Return status, content type and body of the simulator's answer to a request."""
     host = simulator.base_url.removeprefix("http://").removesuffix("/v1")
     connection = http.client.HTTPConnection(host, timeout=30)
-    headers = {"authorization": "Bearer sk-test", "content-type": "application/json"}
+    headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
     connection.request("POST", "/v1/responses", json.dumps(body), headers)
     answer = connection.getresponse()
     text = answer.read().decode()
@@ -72,18 +85,47 @@ def post(simulator, body):
     return {"status": answer.status, "content_type": answer.headers["content-type"]}, text
 
 
-def filled(request, output, prompts):
-    """The request of a shape with words and ids in its gaps: prompts of ours, items of the previous answer."""
-    prompts = list(prompts)
-    tools = [{**tool, "name": "name_a_bird"} if "name" in tool else tool for tool in request["tools"]]
-    tools = [{key: value for key, value in tool.items() if value != derive.PLACEHOLDER} for tool in tools]
-    items = []
-    for item in request["input"]:
-        if item.get("role") == "user":
-            items.append({**item, "content": prompts.pop(0)})
-        else:
-            items.append(_follow_up(item, output))
-    return {**request, "tools": tools, "input": items}
+def upload(simulator):
+    """Return the id of a picture uploaded for the requests that name files."""
+    image = draw("An empty room", size=(1024, 1024), output_format="png", background="transparent")
+    return send(simulator.base_url, KEY, "files.create", file=("room.png", image, "image/png"), purpose="vision").id
+
+
+def filled(request, output, prompts, file_id):
+    """Return the request of a shape with our prompts, items of the previous answer and a file in its gaps."""
+    prompts = iter(prompts)
+    items = [
+        {**item, "content": _content(item["content"], prompts, file_id)}
+        if item.get("role") == "user"
+        else _follow_up(item, output)
+        for item in request["input"]
+    ]
+    return {**request, "tools": [_tool(tool, file_id) for tool in request["tools"]], "input": items}
+
+
+def _tool(tool, file_id):
+    named = {**tool, "name": "name_a_bird"} if "name" in tool else tool
+    kept = {key: value for key, value in named.items() if value != derive.PLACEHOLDER}
+    if kept.get("model") in SHUT_DOWN:
+        kept["model"] = SHUT_DOWN[kept["model"]]
+    return {**kept, "input_image_mask": {"file_id": file_id}} if "input_image_mask" in kept else kept
+
+
+def _content(content, prompts, file_id):
+    """Return the content of a user's message, text or a list of parts, with its gaps filled."""
+    if isinstance(content, str):
+        return next(prompts)
+    return [
+        {**part, "text": next(prompts)} if part["type"] == "input_text" else {**part, "file_id": file_id}
+        for part in content
+    ]
+
+
+def _texts(item):
+    """Return how many texts of the user an item holds."""
+    if item.get("role") != "user":
+        return 0
+    return 1 if isinstance(item["content"], str) else sum(part["type"] == "input_text" for part in item["content"])
 
 
 def _follow_up(item, output):
@@ -99,19 +141,20 @@ def prompts_of(exchange, earlier):
         if "image_generation_call" in str(exchange.get("paths", exchange.get("events")))
         else "Which bird?"
     )
-    users = sum(item.get("role") == "user" for item in exchange["request"]["input"])
-    return [*earlier, now][-users:]
+    texts = sum(map(_texts, exchange["request"]["input"]))
+    return [*earlier, now][-texts:]
 
 
 def answers(shape):
     """The shape of the simulator's own answers to the same requests, and in the same order."""
     output, prompts = [], []
     with Simulator() as simulator:
+        file_id = upload(simulator)
         for exchange in shape["exchanges"]:
             prompts = prompts_of(exchange, prompts)
-            head, text = post(simulator, filled(exchange["request"], output, prompts))
+            head, text = post(simulator, filled(exchange["request"], output, prompts, file_id))
             assert head["status"] == exchange["status"], text[:500]
-            if exchange["request"]["stream"]:
+            if exchange["request"].get("stream"):
                 yield {**head, **derive.stream_shape(text)}
             else:
                 body = json.loads(text)
@@ -208,13 +251,25 @@ def test_shapes_are_derived():
     assert {path.stem: path.read_text() for path in derive.HERE.glob("*.json")} == fresh
 
 
+def _unfixed(item):
+    """Yield the values of an item, and of the parts of its content, that are no words of the API."""
+    for key, value in item.items():
+        if key == "content" and isinstance(value, list):
+            for part in value:
+                yield from _unfixed(part)
+        elif key not in {"type", "role", "status"}:
+            yield value
+
+
 def test_shapes_hold_no_content():
     """A shape holds words of the API only: nothing long, no id, no gap filled."""
     for name, shape in SHAPES.items():
         for exchange in shape["exchanges"]:
             for item in exchange["request"]["input"]:
-                assert {value for key, value in item.items() if key not in {"type", "role", "status"}} <= {"…"}, name
-        assert not any(prefix in json.dumps(shape) for prefix in ("resp_", "ig_0", "ig_6", "msg_", "rs_", "gAAAA"))
+                assert set(_unfixed(item)) <= {"…"}, name
+        assert not any(
+            prefix in json.dumps(shape) for prefix in ("resp_", "ig_0", "ig_6", "msg_", "rs_", "gAAAA", "file-")
+        )
 
 
 def test_event_keys_are_alphabetical():

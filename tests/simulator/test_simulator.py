@@ -187,6 +187,18 @@ def test_edits_with_a_mask(ask, simulator):
     assert simulator.orders[-1].mask == data(picture)
 
 
+def test_edits_uploaded_files(ask, call, simulator):
+    """A source and a mask given by file id, in messages of their own, reach the drawing."""
+    room, hole = (data(ask(tools=[{**TOOL, "output_format": form}])) for form in ("jpeg", "png"))
+    source, mask = (call("files.create", file=("a.png", each), purpose="vision").id for each in (room, hole))
+    words = {"role": "user", "content": [{"type": "input_text", "text": "Edit this image: add a cat"}]}
+    image = {"role": "user", "content": [{"type": "input_image", "file_id": source}]}
+    ask([words, image], tools=[{**TOOL, "input_image_mask": {"file_id": mask}}])
+
+    order = simulator.orders[-1]
+    assert (order.sources, order.mask, order.action) == ((room,), hole, "edit")
+
+
 @pytest.mark.parametrize(
     ("action", "words", "happened"),
     [

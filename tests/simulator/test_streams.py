@@ -132,3 +132,13 @@ def test_background_stream_resumes(call):
         "response.in_progress",
     ]
     assert [event.to_dict() for event in again] == [event.to_dict() for event in events[5:]]
+
+
+@pytest.mark.parametrize("options", [{}, {"stream_options": {"include_obfuscation": False}}], ids=["default", "off"])
+def test_obfuscation(call, options):
+    """Each text delta carries an `obfuscation` that hides its length, unless the request says no to it."""
+    events = stream(call, input="Which bird is this?", **options)
+    deltas = [event.to_dict() for event in events if event.type == "response.output_text.delta"]
+
+    assert deltas
+    assert {"obfuscation" in delta for delta in deltas} == {not options}
