@@ -27,7 +27,6 @@ from langgraph.types import Command
 from langchain_imagegen.agents.history import light_pictures
 from langchain_imagegen.agents.model_call import Service, Turn
 from langchain_imagegen.agents.tool import ImageGenerationTool
-from langchain_imagegen.api.sdk_errors import translate
 from langchain_imagegen.conversation.channel import CHANNEL, MISDECLARED, Records, as_update
 from langchain_imagegen.conversation.memory import ImageMemory
 from langchain_imagegen.conversation.message_forms import as_messages
@@ -107,7 +106,7 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
             try:
                 response = handler(whole)
             except Exception as error:
-                delay = turn.retry_delay(translate(error))
+                delay = turn.retry_delay(error)
                 if delay is None:
                     raise
             else:
@@ -124,7 +123,7 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
             try:
                 response = await handler(whole)
             except Exception as error:
-                delay = turn.retry_delay(translate(error))
+                delay = turn.retry_delay(error)
                 if delay is None:
                     raise
             else:

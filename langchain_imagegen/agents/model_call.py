@@ -11,6 +11,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
+from langchain_imagegen.agents.failures import read_failure
 from langchain_imagegen.agents.history import (
     calls_of,
     inventory,
@@ -34,7 +35,7 @@ from langchain_imagegen.conversation.channel import CHANNEL, Records
 from langchain_imagegen.conversation.memory import ImageMemory
 from langchain_imagegen.conversation.message_forms import message_text
 from langchain_imagegen.drawing.flows import retry_delay
-from langchain_imagegen.errors import ImageGenerationError
+from langchain_imagegen.errors import ImageGenerationError, ModerationError, OptionError
 from langchain_imagegen.images.image import GeneratedImage, Origin
 from langchain_imagegen.storage.store import ImageStore
 
@@ -110,15 +111,25 @@ class Turn:
         return self._numbered(messages, kept), _with_text(system, inventory(self.memory, told))
 
     def retry_delay(self, error: Exception) -> float | None:
-        """Return the seconds to wait before the request is sent again; None if it must not be, it may be paid for."""
-        if not (self.service.hosted and isinstance(error, ImageGenerationError)):
+        """Return the seconds to wait before the request is sent again; None if it must not be, it may be paid for.
+
+        Raises:
+            ModerationError: The service's safety system refused the hosted call.
+            OptionError: The service refused an option of the hosted tool.
+        """
+        if not self.service.hosted:
             return None
-        if self.forget(error):
+        ours = read_failure(error)
+        if isinstance(ours, (ModerationError, OptionError)):
+            raise ours from error
+        if not isinstance(ours, ImageGenerationError):
+            return None
+        if self.forget(ours):
             return 0.0
         if self._attempts >= self.service.retries:
             return None
         self._attempts += 1
-        return retry_delay(error, self._attempts - 1)
+        return retry_delay(ours, self._attempts - 1)
 
     def forget(self, error: Exception) -> bool:
         """Return True if the service rejected a reference to an earlier image and can be asked without it."""

@@ -24,15 +24,45 @@ _PATH = re.compile(r"(?<![\w:/.~-])(?:file://)?(?:~?/|[A-Za-z]:\\)[^\s'\"<>|,;:(
 
 
 def valid(value: Value) -> Value:
-    """Return JSON with U+FFFD in place of each lone surrogate, which a chat model can write as half an emoji."""
-    given: Any = value
-    if isinstance(given, str):
-        return valid_text(given)  # type: ignore[return-value]
-    if isinstance(given, list):
-        return [valid(part) for part in given]  # type: ignore[return-value]
-    if isinstance(given, dict):
-        return {valid(key): valid(part) for key, part in given.items()}  # type: ignore[return-value]
-    return value
+    """Return JSON with U+FFFD in place of each lone surrogate, which a chat model can write as half an emoji.
+
+    A valid value is returned as it is, however deeply it is nested.
+    """
+    copied: list[Any] = [value]
+    copies: dict[int, Any] = {id(part): part.copy() for part in _containers(value)}
+    changed = False
+    for container in [copied, *copies.values()]:
+        for key, part in _entries(container):
+            name, kept = _valid_string(key), _valid_string(part)
+            changed = changed or name is not key or kept is not part
+            if name is not key:
+                del container[key]
+            container[name] = copies.get(id(part), kept)
+    return copied[0] if changed else value
+
+
+def _valid_string(value: Any) -> Any:
+    """Return a string without lone surrogates; any valid string and any other value is returned itself."""
+    if not isinstance(value, str):
+        return value
+    kept = valid_text(value)
+    return value if kept == value else kept
+
+
+def _containers(value: object) -> list[Any]:
+    """Return every list and dict in a JSON value, each once; without recursion, since models can nest deeply."""
+    found: dict[int, Any] = {}
+    waiting = [value]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, (list, dict)) and id(part) not in found:
+            found[id(part)] = part
+            waiting += [inner for _, inner in _entries(part)]
+    return list(found.values())
+
+
+def _entries(container: list[Any] | dict[Any, Any]) -> list[tuple[Any, Any]]:
+    return list(container.items() if isinstance(container, dict) else enumerate(container))
 
 
 def valid_message(message: AIMessage) -> AIMessage:
@@ -43,8 +73,10 @@ def valid_message(message: AIMessage) -> AIMessage:
         "invalid_tool_calls": message.invalid_tool_calls,
         "additional_kwargs": message.additional_kwargs,
     }
-    changed = {name: kept for name, value in written.items() if (kept := valid(value)) != value}
-    return message.model_copy(update=changed) if changed else message
+    made = {name: valid(value) for name, value in written.items()}
+    if all(made[name] is value for name, value in written.items()):
+        return message
+    return message.model_copy(update=made)
 
 
 def without_paths(text: str) -> str:

@@ -42,6 +42,8 @@ def translate(error: Exception) -> Exception:
         return _connection(error)
     if isinstance(error, openai.APIResponseValidationError):
         return ServiceError(f"the answer is not what the API gives: {str(error)[:200]}", status=error.status_code)
+    if isinstance(error, openai.APIError) and isinstance(error.body, Mapping):
+        return read_error(error.body)
     if isinstance(error, (httpx2.HTTPError, httpx2.StreamError)):
         return ConnectionLostError(f"the answer cannot be read: {error}")
     if isinstance(error, httpx2.InvalidURL):

@@ -1,0 +1,48 @@
+"""Errors of a hosted call as a chat model raises them, read as our errors.
+
+`ChatOpenAI` raises the SDK's errors for HTTP errors and for the `error` event of a stream. For a response of status
+`failed` it raises `ValueError`, which holds the service's error object or, if it streamed, only the text of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from langchain_imagegen.api.sdk_errors import translate
+from langchain_imagegen.api.service_errors import read_error
+from langchain_imagegen.errors import ModerationError
+
+_STAGE = re.compile(r"moderation_stage\W+(\w+)")
+_CATEGORIES = re.compile(r"categories\W*\[([^\]]*)\]")
+_MESSAGE = re.compile(r"\bmessage=(['\"])(.*?)\1(?: \w+=|$)", re.DOTALL)
+
+
+def read_failure(error: Exception) -> Exception:
+    """Return our error for one that a chat model raised for a hosted call; any other error is returned itself."""
+    if isinstance(error, ValueError) and error.args:
+        refusal = read_error(_error_object(error.args[0]))
+        if isinstance(refusal, ModerationError):
+            return refusal
+    return translate(error)
+
+
+def _error_object(told: object) -> Mapping[str, Any]:
+    """Return the service's error object from the argument of a `ValueError`."""
+    if isinstance(told, Mapping):
+        return told
+    fields = getattr(told, "model_dump", None)
+    return fields() if callable(fields) else _read_text(str(told))
+
+
+def _read_text(text: str) -> Mapping[str, Any]:
+    """Return what the text of an error object tells: `code='…' message='…' moderation_details={…}`."""
+    message, stage, categories = _MESSAGE.search(text), _STAGE.search(text), _CATEGORIES.search(text)
+    return {
+        "message": message[2] if message else text,
+        "moderation_details": {
+            "moderation_stage": stage[1] if stage else None,
+            "categories": re.findall(r"[\w/-]+", categories[1]) if categories else [],
+        },
+    }
