@@ -86,6 +86,7 @@ def check_client(client: Any, field: str) -> Any:
     if client.api_key:  # empty while a function gives it
         _check_sendable(client.api_key, lambda key: clean_key(key, f"the api_key of {field}"))
     _check_headers(client, field)
+    clean_url(str(client.base_url), f"the base_url of {field}")
     return client
 
 
@@ -128,8 +129,9 @@ def _url_problem(text: str) -> str:
     try:
         parts = urlsplit(text)
         host, _ = parts.hostname, parts.port
-    except ValueError:
-        return "is no address"
+        (host or "").encode("idna")
+    except ValueError:  # UnicodeError among them
+        return "is no address: check its host, and its port, which is at most 65535"
     if parts.scheme.lower() not in ("http", "https"):
         return "does not begin with http:// or https://"
     return "" if host else "names no host"

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
-from langchain_core.runnables import RunnableConfig, RunnableSerializable
+from langchain_core.runnables import RunnableConfig
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from langchain_imagegen.conversation.memory import ImageMemory
+from langchain_imagegen.drawing.composition import Composable
 from langchain_imagegen.drawing.connections import Connections
 from langchain_imagegen.errors import OptionError
 from langchain_imagegen.images.image import PartialImage
@@ -41,7 +42,7 @@ FORCED = {"type": "image_generation"}
 AZURE_HEADER = "x-ms-oai-image-generation-deployment"
 
 
-class ImageGenerator(RunnableSerializable[Any, ImageResult]):
+class ImageGenerator(Composable):
     """Draws and edits pictures with OpenAI's hosted image generation.
 
     It takes a `str`, a dict or `ImageRequest`, a `PromptValue`, messages, or an `ImageResult` or `GeneratedImage`

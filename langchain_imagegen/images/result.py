@@ -6,9 +6,11 @@ import os
 from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.messages.ai import UsageMetadata
+from langchain_core.prompt_values import PromptValue
 from pydantic import BaseModel, ConfigDict, Field
 
 from langchain_imagegen.images import notebook
@@ -57,8 +59,11 @@ class ImageFailure(BaseModel):
     categories: tuple[str, ...] = ()
 
 
-class ImageResult(BaseModel):
-    """The pictures of one call, never none of them, and what came with them."""
+class ImageResult(PromptValue):
+    """The pictures of one call, at least one, and what came with them.
+
+    A result is a prompt value, so a chat model takes it as its input and sees the pictures: `draw | chat_model`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -86,6 +91,31 @@ class ImageResult(BaseModel):
         if len(self.images) == 1:
             return [self.image.save(path)]
         return [image.save(numbered(path, number)) for number, image in enumerate(self.images, start=1)]
+
+    def to_message(self, text: str | None = None, *, role: Literal["user", "assistant"] = "user") -> BaseMessage:
+        """Return a message with the pictures as image blocks, read from the image store.
+
+        Args:
+            text: What to say about the pictures, such as a question; `None`: what the mainline model wrote.
+            role: `"user"` shows the pictures to a chat model; `"assistant"` keeps them in a chat history.
+        """
+        words = self.text if text is None else text
+        blocks: list[Any] = [{"type": "text", "text": words}] if words else []
+        blocks += [image.to_content_block() for image in self.images]
+        return AIMessage(blocks) if role == "assistant" else HumanMessage(blocks)
+
+    def to_messages(self) -> list[BaseMessage]:
+        """Return what a chat model reads of the result: `to_message()`."""
+        return [self.to_message()]
+
+    def to_string(self) -> str:
+        """Return what a completion model reads of the result: the text beside the pictures, else their handles."""
+        return self.text or ", ".join(image.handle for image in self.images)
+
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """Return False: `record()` is the form in which a result is kept."""
+        return False
 
     def record(self) -> dict[str, Any]:
         """Return the result as a plain JSON dict, which a tool returns as its artifact."""

@@ -93,12 +93,31 @@ def test_a_password_in_the_address_is_not_shown():
 
 
 @pytest.mark.parametrize(
-    "url", ["http://[", "https://a.example/v1\nx", "", "api.openai.com/v1", "ftp://a/v1", "'https://a/v1'", "https://"]
+    "url",
+    [
+        "http://[",
+        "https://a.example/v1\nx",
+        "",
+        "api.openai.com/v1",
+        "ftp://a/v1",
+        "'https://a/v1'",
+        "https://",
+        "http://localhost:99999/v1",
+        "https://api..example/v1",
+        f"https://{'a' * 64}.example/v1",
+    ],
 )
 def test_an_address_that_cannot_work_is_refused(url: str):
     """`base_url` is checked when the generator is made, and named with an address to follow."""
     with pytest.raises(OptionError, match=r"base_url=.*such as 'https://api\.openai\.com/v1'"):
         ImageGenerator(base_url=url)
+
+
+@pytest.mark.parametrize("url", ["http://localhost:99999/v1", "https://api..example/v1"])
+def test_a_client_whose_address_cannot_work_is_refused(url: str):
+    """The address of a given client is checked when the generator is made, before a socket can fail on it."""
+    with pytest.raises(OptionError, match="the base_url of async_client="):
+        ImageGenerator(async_client=openai.AsyncOpenAI(base_url=url, api_key="simulated"))
 
 
 @pytest.mark.parametrize(

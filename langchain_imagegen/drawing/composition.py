@@ -1,0 +1,61 @@
+"""How a generator behaves when it is composed with other runnables: pairings that cannot work are refused at once.
+
+Nothing is drawn here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.output_parsers import BaseOutputParser
+from langchain_core.runnables import RunnableSerializable
+
+from langchain_imagegen.errors import OptionError
+from langchain_imagegen.images.result import ImageResult
+
+
+class Composable(RunnableSerializable[Any, ImageResult]):
+    """A runnable that gives an `ImageResult` and names the missing step where the next runnable cannot read one."""
+
+    if not TYPE_CHECKING:  # type checkers read the overloads of `Runnable`
+
+        def __or__(self, other: Any) -> Any:
+            check_next_step(other)
+            return super().__or__(other)
+
+        def pipe(self, *others: Any, name: str | None = None) -> Any:
+            """Return the chain of this runnable and others."""
+            check_next_step(others[0] if others else None)
+            return super().pipe(*others, name=name)
+
+        def with_listeners(self, **listeners: Any) -> Any:
+            """Return a runnable that calls the listeners when a run starts, ends or fails."""
+            check_listener(listeners.get("on_end"))
+            return super().with_listeners(**listeners)
+
+
+def check_next_step(step: object) -> None:
+    """Refuse a parser of text behind a generator.
+
+    Raises:
+        OptionError: It says how to hand on the text or the pictures.
+    """
+    if isinstance(step, BaseOutputParser):
+        raise OptionError(
+            f"{type(step).__name__} reads text, but an ImageGenerator gives an ImageResult: "
+            "put (lambda result: result.text) before the parser, or leave the parser out and use result.images"
+        )
+
+
+def check_listener(listener: object) -> None:
+    """Refuse to be wrapped in `RunnableWithMessageHistory`, which would keep nothing of an `ImageResult`.
+
+    Raises:
+        OptionError: It says what can be wrapped instead.
+    """
+    wrapper = type(getattr(listener, "__self__", None)).__name__
+    if wrapper == "RunnableWithMessageHistory":
+        raise OptionError(
+            "RunnableWithMessageHistory keeps messages, but an ImageGenerator gives an ImageResult: wrap "
+            'draw | (lambda result: result.to_message(role="assistant")), or use ImageGenerator(memory=ImageMemory())'
+        )

@@ -1,0 +1,131 @@
+"""`ImageGenerator` in front of chat models, parsers and message histories, and behind a chat model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from langchain_core.chat_history import BaseChatMessageHistory
+from langchain_core.messages import BaseMessage, HumanMessage
+from langchain_core.output_parsers import JsonOutputParser, StrOutputParser
+from langchain_core.runnables import RunnableLambda
+from langchain_core.runnables.history import RunnableWithMessageHistory
+from langchain_openai import ChatOpenAI
+from pydantic import SecretStr
+
+from langchain_imagegen import ImageGenerator, ImageRequest, ImageResult
+from langchain_imagegen.errors import OptionError
+from langchain_imagegen.simulator import Simulator, answer
+
+Make = Callable[..., ImageGenerator]
+
+
+@pytest.fixture
+def chat(simulator: Simulator) -> Iterator[ChatOpenAI]:
+    """A chat model at the simulator."""
+    model = ChatOpenAI(
+        model="gpt-5.4", base_url=simulator.base_url, api_key=SecretStr("simulated"), use_responses_api=True
+    )
+    yield model
+    model.root_client.close()
+
+
+class History(BaseChatMessageHistory):
+    """A message history in a list."""
+
+    def __init__(self) -> None:
+        self.messages: list[BaseMessage] = []
+
+    def add_messages(self, messages: Any) -> None:
+        """Keep messages."""
+        self.messages += messages
+
+    def clear(self) -> None:
+        """Drop every message."""
+        self.messages = []
+
+
+def last_parts(simulator: Simulator) -> list[dict[str, Any]]:
+    """Return the content parts of the last request's last message."""
+    parts: list[dict[str, Any]] = simulator.requests[-1].body["input"][-1]["content"]
+    return parts
+
+
+def test_a_chat_model_sees_the_picture(low: Make, chat: ChatOpenAI, simulator: Simulator):
+    """`draw | chat_model` sends the picture to the chat model as an image part."""
+    (low() | chat).invoke("draw a fox")
+
+    assert [part["type"] for part in last_parts(simulator)] == ["input_image"]
+    assert last_parts(simulator)[0]["image_url"].startswith("data:image/png;base64,")
+
+
+def test_a_question_about_the_picture(half: Any, low: Make, simulator: Simulator, chat: ChatOpenAI):
+    """`to_message` puts a question before the picture, for a chat model of any provider."""
+    ask = RunnableLambda(lambda result: [result.to_message("What is in it?")])
+
+    [message] = half.invoke(low() | ask, "draw a fox")
+    chat.invoke([message])
+
+    assert isinstance(message, HumanMessage)
+    assert [block["type"] for block in message.content_blocks] == ["text", "image"]
+    assert last_parts(simulator)[0] == {"type": "input_text", "text": "What is in it?"}
+
+
+def test_a_result_is_still_a_source(low: Make, simulator: Simulator):
+    """A result as the input of a generator is edited by its id, although it is a prompt value as well."""
+    draw = low()
+
+    night = draw.invoke(draw.invoke("draw a fox"), prompt="make it night")
+
+    assert isinstance(night, ImageResult)
+    assert (night.rung, simulator.orders[-1].action) == ("call_id", "edit")
+
+
+def test_a_text_parser_is_refused(low: Make, simulator: Simulator):
+    """A parser of text behind a generator is an error before anything is drawn, and the error says what to write."""
+    with pytest.raises(OptionError, match=r"StrOutputParser reads text.*lambda result: result\.text"):
+        low() | StrOutputParser()
+    with pytest.raises(OptionError, match="JsonOutputParser reads text"):
+        low().pipe(JsonOutputParser())
+
+    assert simulator.requests == []
+    assert isinstance((low() | (lambda result: result.text) | StrOutputParser()).invoke("draw a fox"), str)
+
+
+@pytest.mark.filterwarnings("ignore:RunnableWithMessageHistory is deprecated")
+def test_a_message_history_keeps_pictures(low: Make, simulator: Simulator):
+    """A chain that ends with `to_message` has a history, and its next turn edits the picture of the turn before."""
+    history = History()
+    draw = low() | (lambda result: result.to_message(role="assistant"))
+    talk = RunnableWithMessageHistory(draw, lambda session_id: history)
+
+    for words in ("draw a fox", "make it night"):
+        talk.invoke(words, config={"configurable": {"session_id": "1"}})
+
+    assert [message.type for message in history.messages] == ["human", "ai", "human", "ai"]
+    assert [order.action for order in simulator.orders] == ["generate", "edit"]
+
+
+@pytest.mark.filterwarnings("ignore:RunnableWithMessageHistory is deprecated")
+def test_a_message_history_around_a_bare_generator_is_refused(low: Make):
+    """A history would lose every turn of a bare generator, so wrapping one is an error that says what to wrap."""
+    with pytest.raises(OptionError, match="to_message"):
+        RunnableWithMessageHistory(low(), lambda session_id: History())
+
+
+def test_a_chat_model_fills_a_request(low: Make, chat: ChatOpenAI, simulator: Simulator):
+    """`chat.with_structured_output(ImageRequest) | draw` sends a strict schema and draws what the model filled in."""
+    filled = {"prompt": "a fox in the snow", "images": [], "size": "1024x1536", "quality": None}
+    part = {"type": "output_text", "text": json.dumps(filled), "annotations": []}
+    message = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [part]}
+    simulator.script(answer({"id": "resp_1", "object": "response", "status": "completed", "output": [message]}))
+    chain = chat.with_structured_output(ImageRequest) | low()
+
+    result = chain.invoke("Plan a picture of a fox")
+
+    form = simulator.requests[0].body["text"]["format"]
+    assert (form["type"], form["strict"]) == ("json_schema", True)
+    assert (result.image.prompt, result.image.width, result.image.height) == ("a fox in the snow", 1024, 1536)
+    assert simulator.orders[-1].quality == "low"
