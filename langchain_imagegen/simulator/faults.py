@@ -1,7 +1,7 @@
 """What can go wrong with one call, as small values for `Simulator.script`; no HTTP, no drawing.
 
-Each fault acts at one stage: it answers instead of the service, changes the plan of a response, spoils
-the picture, rewrites items or events, or breaks the delivery.
+Each fault acts at one stage: it answers instead of the service or after its work, changes the plan of a
+response, spoils the picture, rewrites items or events, or breaks the delivery.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ class Fault:
 
     name: str = "nothing"
     instead: Canned | None = None
+    afterwards: Canned | None = None
     plan: Callable[[Plan], Plan] = unchanged
     drawn_as: str | None = None
     picture: Callable[[bytes], bytes] = unchanged
@@ -132,15 +133,26 @@ def organization_not_verified() -> Fault:
     return http_error(403, message=message)
 
 
-def server_error(status: int = 500) -> Fault:
-    """A 5xx before any work."""
-    return http_error(status, message="The server had an error while processing your request.")
+def server_error(status: int = 500, *, drawn: bool = False) -> Fault:
+    """Answer with a 5xx error object: before any work, or with `drawn` after the picture was made and paid."""
+    fault = http_error(status, message="The server had an error while processing your request.")
+    return _after_drawing(fault) if drawn else fault
 
 
-def html_page(status: int = 200) -> Fault:
-    """A page of a proxy, where an answer of the service should be."""
+def html_page(status: int = 200, *, drawn: bool = False) -> Fault:
+    """Answer with the HTML page of a gateway or proxy in place of the service's answer.
+
+    Args:
+        status: Of the page, such as 502, 504 or 524 where a gateway gave up waiting.
+        drawn: The service received the request, and the picture was made and paid. Otherwise no work was done.
+    """
     page = b"<!doctype html><html><body><h1>Simulated gateway page</h1></body></html>"
-    return Fault("html_page", instead=Canned(page, status, "text/html; charset=utf-8"))
+    fault = Fault("html_page", instead=Canned(page, status, "text/html; charset=utf-8"))
+    return _after_drawing(fault) if drawn else fault
+
+
+def _after_drawing(fault: Fault) -> Fault:
+    return replace(fault, name=f"{fault.name} after drawing", instead=None, afterwards=fault.instead)
 
 
 def answer(body: Mapping[str, Any] | str, status: int = 200, content_type: str | None = None) -> Fault:

@@ -49,7 +49,13 @@ class _Script:
             return NOTHING
 
     def answer(self, call: Call, fault: Fault) -> Answer:
-        return _canned(fault.instead) if fault.instead else self._service.answer(call, fault)
+        if fault.instead:
+            return _canned(fault.instead)
+        answer = self._service.answer(call, fault)
+        if fault.afterwards is None:
+            return answer
+        b"".join(answer.body)  # a stream draws while it is read
+        return _canned(fault.afterwards)
 
     def wait(self, seconds: float) -> None:
         self._service.wait(seconds)

@@ -18,11 +18,11 @@ Make = Callable[..., ImageGenerator]
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 524])
 def test_a_page_of_a_gateway_is_not_sent_again(status: int, half: Any, low: Make, simulator: Simulator):
     """Behind a gateway's error page a picture may have been drawn: it is asked for once."""
-    simulator.script(html_page(status))
+    simulator.script(html_page(status, drawn=True))
 
     with pytest.raises(ServiceError):
         half.invoke(low(), "draw a fox")
-    assert len(simulator.requests) == 1
+    assert (len(simulator.requests), simulator.pictures) == (1, 1)
 
 
 @pytest.mark.parametrize("status", [504, 524])

@@ -90,6 +90,32 @@ def test_html_page(call, simulator):
     assert call("responses.create", **DRAW).startswith("<!doctype html>")
 
 
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 524])
+def test_gateway_page_after_the_drawing(call, simulator, status, streamed):
+    """A gateway's page can come after the picture was made: the client reads the page, the picture is counted."""
+    simulator.script(faults.html_page(status, drawn=True))
+
+    with pytest.raises(InternalServerError) as caught:
+        call("responses.create", stream=streamed, **DRAW)
+    assert caught.value.status_code == status
+    assert caught.value.response.text.startswith("<!doctype html>")
+    assert (simulator.pictures, len(simulator.requests)) == (1, 1)
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])
+def test_server_error_after_the_drawing(call, simulator, streamed):
+    """The service's own 5xx can come after the picture was made, for the Images API too."""
+    simulator.script(faults.server_error(503, drawn=True), faults.server_error(drawn=True))
+
+    with pytest.raises(InternalServerError) as caught:
+        call("responses.create", stream=streamed, **DRAW)
+    assert (caught.value.status_code, caught.value.body["type"]) == (503, "server_error")
+    with pytest.raises(InternalServerError):
+        call("images.generate", model="gpt-image-2", prompt="Draw a fox", quality="low", stream=streamed)
+    assert simulator.pictures == 2
+
+
 def test_served_answers(ask, call, simulator):
     """A body is served as it stands, JSON or event stream."""
     response = ask("hi").to_dict()
