@@ -44,6 +44,7 @@ from langchain_imagegen.errors import (
 )
 from langchain_imagegen.images.image import GeneratedImage
 from langchain_imagegen.images.result import ImageResult
+from langchain_imagegen.options.options import drop_compression
 from langchain_imagegen.options.text import replace_surrogates
 
 logger = logging.getLogger(__name__)
@@ -135,8 +136,9 @@ class ImageGenerationTool(BaseTool):
         **options: Any,
     ) -> tuple[Any, dict[str, Any] | None]:
         try:
-            request = self._request(prompt, images, options, runtime)
+            request, ignored = self._request(prompt, images, options, runtime)
             result = self._generator().invoke(request, child(config, run_manager))
+            result = warned(result, ignored)
             return self._answer(result, runtime)
         except ImageGenerationError as error:
             raise ToolException(advice(error)) from error
@@ -152,21 +154,26 @@ class ImageGenerationTool(BaseTool):
         **options: Any,
     ) -> tuple[Any, dict[str, Any] | None]:
         try:
-            request = await asyncio.to_thread(self._request, prompt, images, options, runtime)
+            request, ignored = await asyncio.to_thread(self._request, prompt, images, options, runtime)
             result = await self._generator().ainvoke(request, child(config, run_manager))
+            result = warned(result, ignored)
             return await asyncio.to_thread(self._answer, result, runtime)
         except ImageGenerationError as error:
             raise ToolException(advice(error)) from error
 
     def _request(
         self, prompt: str, images: list[str] | None, options: Mapping[str, Any], runtime: Any
-    ) -> dict[str, Any]:
-        """Return the request for the generator; handles are looked up in this conversation alone."""
+    ) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """Return the request for the generator, and a warning about each option that is left out of it.
+
+        Handles are looked up in this conversation alone.
+        """
         memory = self._memory(runtime)
         named = [self._named(reference, memory) for reference in images or ()]
         chosen = {name: replace_surrogates(value) for name, value in options.items() if value is not None}
+        chosen, ignored = drop_compression(self._generator().options, chosen)
         mask = self._mask(runtime, memory) if named else None
-        return {"prompt": replace_surrogates(prompt), "images": named, "mask": mask, "options": chosen}
+        return {"prompt": replace_surrogates(prompt), "images": named, "mask": mask, "options": chosen}, ignored
 
     def _named(self, reference: str, memory: ImageMemory) -> GeneratedImage | str:
         if self.allow_urls and reference.startswith(("http://", "https://")) and reference not in memory:
@@ -219,6 +226,11 @@ class ImageGenerationTool(BaseTool):
         return self._made
 
 
+def warned(result: ImageResult, warnings: tuple[str, ...]) -> ImageResult:
+    """Return the result with more warnings."""
+    return result.model_copy(update={"warnings": (*result.warnings, *warnings)}) if warnings else result
+
+
 def content_of(result: ImageResult, note: str, links: Iterable[str]) -> str:
     """Return what the chat model reads of a result: short JSON."""
     told = [_entry_of(image) for image in result.images]
@@ -248,7 +260,7 @@ def beside(
     except Exception as error:  # noqa: BLE001 - it is the caller's function, and may raise anything
         logger.warning("there is no %s of a picture, it could not be made: %r", what, error)
         warning = f"there is no {what}, it could not be made ({type(error).__name__})"
-        return [], result.model_copy(update={"warnings": (*result.warnings, warning)})
+        return [], warned(result, (warning,))
 
 
 def view(image: GeneratedImage) -> dict[str, Any] | None:

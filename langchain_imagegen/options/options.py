@@ -22,7 +22,7 @@ from pydantic import (
 
 from langchain_imagegen.errors import OptionError
 from langchain_imagegen.options.models import DEFAULT_IMAGE_MODEL
-from langchain_imagegen.options.rules import Asked, problems, size_for
+from langchain_imagegen.options.rules import COMPRESSED_FORMATS, Asked, problems, size_for
 from langchain_imagegen.options.sizes import SIZE_PATTERN
 from langchain_imagegen.options.text import check_json
 from langchain_imagegen.options.validation import complaints, did_you_mean, listed
@@ -226,6 +226,19 @@ class ImageOptions(_Options):
         """
         if found := problems(Asked(self.sent(), api, mask=mask, stream=stream)):
             raise OptionError(*found)
+
+
+def drop_compression(locked: ImageOptions, chosen: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return a chat model's options without a compression that their file format lacks, and a warning about it.
+
+    A refusal would cost a turn of the chat model, and the picture is the same without the option.
+    """
+    sent = locked.merge(chosen).sent()
+    value, form = sent.get("output_compression", 100), sent.get("output_format", "png")
+    if value == 100 or form in COMPRESSED_FORMATS:
+        return dict(chosen), ()
+    warning = f"output_compression={value} was ignored: output_format={form!r} has no compression"
+    return {**chosen, "output_compression": None}, (warning,)
 
 
 def argument_fields(exposed: Collection[str]) -> dict[str, tuple[Any, FieldInfo]]:

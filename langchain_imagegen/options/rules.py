@@ -27,6 +27,7 @@ from langchain_imagegen.options.validation import listed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+COMPRESSED_FORMATS = ("jpeg", "webp")
 _IMAGE_MODEL_ID = re.compile(r"(?:^|[/:])(?:gpt-image-|chatgpt-image-|dall-e-)", re.IGNORECASE)
 
 
@@ -178,7 +179,7 @@ def _background(asked: Asked, row: ImageModel) -> Iterator[str]:
 
 def _compression(asked: Asked, _row: ImageModel) -> Iterator[str]:
     value = asked.sent.get("output_compression", 100)
-    if value < 100 and asked.format not in ("jpeg", "webp"):
+    if value < 100 and asked.format not in COMPRESSED_FORMATS:
         yield (
             f"output_compression={value} does not go with output_format={asked.format!r}: "
             "use output_format='jpeg' or 'webp', or leave output_compression out (100 is accepted)"

@@ -415,3 +415,23 @@ def test_drawing_is_traced_within_the_tool(tool, half):
     half.invoke(tool, asks("a"), config={"callbacks": [spy], "tags": ["gallery"]})
     assert spy.parents["ImageGenerator"] == spy.runs["generate_image"]
     assert "gallery" in spy.told[1]
+
+
+@pytest.mark.parametrize(
+    ("locked", "chosen"),
+    [
+        ({}, {"output_format": "png", "output_compression": 60}),
+        ({}, {"output_compression": 60}),
+        ({"output_format": "jpeg", "output_compression": 60}, {"output_format": "png"}),
+    ],
+)
+def test_a_compression_that_the_format_lacks_is_ignored(locked, chosen, generator, simulator, half):
+    """A chat model's compression of a png costs no turn: it is left out, and the answer carries a warning."""
+    names = ("output_format", "output_compression")
+    tool = ImageGenerationTool(generator=generator(max_retries=0, options=locked), exposed=names)
+
+    message = half.invoke(tool, asks("c1", **chosen))
+
+    warning = "output_compression=60 was ignored: output_format='png' has no compression"
+    assert json.loads(message.content)["warnings"] == message.artifact["warnings"] == [warning]
+    assert "output_compression" not in simulator.requests[-1].body["tools"][0]
