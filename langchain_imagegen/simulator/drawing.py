@@ -19,6 +19,7 @@ except ImportError as error:
 
 from langchain_imagegen.simulator import painting, svg
 from langchain_imagegen.simulator.captions import History, Panel, panel_of
+from langchain_imagegen.simulator.errors import UnreadablePictureError
 from langchain_imagegen.simulator.scenery import Color, dice, motes_of, palette_of, scene_of
 
 _FORMATS = ("png", "jpeg", "webp", "gif", "svg")
@@ -58,7 +59,7 @@ def draw(
         progress: Below 1 the picture is unfinished: the smaller, the coarser.
 
     Raises:
-        ValueError: A source or the mask is not a picture, or the format is unknown.
+        ValueError: The format is unknown. `UnreadablePictureError` if a source or the mask is not a picture.
     """
     if output_format not in _FORMATS:
         raise ValueError(f"output_format={output_format!r} cannot be drawn: use one of {', '.join(_FORMATS)}")
@@ -228,7 +229,8 @@ def _pixels(data: bytes, name: str) -> Image.Image:
         picture = Image.open(io.BytesIO(data))
         picture.load()
     except _UNREADABLE as error:
-        raise ValueError(f"{name} is not a picture that Pillow can open ({len(data)} bytes): {error}") from error
+        problem = f"is not a picture that Pillow can open ({len(data)} bytes): {error}"
+        raise UnreadablePictureError(name, problem) from error
     oriented = ImageOps.exif_transpose(picture)
     return oriented.convert("RGBA" if oriented.has_transparency_data else "RGB")
 
@@ -236,7 +238,8 @@ def _pixels(data: bytes, name: str) -> Image.Image:
 def _redraw(history: History | None, name: str, size: tuple[int, int]) -> Image.Image:
     """The pixels of one of our own SVGs, by drawing its history once more."""
     if history is None:
-        raise ValueError(f"{name} is an SVG of foreign origin: only SVGs of the simulator itself can be edited")
+        problem = "is an SVG of foreign origin: only SVGs of the simulator itself can be edited"
+        raise UnreadablePictureError(name, problem)
     data = draw(history.prompts[0], size=size)
     for prompt in history.prompts[1:]:
         data = draw(prompt, size=size, sources=[data])

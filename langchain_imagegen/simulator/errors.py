@@ -28,6 +28,14 @@ class ApiError(Exception):
         self.detail = error_detail(message, code=code, kind=kind, param=param, moderation=moderation)
 
 
+class UnreadablePictureError(ValueError):
+    """A source or mask that cannot be drawn on; `place` is `source 1`, `source 2`, … or `mask`."""
+
+    def __init__(self, place: str, problem: str) -> None:
+        super().__init__(f"{place} {problem}")
+        self.place = place
+
+
 def error_detail(
     message: str,
     *,
@@ -51,6 +59,11 @@ def not_one_of(param: str, value: object, allowed: tuple[str, ...]) -> ApiError:
     quoted = [f"'{name}'" for name in allowed]
     listed = f"{', '.join(quoted[:-1])}, and {quoted[-1]}" if len(quoted) > 1 else quoted[0]
     return invalid_value(param, f"Invalid value: '{value}'. Supported values are: {listed}.")
+
+
+def invalid_image_file(param: str, message: str = "Invalid image data.") -> ApiError:
+    """400 of the Images API for a source that is no picture, as recorded."""
+    return ApiError(400, message, code="invalid_image_file", kind=USER_ERROR, param=param)
 
 
 def missing(param: str) -> ApiError:

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from langchain_imagegen.simulator.errors import ApiError, invalid_value, missing, unknown_parameter
+from langchain_imagegen.simulator.errors import (
+    ApiError,
+    UnreadablePictureError,
+    invalid_image_file,
+    invalid_value,
+    missing,
+    unknown_parameter,
+)
 from langchain_imagegen.simulator.faults import Event, Fault
 from langchain_imagegen.simulator.image_rules import check_options
 from langchain_imagegen.simulator.pictures import Picture, Studio, image_usage, order_picture
 from langchain_imagegen.simulator.plans import Order, Plan
 from langchain_imagegen.simulator.storage import Account
-from langchain_imagegen.simulator.uploads import Field, edit_image, load_image
+from langchain_imagegen.simulator.uploads import Field, edit_image, is_picture, read_source
 
 _FIELDS = {
     "prompt", "model", "n", "size", "quality", "complexity", "background", "output_format", "svg", "style",
@@ -32,6 +39,8 @@ class ImagesCall:
     sources: tuple[bytes, ...] = ()
     mask: bytes | None = None
     edit: bool = False
+    params: Mapping[str, str] = field(default_factory=dict)
+    """The parameter that brought each picture, by the place that `UnreadablePictureError` names."""
 
     @property
     def streamed(self) -> bool:
@@ -56,9 +65,25 @@ def read_json_edit(body: Any, account: Account) -> ImagesCall:
     """A call of `/images/edits` as JSON: pictures by URL or file id."""
     options = _checked(body, _EDIT_FIELDS)
     given = options.get("images") or []
-    sources = tuple(load_image(image, account, f"images[{n}]") for n, image in enumerate(given))
-    mask = options.get("mask")
-    return _edit(options, sources, None if mask is None else load_image(mask, account, "mask"))
+    params = [_json_param(image, f"images[{n}]") for n, image in enumerate(given)]
+    sources = tuple(_json_picture(*each, account) for each in zip(given, params, strict=True))
+    if (mask := options.get("mask")) is None:
+        return _edit(options, sources, None, params)
+    param = _json_param(mask, "mask")
+    return _edit(options, sources, _json_picture(mask, param, account), params, mask_param=param)
+
+
+def _json_param(image: Any, place: str) -> str:
+    if not isinstance(image, dict):
+        raise invalid_value(place, f"Invalid type for '{place}': expected an object.")
+    return f"{place}.{'file_id' if 'file_id' in image else 'image_url'}"
+
+
+def _json_picture(image: Mapping[str, Any], param: str, account: Account) -> bytes:
+    data = read_source(image, account, param)
+    if is_picture(data):
+        return data
+    raise invalid_image_file(param)
 
 
 def read_multipart_edit(fields: Sequence[Field]) -> ImagesCall:
@@ -67,14 +92,15 @@ def read_multipart_edit(fields: Sequence[Field]) -> ImagesCall:
     masks = [field for field in fields if field.name == "mask"]
     names = {"image", "image[]", "mask", "markup"}
     options = _checked(_form_options([field for field in fields if field.name not in names]), _EDIT_FIELDS)
-    sources = tuple(edit_image(image, f"image[{n}]") for n, image in enumerate(images))
-    return _edit(options, sources, edit_image(masks[0], "mask") if masks else None)
+    params = [f"image[{n}]" for n in range(len(images))]
+    sources = tuple(edit_image(*each) for each in zip(images, params, strict=True))
+    return _edit(options, sources, edit_image(masks[0], "mask") if masks else None, params)
 
 
 def _form_options(fields: Sequence[Field]) -> dict[str, Any]:
     options: dict[str, Any] = {}
-    for field in fields:
-        name, text = field.name, field.data.decode()
+    for each in fields:
+        name, text = each.name, each.data.decode()
         if name.startswith("svg["):
             options.setdefault("svg", {})[name] = text
         elif name in _NUMBERS and text.lstrip("-").isdigit():
@@ -84,13 +110,21 @@ def _form_options(fields: Sequence[Field]) -> dict[str, Any]:
     return options
 
 
-def _edit(options: Mapping[str, Any], sources: tuple[bytes, ...], mask: bytes | None) -> ImagesCall:
+def _edit(
+    options: Mapping[str, Any],
+    sources: tuple[bytes, ...],
+    mask: bytes | None,
+    params: Sequence[str],
+    *,
+    mask_param: str = "mask",
+) -> ImagesCall:
     if not sources:
         raise missing("image")
     if len(sources) > 16:
         # That there are at most 16 is known, the text is a guess.
         raise invalid_value("image", f"Invalid 'image': at most 16 images are accepted, got {len(sources)}.")
-    return ImagesCall(options, sources, mask, edit=True)
+    places = {f"source {n}": param for n, param in enumerate(params, 1)} | {"mask": mask_param}
+    return ImagesCall(options, sources, mask, edit=True, params=places)
 
 
 def _checked(body: Any, fields: set[str]) -> Mapping[str, Any]:
@@ -118,9 +152,8 @@ def draw(call: ImagesCall, fault: Fault, studio: Studio) -> list[Picture]:
         raise _as_api_error(error)
     try:
         return [studio.draw(order, fault, partials=call.streamed) for order in plan.pictures]
-    except ValueError as error:
-        message = f"Invalid image file: {error}."
-        raise ApiError(400, message, code="invalid_image_file", param="image") from error
+    except UnreadablePictureError as error:
+        raise invalid_image_file(call.params[error.place]) from error
 
 
 def _as_api_error(detail: Mapping[str, Any]) -> ApiError:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from email.message import Message
 from typing import Any
 
-from langchain_imagegen.simulator.errors import ApiError, invalid_value
+from langchain_imagegen.simulator.errors import ApiError, invalid_image_file, invalid_value
 from langchain_imagegen.simulator.storage import Account
 
 _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"RIFF")
@@ -60,16 +60,26 @@ def _header(value: str) -> Message:
 
 
 def load_image(source: Mapping[str, Any], account: Account, param: str) -> bytes:
-    """The bytes behind `image_url` or `file_id`."""
+    """Return the picture behind `image_url` or `file_id`, for the Responses API."""
+    data = read_source(source, account, param)
+    if is_picture(data):
+        return data
+    # The text is a guess; the code is one that the service lists for failed responses.
+    message = "You uploaded an unsupported image. It must be a png, jpeg, gif or webp."
+    raise ApiError(400, message, code="invalid_image_format", param=param)
+
+
+def read_source(source: Mapping[str, Any], account: Account, param: str) -> bytes:
+    """Return the bytes behind `image_url` or `file_id`, whatever they are."""
     url, file_id = source.get("image_url"), source.get("file_id")
     if (url is None) == (file_id is None):
         raise invalid_value(param, f"Exactly one of 'image_url' and 'file_id' is needed in '{param}'.")
     if file_id is not None:
-        return _checked(_file(str(file_id), account, param), param)
+        return _file(str(file_id), account, param)
     address = url["url"] if isinstance(url, dict) else str(url)
     if address.startswith("data:"):
-        return _checked(_decode(address, param), param)
-    return _checked(_download(address, param), param)
+        return _decode(address, param)
+    return _download(address, param)
 
 
 def _file(file_id: str, account: Account, param: str) -> bytes:
@@ -120,12 +130,9 @@ def _loopback(host: str) -> bool:
         return False
 
 
-def _checked(data: bytes, param: str) -> bytes:
-    if data.startswith(_MAGIC):
-        return data
-    # The text is a guess; the code is one that the service lists for failed responses.
-    message = "You uploaded an unsupported image. It must be a png, jpeg, gif or webp."
-    raise ApiError(400, message, code="invalid_image_format", param=param)
+def is_picture(data: bytes) -> bool:
+    """True if bytes begin as a format that the service takes."""
+    return data.startswith(_MAGIC)
 
 
 def edit_image(upload: Field, param: str) -> bytes:
@@ -136,7 +143,6 @@ def edit_image(upload: Field, param: str) -> bytes:
             " Supported file formats are 'image/jpeg', 'image/png', and 'image/webp'."
         )
         raise ApiError(400, message, code="unsupported_file_mimetype", param=param)
-    if upload.data.startswith(_MAGIC):
+    if is_picture(upload.data):
         return upload.data
-    message = "Invalid image file or mode for image 1, please check your image file."
-    raise ApiError(400, message, code="invalid_image_file", param=param)
+    raise invalid_image_file(param, "Invalid image file or mode for image 1, please check your image file.")

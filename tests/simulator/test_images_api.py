@@ -92,7 +92,31 @@ def test_refuses_what_is_no_picture(call):
     for content in (b"text", PNG + b"text"):
         with pytest.raises(BadRequestError) as caught:
             call("images.edit", image=("a.png", content, "image/png"), **FIELDS)
-        assert caught.value.code == "invalid_image_file"
+        assert (caught.value.code, caught.value.param) == ("invalid_image_file", "image[0]")
+        assert caught.value.body["type"] == "image_generation_user_error"
+
+
+@pytest.mark.parametrize("content", [b"<svg/>", PNG + b"text"], ids=["head", "rest"])
+@pytest.mark.parametrize("place", ["images[0]", "images[1]", "mask"])
+@pytest.mark.parametrize("form", ["image_url", "file_id"])
+def test_json_edit_of_what_is_no_picture(ask, call, simulator, content, place, form):
+    """A JSON edit with bytes that are no picture is refused in the recorded words, and the error names which it is."""
+    if form == "file_id":
+        broken = {form: call("files.create", file=("a.png", content), purpose="vision").id}
+    else:
+        broken = {form: data_url(content)}
+    good = {"image_url": data_url(data(ask()))}
+    body = {**FIELDS, "images": [broken if place == f"images[{n}]" else good for n in range(2)]}
+    body |= {"mask": broken} if place == "mask" else {}
+    answer = httpx.post(f"{simulator.base_url}/images/edits", json=body, headers={"authorization": "Bearer sk-a"})
+
+    assert answer.status_code == 400
+    assert answer.json()["error"] == {
+        "message": "Invalid image data.",
+        "type": "image_generation_user_error",
+        "param": f"{place}.{form}",
+        "code": "invalid_image_file",
+    }
 
 
 @pytest.mark.parametrize(
