@@ -1,4 +1,4 @@
-"""Old addresses of modules, so that pickles of version 0.1 still load and old imports still work."""
+"""What keeps pickles and imports of version 0.1.0 working: old addresses of modules, defaults for new fields."""
 
 from __future__ import annotations
 
@@ -62,6 +62,20 @@ class MovedModules:
     @staticmethod
     def exec_module(module: ModuleType) -> None:
         """Leave the module as it was created."""
+
+
+class OldPickles:
+    """A pydantic model whose pickles may be older than some of its fields: those get their defaults."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        kind: Any = type(self)
+        defaults = {
+            name: field.get_default(call_default_factory=True)
+            for name, field in kind.model_fields.items()
+            if name not in state["__dict__"] and not field.is_required()
+        }
+        parent: Any = super()
+        parent.__setstate__({**state, "__dict__": {**state["__dict__"], **defaults}})
 
 
 def install() -> None:

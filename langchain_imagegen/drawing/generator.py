@@ -22,6 +22,7 @@ from pydantic import (
     field_validator,
 )
 
+from langchain_imagegen._moved import OldPickles
 from langchain_imagegen.conversation.memory import ImageMemory
 from langchain_imagegen.drawing.composition import Composable
 from langchain_imagegen.drawing.connections import Connections
@@ -42,7 +43,7 @@ FORCED = {"type": "image_generation"}
 AZURE_HEADER = "x-ms-oai-image-generation-deployment"
 
 
-class ImageGenerator(Composable):
+class ImageGenerator(OldPickles, Composable):
     """Draws and edits pictures with OpenAI's hosted image generation.
 
     It takes a `str`, a dict or `ImageRequest`, a `PromptValue`, messages, or an `ImageResult` or `GeneratedImage`

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, computed_field, field_validator
 
+from langchain_imagegen._moved import OldPickles
 from langchain_imagegen.errors import ImageStoreError
 from langchain_imagegen.images import notebook
 from langchain_imagegen.images.files import save_picture
@@ -60,7 +61,7 @@ def handle_of(provider: str, id: str) -> str:
     return f"img_{name_of(provider, id)[:8]}"
 
 
-class GeneratedImage(BaseModel):
+class GeneratedImage(OldPickles, BaseModel):
     """An image of a conversation, drawn by a model or sent by the user: a small record, its bytes in a store.
 
     `record()` is its JSON form, at most about 2 KB; `GeneratedImage.model_validate(record)` gives it back.

@@ -13,6 +13,7 @@ from langchain_core.messages.ai import UsageMetadata
 from langchain_core.prompt_values import PromptValue
 from pydantic import BaseModel, ConfigDict, Field
 
+from langchain_imagegen._moved import OldPickles
 from langchain_imagegen.images import notebook
 from langchain_imagegen.images.files import numbered
 from langchain_imagegen.images.lookup import ByteStore
@@ -59,7 +60,7 @@ class ImageFailure(BaseModel):
     categories: tuple[str, ...] = ()
 
 
-class ImageResult(PromptValue):
+class ImageResult(OldPickles, PromptValue):
     """The pictures of one call, at least one, and what came with them.
 
     A result is a prompt value, so a chat model takes it as its input and sees the pictures: `draw | chat_model`.

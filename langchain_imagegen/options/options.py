@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from langchain_imagegen._moved import OldPickles
 from langchain_imagegen.errors import OptionError
 from langchain_imagegen.options.models import DEFAULT_IMAGE_MODEL
 from langchain_imagegen.options.rules import COMPRESSED_FORMATS, Asked, problems, size_for
@@ -38,7 +39,7 @@ def _words(option: str) -> BeforeValidator:
     return BeforeValidator(partial(read_word, option))
 
 
-class _Options(BaseModel):
+class _Options(OldPickles, BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=False)
 
     def sent(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from langchain_imagegen._moved import OldPickles
 from langchain_imagegen.errors import OptionError
 from langchain_imagegen.options.redaction import stand_in
 from langchain_imagegen.options.validation import complaints
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 from langchain_imagegen.options.options import ImageOptions, _chosen
 
 
-class ImageRequest(BaseModel):
+class ImageRequest(OldPickles, BaseModel):
     """One picture to draw or edit.
 
     `images` and `mask` are references: a handle, an ordinal, `"last"`, a call id, a `GeneratedImage`, an

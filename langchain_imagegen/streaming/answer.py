@@ -96,7 +96,6 @@ class Body:
 
     def feed(self, chunk: bytes) -> list[PartialImage]:
         """Return the partial pictures that this chunk completes; neither the disk nor a store is touched."""
-        self._to_come -= len(chunk)
         text = self._inflater.feed(chunk) if self._inflater else chunk
         if self._streamed is None:
             text = self._beginning + text
@@ -104,7 +103,9 @@ class Body:
             if self._streamed is None:
                 self._beginning = text
                 return []
-        return self._read_text(self._extractor.feed(text))
+        partials = self._read_text(self._extractor.feed(text))
+        self._to_come -= len(text)  # afterwards: a picture that begins in this chunk needs room for the rest of it
+        return partials
 
     def work(self) -> Callable[[], None] | None:
         """Return what is to be hashed and written now, if anything; in memory a picture takes a few hundred KB."""

@@ -88,6 +88,7 @@ def test_pickles(name: str, kind: type):
     loaded = unpickled(name)
 
     assert type(loaded) is kind
+    assert not [field for field in getattr(kind, "model_fields", ()) if not hasattr(loaded, field)]
     assert type(pickle.loads(pickle.dumps(loaded))) is kind
 
 
