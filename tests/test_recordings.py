@@ -14,18 +14,30 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import httpx
 import pytest
 
-from langchain_imagegen.errors import ConnectionLostError, CorruptImageError, NoImageError
+from langchain_imagegen.errors import (
+    AuthenticationError,
+    ConnectionLostError,
+    CorruptImageError,
+    ImageFetchError,
+    NoImageError,
+    OptionError,
+)
 from langchain_imagegen.images.image import Origin, PartialImage
 from langchain_imagegen.images.result import ImageResult
+from langchain_imagegen.simulator import answer
 from langchain_imagegen.streaming.answer import Body
 from tests.loopback import JSON, SSE, serving, split
 from tests.scanner_oracle import check, scan
+from tests.shapes import derive
 
 FOLDER = Path(os.environ.get("IMAGEGEN_RECORDINGS") or Path(__file__).parents[2] / "shared" / "recordings")
 FILES = sorted([*FOLDER.glob("*.json"), *FOLDER.glob("more/*.json")])
 SHORTENED = "..."
+SVG_ADDRESS = "https://rubyllm.com/assets/images/logotype.svg"
+SVG = "data:image/svg+xml;base64," + base64.b64encode(b"<svg/>").decode()
 
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="no recordings: set IMAGEGEN_RECORDINGS to their folder")
 
@@ -335,3 +347,117 @@ def test_cut_before_the_picture_was_whole(recording, image_store):
 
         assert caught.value.response_id == (recording.response["id"] if cut > 200 else None)
     assert pictures(image_store) == []
+
+
+# --- the Images API
+
+IMAGES = {file.stem: json.loads(file.read_text())["exchanges"] for file in sorted(FOLDER.glob("images_api/*.json"))}
+ANSWERED = [name for name, [exchange] in IMAGES.items() if "b64_json" in json.dumps(exchange["response"])]
+
+
+@pytest.fixture
+def replay_images(half, generator, simulator):
+    """Draws with `api="images"` at a simulator that answers with this recorded response."""
+
+    def draw(response, **settings):
+        simulator.script(answer(response["json"], response["status"], response["content_type"]))
+        return half.invoke(generator(api="images", **settings), "draw")
+
+    return draw
+
+
+def images_answer(name):
+    """The recorded response of the Images API with this name."""
+    [exchange] = IMAGES[name]
+    return exchange["response"]
+
+
+def test_there_are_recordings_of_the_images_api():
+    """Pictures, errors and an answer by address are there to be tested."""
+    assert {images_answer(name)["status"] for name in IMAGES} == {200, 400, 401}
+    assert len(ANSWERED) == 2
+
+
+@pytest.mark.parametrize("name", ANSWERED)
+def test_images_api_picture(replay_images, image_store, name):
+    """A recorded picture of the Images API is in the store byte for byte, with what the answer says of it."""
+    response = images_answer(name)
+    result = replay_images(response)
+
+    told = response["json"]
+    picture = base64.b64decode(told["data"][0]["b64_json"], validate=True)
+    assert result.image.read() == picture
+    assert [path.stem for path in pictures(image_store)] == [hashlib.sha256(picture).hexdigest()]
+    image = result.image
+    assert (image.size, image.quality) == (told["size"], told["quality"])
+    assert (image.background, image.output_format) == (told["background"], told["output_format"])
+    assert f"{image.width}x{image.height}" == told["size"]
+    assert int(image.created_at.timestamp()) == told["created"]
+    assert (image.stored, result.warnings, result.failures) == (False, (), ())
+
+
+@pytest.mark.parametrize("name", ANSWERED)
+def test_images_api_usage(replay_images, name):
+    """The tokens of a recorded answer are told as recorded, text that the image model wrote among them."""
+    response = images_answer(name)
+    usage = replay_images(response).image_usage
+
+    told = response["json"]["usage"]
+    totals = usage.input_tokens, usage.output_tokens, usage.total_tokens
+    assert totals == (told["input_tokens"], told["output_tokens"], told["total_tokens"])
+    for details, sent in (("input_token_details", "input"), ("output_token_details", "output")):
+        kinds = told[f"{sent}_tokens_details"]
+        read = getattr(usage, details)
+        assert (read["image"], read["text"]) == (kinds["image_tokens"], kinds["text_tokens"])
+
+
+def test_images_api_by_address(replay_images, image_store):
+    """An answer by address, as xAI gives it, is fetched; where that fails the error has the address."""
+    response = json.loads(
+        json.dumps(images_answer("img_generate.grok-imagine-image")).replace("imgen.x.ai", "127.0.0.1")
+    )
+    with pytest.raises(ImageFetchError) as caught:
+        replay_images(response)
+
+    assert caught.value.url == response["json"]["data"][0]["url"]
+    assert pictures(image_store) == []
+
+
+def test_images_api_refused_source(replay_images, image_store):
+    """The recorded refusal of a source says which one it is, in the service's words."""
+    response = images_answer("img_error_invalid_image_file.gpt-image-1.5")
+    with pytest.raises(OptionError, match=r"source image 1") as caught:
+        replay_images(response)
+
+    told = response["json"]["error"]
+    assert told["message"] in str(caught.value)
+    assert (caught.value.code, caught.value.param) == (told["code"], told["param"])
+    assert pictures(image_store) == []
+
+
+def test_images_api_wrong_key(replay_images):
+    """The recorded 401 is an `AuthenticationError` with the service's code and our advice."""
+    with pytest.raises(AuthenticationError, match="OPENAI_API_KEY") as caught:
+        replay_images(images_answer("img_error_401"), api_key="fake_key")
+
+    assert (caught.value.status, caught.value.code) == (401, "invalid_api_key")
+
+
+@pytest.mark.parametrize("name", [*ANSWERED, "img_error_invalid_image_file.gpt-image-1.5"])
+def test_simulator_speaks_as_the_images_api(simulator, name):
+    """The simulator answers a recorded request with the recorded keys and types, or with the recorded error."""
+    [exchange] = IMAGES[name]
+    body = json.loads(json.dumps(exchange["request"]["body"]).replace(SVG_ADDRESS, SVG))
+    headers = {"authorization": "Bearer sk-test"}
+    reply = httpx.post(f"{simulator.base_url}/images/edits", json=body, headers=headers, timeout=60)
+
+    recorded = exchange["response"]
+    assert (reply.status_code, reply.headers["content-type"]) == (recorded["status"], recorded["content_type"])
+    if recorded["status"] == 200:
+        assert derive.paths(reply.json()) == derive.paths(recorded["json"])
+        assert reply.json().keys() == recorded["json"].keys()
+        assert {key: reply.json()[key] for key in ("output_format", "background")} == {
+            key: recorded["json"][key] for key in ("output_format", "background")
+        }
+    else:
+        assert reply.json() == recorded["json"]
