@@ -1,4 +1,4 @@
-"""The connections of a generator and its copies, loaded when something is drawn: to be imported is to be quick."""
+"""The connections of a generator and its copies. The transport is imported on first use to keep imports fast."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Connections:
-    """The transport of a generator and its copies, loaded when it is first needed: to be imported is to be quick."""
+    """Holds the transport of a generator and its copies, made on first use."""
 
     def __init__(self, settings: Mapping[str, Any], **clients: Any) -> None:
         self._settings, self._clients = settings, clients
@@ -21,7 +21,7 @@ class Connections:
 
     @property
     def transport(self) -> Transport:
-        """The one transport; a lock here could be held by another thread while the process forks."""
+        """Return the transport. No lock guards it: another thread could hold the lock while the process forks."""
         if not self._made:
             from langchain_imagegen.drawing.transport import Transport
 

@@ -1,7 +1,7 @@
-"""Drawing as generator flows: they yield steps, are sent what the steps gave, and return the result.
+"""Drawing as generator flows: a flow yields steps, receives their values and returns the result.
 
-What is sent, and when again, is decided here and in `ladder`, once for sync and async. No client, no sleep and no
-file: the transport carries the steps out.
+This module and `ladder` decide what is sent and when it is sent again, once for sync and async. They use no client,
+no clock and no file: `runner` runs the steps.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from langchain_imagegen.conversation.references import Remote, Source
 from langchain_imagegen.drawing.ladder import (
     Drawing,
     Rungs,
-    concluded,
     context_of,
-    descended,
+    finish_result,
     key_of,
+    next_rung,
     origin_of,
     rung_of,
 )
@@ -39,14 +39,14 @@ from langchain_imagegen.options.text import replace_surrogates
 from langchain_imagegen.streaming.answer import Linked
 
 GATEWAY_TIMEOUTS = (504, 524)
-"""What a gateway answers while the service behind it may still be drawing, also as JSON."""
+"""Statuses with which a gateway gives up, even in JSON, while the service behind it may still be drawing."""
 
-LONGEST_WAIT = 120.0  # seconds; a service that asks for more gets its error handed on
+LONGEST_WAIT = 120.0  # seconds; if the service asks for a longer wait, its error is raised instead
 
 
 @dataclass(frozen=True)
 class Call:
-    """Send a request that draws; gives an `ImageResult`, or `Linked` if the pictures are still to be fetched."""
+    """Send a drawing request. Its value is an `ImageResult`, or `Linked` if pictures still have to be fetched."""
 
     api: Api
     body: Mapping[str, Any]
@@ -55,21 +55,21 @@ class Call:
 
 @dataclass(frozen=True)
 class Wait:
-    """Wait; gives nothing."""
+    """Wait. It has no value."""
 
     seconds: float
 
 
 @dataclass(frozen=True)
 class Read:
-    """Read an image out of its store; gives a data URL."""
+    """Read an image from its store. Its value is a data URL."""
 
     image: GeneratedImage
 
 
 @dataclass(frozen=True)
 class Fetch:
-    """Download a picture into the image store; gives a `Blob`."""
+    """Download a picture into the image store. Its value is a `Blob`."""
 
     url: str
 
@@ -79,22 +79,22 @@ Flow: TypeAlias = "Generator[Step, Any, ImageResult]"
 
 
 def draw(drawing: Drawing) -> Flow:
-    """Draw or edit, naming each source by the first way that works.
+    """Draw or edit, naming each source by the first rung that works.
 
     Raises:
-        UnknownImageError: no way is left to name a source; it tells each and why it failed.
+        UnknownImageError: No rung is left for a source. The error lists each rung and why it failed.
     """
     while True:
-        call, rungs = yield from _compose(drawing)
+        call, rungs = yield from _build_call(drawing)
         try:
             result = yield from _with_retries(call, drawing.max_retries)
         except ServiceError as error:
-            lower = descended(drawing, rungs, error)
-            if lower is None:
+            next_drawing = next_rung(drawing, rungs, error)
+            if next_drawing is None:
                 raise
-            drawing = lower
+            drawing = next_drawing
         else:
-            return concluded(drawing, result, rungs)
+            return finish_result(drawing, result, rungs)
 
 
 def retry_delay(error: ImageGenerationError, attempt: int) -> float | None:
@@ -117,7 +117,7 @@ def retry_delay(error: ImageGenerationError, attempt: int) -> float | None:
 
 
 def _allowed_wait(asked: float | None, backoff: float) -> float | None:
-    """Return the seconds that the service asked for, if they are any, and None if they are too many."""
+    """Return the wait that the service asked for, else the backoff; None if it is longer than `LONGEST_WAIT`."""
     seconds = backoff if asked is None or not 0 <= asked < math.inf else asked
     return seconds if seconds <= LONGEST_WAIT else None
 
@@ -132,13 +132,13 @@ def _with_retries(call: Call, retries: int) -> Flow:
             if delay is None or attempt == retries:
                 raise
         else:
-            return (yield from _fetched(answer))
+            return (yield from _fetch_linked(answer))
         yield Wait(delay)
         attempt += 1
 
 
-def _fetched(answer: ImageResult | Linked) -> Flow:
-    """Fetch the pictures that an answer names by web address."""
+def _fetch_linked(answer: ImageResult | Linked) -> Flow:
+    """Return the answer after fetching the pictures that it names by web address."""
     if isinstance(answer, ImageResult):
         return answer
     pictures: dict[str, Blob | ImageGenerationError] = {}
@@ -150,8 +150,8 @@ def _fetched(answer: ImageResult | Linked) -> Flow:
     return answer.read(pictures)
 
 
-def _compose(drawing: Drawing) -> Generator[Step, Any, tuple[Call, Rungs]]:
-    """The request for the ways that are left, and the way by which it names each source."""
+def _build_call(drawing: Drawing) -> Generator[Step, Any, tuple[Call, Rungs]]:
+    """Return the request, and the rung by which it names each source."""
     if drawing.api == "images":
         tool = drawing.options.tool()
         body = images_api.build_body(drawing.prompt, tool, stream=drawing.stream)
@@ -166,7 +166,7 @@ def _compose(drawing: Drawing) -> Generator[Step, Any, tuple[Call, Rungs]]:
 
 
 def _items(drawing: Drawing, rungs: Rungs) -> Generator[Step, Any, list[responses.Item]]:
-    """The pictures in the order in which the prompt counts them, by id or as parts of user turns, then the prompt."""
+    """Return the earlier turns, the pictures in the order in which the prompt counts them, and the prompt."""
     items: list[responses.Item] = [responses.turn(role, text) for role, text in drawing.turns]
     parts: list[responses.Item] = []
     for source in (*context_of(drawing), *drawing.sources):
@@ -214,6 +214,6 @@ def _address(source: Source, drawing: Drawing) -> Generator[Step, Any, dict[str,
     except ImageStoreError as error:
         tried = "; ".join((*drawing.failed, f"bytes: {error}"))
         raise UnknownImageError(
-            f"{source.handle} can no longer be edited, every way to name it failed: {tried}",
+            f"{source.handle} can no longer be edited, every way of naming it failed: {tried}",
             known=[source.handle],
         ) from error

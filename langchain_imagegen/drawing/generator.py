@@ -1,6 +1,6 @@
 """`ImageGenerator`: drawing as a LangChain runnable.
 
-It makes a request out of what a chain or a cell gives, and hands it to a flow; nothing is sent or decided here.
+It prepares requests and runs their flows. `request` reads the input, and `flows` decides what is sent.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ AZURE_HEADER = "x-ms-oai-image-generation-deployment"
 class ImageGenerator(OldPickles, Composable):
     """Draws and edits pictures with OpenAI's hosted image generation.
 
-    It takes a `str`, a dict or `ImageRequest`, a `PromptValue`, messages, or an `ImageResult` or `GeneratedImage`
-    to edit, and gives an `ImageResult`; keyword arguments of a call are fields of `ImageRequest` or options.
+    The input is a `str`, a dict or `ImageRequest`, a `PromptValue`, messages, or an `ImageResult` or `GeneratedImage`
+    to edit. The output is an `ImageResult`. Keyword arguments of a call are fields of `ImageRequest` or options.
 
     Example:
         >>> draw = ImageGenerator(memory=ImageMemory())
@@ -59,53 +59,63 @@ class ImageGenerator(OldPickles, Composable):
         arbitrary_types_allowed=True, extra="forbid", protected_namespaces=(), hide_input_in_errors=True
     )
 
-    model: str = Field(default="gpt-5.4", description="the mainline model; never a GPT Image model")
-    options: ImageOptions = Field(default_factory=ImageOptions, description="what every picture is drawn with")
-    api: Api = Field(default="responses", description='`"images"`: the Images API, to draw without a mainline model')
-    memory: ImageMemory | None = Field(default=None, description="remembers each picture; looks up handles and `last`")
-    image_store: ImageStore | None = Field(default=None, description="where the bytes go; `None`: the default store")
-    store: bool | None = Field(default=None, description="whether the service keeps the response; `None`: its default")
+    model: str = Field(default="gpt-5.4", description="the mainline model, which is never a GPT Image model")
+    options: ImageOptions = Field(default_factory=ImageOptions, description="options for every picture")
+    api: Api = Field(
+        default="responses", description='`"images"` uses the Images API, which draws without a mainline model'
+    )
+    memory: ImageMemory | None = Field(
+        default=None, description="remembers each picture and resolves handles and `last`"
+    )
+    image_store: ImageStore | None = Field(
+        default=None, description="where image bytes are stored; `None` means the default store"
+    )
+    store: bool | None = Field(
+        default=None, description="whether the service keeps the response; `None` leaves it to the service"
+    )
     tool_choice: Any = Field(default=FORCED, description="`None` or `auto` lets the mainline model choose to draw")
-    instructions: str | None = Field(default=None, description="what the mainline model is told beside the prompt")
+    instructions: str | None = Field(
+        default=None, description="instructions for the mainline model, besides the prompt"
+    )
     reference: Reference = Field(
-        default="auto", description="how an edit names its source first; see `ImageResult.rung`"
+        default="auto", description="the first way in which an edit names its source; see `ImageResult.rung`"
     )
     delivery: Literal["direct", "stream"] = Field(
         default="direct",
-        description="`stream`: events also for `invoke`, so that a cut connection costs less",
+        description="`stream` makes `invoke` read events too, so that less is lost with a broken connection",
     )
     prepare: bool = Field(
         default=True,
-        description="make images fit that the service does not take (BMP, HEIC, CMYK, …; needs Pillow)",
+        description="convert images that the service does not accept (BMP, HEIC, CMYK, …; needs Pillow)",
     )
     reasoning: dict[str, Any] | None = Field(
         default=None,
-        description='how hard the mainline model thinks, such as `{"effort": "low"}`; it decides time and price',
+        description='how hard the mainline model thinks, such as `{"effort": "low"}`; this affects time and price',
     )
     model_kwargs: dict[str, Any] = Field(
-        default_factory=dict, description="further fields of the request, sent as they are: metadata, tools, include, …"
+        default_factory=dict, description="further request fields, sent as they are: metadata, tools, include, …"
     )
-    check_options: bool = Field(default=True, description="refuse what can never work before anything is sent")
+    check_options: bool = Field(default=True, description="reject options that can never work before anything is sent")
     api_key: SecretStr | Callable[[], Any] | None = Field(
-        default=None, repr=False, description="or a function that gives it, sync or async; `None`: OPENAI_API_KEY"
+        default=None,
+        repr=False,
+        description="the key, or a sync or async function that returns it; `None` reads OPENAI_API_KEY",
     )
-    base_url: str | None = Field(default=None, description="`None`: OPENAI_BASE_URL, else OpenAI")
+    base_url: str | None = Field(default=None, description="`None` reads OPENAI_BASE_URL, else OpenAI is used")
     organization: str | None = None
     timeout: float | None = Field(
-        default=300.0, gt=0, allow_inf_nan=False, description="seconds without a byte before a call is given up"
+        default=300.0, gt=0, allow_inf_nan=False, description="seconds without a byte after which a call fails"
     )
-    max_retries: int = Field(
-        default=2, ge=0, description="how often a request that certainly drew nothing is sent again"
-    )
+    max_retries: int = Field(default=2, ge=0, description="how often to resend a request that certainly drew nothing")
     client: Any = Field(
         default=None, exclude=True, repr=False, description="an `OpenAI` or `AzureOpenAI` to use instead"
     )
-    async_client: Any = Field(default=None, exclude=True, repr=False, description="its async twin")
-    azure_image_deployment: str | None = Field(default=None, description="Azure's name of the image model's deployment")
+    async_client: Any = Field(default=None, exclude=True, repr=False, description="the same for async calls")
+    azure_image_deployment: str | None = Field(default=None, description="Azure's deployment of the image model")
 
     _connections: Connections = PrivateAttr()
 
-    if not TYPE_CHECKING:  # checkers read the fields
+    if not TYPE_CHECKING:  # type checkers read the fields
 
         def __init__(self, **settings: Any) -> None:
             try:
@@ -150,7 +160,7 @@ class ImageGenerator(OldPickles, Composable):
             yield name, redact_url(value) if name == "base_url" and value else value
 
     def model_post_init(self, context: Any, /) -> None:
-        """Make ready to connect; nothing is opened yet."""
+        """Check the settings and prepare the connections; nothing is opened yet."""
         super().model_post_init(context)
         from langchain_imagegen.options.text import check_json
 
@@ -169,15 +179,15 @@ class ImageGenerator(OldPickles, Composable):
         )
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **fields: Any) -> ImageResult:
-        """Draw.
+        """Draw or edit, and return the pictures.
 
         Args:
             input: What to draw or edit; see the class.
-            config: LangChain's; tags, metadata and callbacks work, and never see bytes.
-            fields: Fields of `ImageRequest`, or options, for this call alone.
+            config: LangChain's config. Tags, metadata and callbacks work; callbacks never see image bytes.
+            fields: Fields of `ImageRequest`, or options, for this call only.
 
         Raises:
-            ImageGenerationError: there is no picture; each kind of reason has its class in `errors`.
+            ImageGenerationError: There is no picture. `errors` has a class for each kind of reason.
         """
         drawing = self._prepare(input, fields, stream=self.delivery == "stream")
         return self._call_with_config(lambda _: self._last(drawing), drawing.trace(), config)
@@ -197,9 +207,9 @@ class ImageGenerator(OldPickles, Composable):
         config: RunnableConfig | None = None,
         **fields: Any,
     ) -> Iterator[PartialImage | ImageResult]:
-        """Draw, with each partial picture as it arrives and the result last.
+        """Draw; yield each partial picture as it arrives, and the result last.
 
-        Partials come as `options.partial_images` says (1 to 3); the service may send one unasked.
+        `options.partial_images` (1 to 3) asks for partial pictures; the service may send one without it.
         """
         drawing = self._prepare(input, fields, stream=True)
         steps: Any = lambda _: self._run(drawing)  # noqa: E731
@@ -217,43 +227,43 @@ class ImageGenerator(OldPickles, Composable):
         async def traced() -> AsyncIterator[Any]:
             yield drawing.trace()
 
-        async with aclosing(  # left to the event loop, they would keep the connection
+        async with aclosing(  # else the event loop closes the generators late, and they hold the connection
             cast("Any", self._atransform_stream_with_config)(traced(), lambda _: self._arun(drawing), config)
         ) as pieces:
             async for piece in pieces:
                 yield piece
 
     def batch(self, inputs: list[Any], *args: Any, **settings: Any) -> list[ImageResult]:
-        """Draw several at once; a memory remembers them in the order of the inputs."""
-        return super().batch([self._placed(given) for given in inputs], *args, **settings)
+        """Draw several pictures concurrently. The memory keeps them in the order of the inputs."""
+        return super().batch([self._reserve_place(given) for given in inputs], *args, **settings)
 
     async def abatch(self, inputs: list[Any], *args: Any, **settings: Any) -> list[ImageResult]:
         """Async twin of `batch`."""
-        return await super().abatch([self._placed(given) for given in inputs], *args, **settings)
+        return await super().abatch([self._reserve_place(given) for given in inputs], *args, **settings)
 
     def batch_as_completed(self, inputs: Sequence[Any], *args: Any, **settings: Any) -> Iterator[Any]:
-        """Draw several at once and yield each as it is finished, with the number of its input."""
-        return super().batch_as_completed([self._placed(given) for given in inputs], *args, **settings)
+        """Draw several pictures concurrently; yield each result with the index of its input as it finishes."""
+        return super().batch_as_completed([self._reserve_place(given) for given in inputs], *args, **settings)
 
     def abatch_as_completed(self, inputs: Sequence[Any], *args: Any, **settings: Any) -> AsyncIterator[Any]:
         """Async twin of `batch_as_completed`."""
-        return super().abatch_as_completed([self._placed(given) for given in inputs], *args, **settings)
+        return super().abatch_as_completed([self._reserve_place(given) for given in inputs], *args, **settings)
 
     def close(self) -> None:
-        """Close the connections of the sync half, those of a given `client` excepted; a later call opens new ones."""
+        """Close the sync connections, except those of a given `client`; a later call opens new ones."""
         self._transport.close()
 
     async def aclose(self) -> None:
-        """Async twin of `close`, for the running event loop: at the end of a script's `asyncio.run`."""
+        """Async twin of `close`, for the running event loop; call it at the end of a script's `asyncio.run`."""
         await self._transport.aclose()
 
     def get_input_schema(self, config: RunnableConfig | None = None) -> type[BaseModel]:
-        """`ImageRequest`: what a dict as input may hold."""
+        """Return `ImageRequest`, the fields of a dict input."""
         del config
         return ImageRequest
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        """A copy with a memory of its own; clients that were given are shared, since they hold connections."""
+        """Return a copy with its own memory. Given clients are shared because they hold connections."""
         clients = {id(client): client for client in (self.client, self.async_client)}
         return super().__deepcopy__({**(memo or {}), **clients})
 
@@ -264,7 +274,7 @@ class ImageGenerator(OldPickles, Composable):
         runner = Runner(self._transport)
         with closing(runner.run(draw(drawing), self._image_store(), partials=partials)) as pieces:
             for piece in pieces:
-                yield self._remembered(piece, drawing)
+                yield self._remember(piece, drawing)
 
     async def _arun(self, drawing: Drawing, *, partials: bool = True) -> AsyncIterator[PartialImage | ImageResult]:
         from langchain_imagegen.drawing.flows import draw
@@ -273,7 +283,7 @@ class ImageGenerator(OldPickles, Composable):
         runner = Runner(self._transport)
         async with aclosing(runner.arun(draw(drawing), self._image_store(), partials=partials)) as pieces:
             async for piece in pieces:
-                yield self._remembered(piece, drawing)
+                yield self._remember(piece, drawing)
 
     def _last(self, drawing: Drawing) -> ImageResult:
         return [piece for piece in self._run(drawing, partials=False) if isinstance(piece, ImageResult)][-1]
@@ -282,11 +292,11 @@ class ImageGenerator(OldPickles, Composable):
         pieces = self._arun(drawing, partials=False)
         return [piece async for piece in pieces if isinstance(piece, ImageResult)][-1]
 
-    def _remembered(self, piece: PartialImage | ImageResult, drawing: Drawing) -> PartialImage | ImageResult:
+    def _remember(self, piece: PartialImage | ImageResult, drawing: Drawing) -> PartialImage | ImageResult:
         if isinstance(piece, PartialImage):
             return piece
         drawn = tuple(image.bind(self._image_store()) for image in piece.images)
-        result = piece.model_copy(update={"images": drawn})  # the sources stay in stores of their own
+        result = piece.model_copy(update={"images": drawn})  # sources stay bound to their own stores
         if self.memory is not None:
             self.memory.add(result, place=drawing.place)
         return result
@@ -301,7 +311,7 @@ class ImageGenerator(OldPickles, Composable):
     # --- from an input to a drawing
 
     def _prepare(self, given: Any, fields: Mapping[str, Any], *, stream: bool) -> Drawing:
-        """Return a request made ready, with local bytes in the store; after this nothing heavy is passed on."""
+        """Return a prepared request. Local image bytes are in the store from here on."""
         from langchain_imagegen.drawing.request import Settings, prepare
 
         settings = Settings(
@@ -321,18 +331,18 @@ class ImageGenerator(OldPickles, Composable):
             check_options=self.check_options,
             prepare=self.prepare,
         )
-        return prepare(self._placed(given), fields, settings, stream=stream)
+        return prepare(self._reserve_place(given), fields, settings, stream=stream)
 
     async def _aprepare(self, given: Any, fields: Mapping[str, Any], *, stream: bool) -> Drawing:
-        """`_prepare` in its turn, in a thread unless it gets words alone: pictures may have to be read or written."""
-        placed = self._placed(given)
+        """Async twin of `_prepare`, in a thread unless the input is text only, since it may read or write pictures."""
+        placed = self._reserve_place(given)
         await self._transport.begin()
         if isinstance(given, str) and not fields and self._image_store().known_writable:
             return self._prepare(placed, fields, stream=stream)
         return await asyncio.to_thread(self._prepare, placed, fields, stream=stream)
 
-    def _placed(self, given: Any) -> Placed:
-        """Return an input with its place in the memory, which is that of its call in time or in a batch."""
+    def _reserve_place(self, given: Any) -> Placed:
+        """Return an input with its place in the memory: in the order of the calls, or of the inputs of a batch."""
         from langchain_imagegen.drawing.request import Placed
 
         if isinstance(given, Placed):

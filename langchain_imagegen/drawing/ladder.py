@@ -1,6 +1,6 @@
-"""The ladder: by which way a request names each picture, and what is left when a way has failed.
+"""The ladder: how a request names each picture (its rung), and which rung comes next when one has failed.
 
-Pure functions of a `Drawing`; the flow in `flows` carries them out.
+Pure functions of a `Drawing`; `flows` sends the requests.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from langchain_imagegen.images.result import ImageResult
 from langchain_imagegen.options.options import Api, ImageOptions, Reference
 
 Rungs = Mapping[str, "Rung | None"]
-"""By which way each source is named, by `key_of`; `None` for what the service fetches by itself."""
+"""The rung that names each source, keyed by `key_of`; `None` for a source that the service fetches itself."""
 
 
 WAYS: dict[str, tuple[Rung, ...]] = {
@@ -30,7 +30,7 @@ WAYS: dict[str, tuple[Rung, ...]] = {
 
 @dataclass(frozen=True)
 class Drawing:
-    """A request made ready: references resolved, options merged and checked, nothing heavy in it."""
+    """A prepared request: references resolved, options merged and checked. It holds no image bytes."""
 
     model: str
     prompt: str
@@ -58,22 +58,22 @@ class Drawing:
     failed: tuple[str, ...] = field(default=(), compare=False)
 
     def trace(self) -> dict[str, Any]:
-        """The request as tracers and callbacks see it: small JSON."""
-        images = [_told(source) for source in self.sources]
-        told = {
+        """Return the request as tracers and callbacks see it: small JSON without image bytes."""
+        images = [_traced(source) for source in self.sources]
+        fields = {
             "prompt": self.prompt,
             "model": self.model,
             "options": self.options.sent(),
             "images": images,
-            "mask": _told(self.mask) if self.mask else None,
+            "mask": _traced(self.mask) if self.mask else None,
             "previous_response_id": self.previous_response_id,
             "turns": [list(turn) for turn in self.turns],
         }
-        return {key: value for key, value in told.items() if value}
+        return {key: value for key, value in fields.items() if value}
 
 
 def rung_of(source: Source, drawing: Drawing) -> Rung | None:
-    """The first way of naming a source that can work; `None` for what the service finds by itself."""
+    """Return the first rung that can name a source, or None for a source that the service fetches itself."""
     if isinstance(source, Remote):
         return "call_id" if source.call_id else None
     return next((rung for rung in WAYS[drawing.reference] if _can(source, rung, drawing)), "bytes")
@@ -95,7 +95,7 @@ def _can(image: GeneratedImage, rung: Rung, drawing: Drawing) -> bool:
 
 
 def context_of(drawing: Drawing) -> tuple[GeneratedImage, ...]:
-    """The pictures of earlier turns that go along unasked: those with an id, else the latest by its bytes."""
+    """Return the pictures of earlier turns to send as context: all that have an id, and always the latest one."""
     asked = {key_of(source) for source in drawing.sources}
     earlier = {image.id: image for image in drawing.earlier if image.id not in asked}
     by_id = tuple(image for image in earlier.values() if _can(image, "call_id", drawing))
@@ -103,18 +103,18 @@ def context_of(drawing: Drawing) -> tuple[GeneratedImage, ...]:
     return by_id if not latest or latest[0] in by_id else (*by_id, *latest)
 
 
-def descended(drawing: Drawing, rungs: Rungs, error: ServiceError) -> Drawing | None:
-    """The same drawing without the way that failed; `None` where the error is about something else."""
+def next_rung(drawing: Drawing, rungs: Rungs, error: ServiceError) -> Drawing | None:
+    """Return the drawing to try next after a lost reference, or None if the error is about something else."""
     if not is_lost_reference(error):
         return None
     if drawing.previous and drawing.previous_response_id and drawing.previous_response_id in str(error):
-        return _unchained(drawing, error)
+        return _name_previous_pictures(drawing, error)
     lost = lost_sources(drawing, rungs, error)
-    return without(drawing, lost, rungs, error) if lost else None
+    return drop_rung(drawing, lost, rungs, error) if lost else None
 
 
-def _unchained(drawing: Drawing, error: ServiceError) -> Drawing:
-    """The response to continue is gone: its pictures, which the memory knows, are named by themselves."""
+def _name_previous_pictures(drawing: Drawing, error: ServiceError) -> Drawing:
+    """Return the drawing with the pictures of the lost previous response as its sources, as the memory knows them."""
     return replace(
         drawing,
         previous_response_id=None,
@@ -126,35 +126,35 @@ def _unchained(drawing: Drawing, error: ServiceError) -> Drawing:
 
 
 def lost_sources(drawing: Drawing, rungs: Rungs, error: ServiceError) -> list[Source]:
-    """The sources that the error says the service does not know: those that it names, else all named by id."""
+    """Return the sources that the service no longer knows: those that the error names, else all sent by id."""
     by_id = [s for s in (*context_of(drawing), *drawing.sources) if rungs.get(key_of(s)) in ("call_id", "response_id")]
     blamed = [source for source in by_id if any(id in str(error) for id in _ids(source))]
     if not blamed and SERVICE_ID.search(str(error)):
-        return []  # it is about something else, say a file or the previous response
+        return []  # the error names another object, such as a file or the previous response
     return [source for source in blamed or by_id if isinstance(source, GeneratedImage)]
 
 
-def without(drawing: Drawing, lost: Sequence[Source], rungs: Rungs, error: ServiceError) -> Drawing:
-    """The same drawing with a way less to name each lost source."""
+def drop_rung(drawing: Drawing, lost: Sequence[Source], rungs: Rungs, error: ServiceError) -> Drawing:
+    """Return the drawing with the failed rung of each lost source marked as dead."""
     dead = {key_of(source): rungs[key_of(source)] for source in lost}
 
-    def aged(source: Any) -> Any:
+    def mark_dead(source: Any) -> Any:
         rung = dead.get(key_of(source))
         return source.model_copy(update={"dead_rungs": (*source.dead_rungs, rung)}) if rung else source
 
-    told = tuple(f"{rung}: {error}" for rung in dict.fromkeys(dead.values()))
+    failures = tuple(f"{rung}: {error}" for rung in dict.fromkeys(dead.values()))
     return replace(
         drawing,
-        sources=tuple(map(aged, drawing.sources)),
-        earlier=tuple(map(aged, drawing.earlier)),
-        failed=(*drawing.failed, *told),
+        sources=tuple(map(mark_dead, drawing.sources)),
+        earlier=tuple(map(mark_dead, drawing.earlier)),
+        failed=(*drawing.failed, *failures),
     )
 
 
-def concluded(drawing: Drawing, result: ImageResult, rungs: Rungs) -> ImageResult:
-    """The result with how its sources were named, and a warning where an edit was not one."""
-    aged = (image for image in drawing.earlier if image.dead_rungs)
-    known = (*aged, *(source for source in drawing.sources if isinstance(source, GeneratedImage)))
+def finish_result(drawing: Drawing, result: ImageResult, rungs: Rungs) -> ImageResult:
+    """Return the result with the rung that named its sources, and a warning if the service drew instead of editing."""
+    lost = (image for image in drawing.earlier if image.dead_rungs)
+    known = (*lost, *(source for source in drawing.sources if isinstance(source, GeneratedImage)))
     named = drawing.sources or context_of(drawing)
     rung = _weakest([rungs.get(key_of(source)) for source in named])
     if drawing.previous_response_id and rung is None:
@@ -170,12 +170,12 @@ def concluded(drawing: Drawing, result: ImageResult, rungs: Rungs) -> ImageResul
     elif any(image.action == "generate" for image in images):
         if drawing.edits:
             warnings.append("the service drew a new picture instead of editing the one it was given")
-        images = tuple(_orphaned(image) for image in images)
+        images = tuple(_without_parents(image) for image in images)
         rung = None if all(image.action == "generate" for image in images) else rung
     return result.model_copy(update={"images": images, "rung": rung, "warnings": tuple(warnings), "sources": known})
 
 
-def _orphaned(image: GeneratedImage) -> GeneratedImage:
+def _without_parents(image: GeneratedImage) -> GeneratedImage:
     return image.model_copy(update={"parents": ()}) if image.action == "generate" else image
 
 
@@ -185,7 +185,7 @@ def _weakest(rungs: Sequence[Rung | None]) -> Rung | None:
 
 
 def origin_of(drawing: Drawing) -> Origin:
-    """What the records of the pictures say of where they come from."""
+    """Return the provenance that goes into the records of the drawn pictures."""
     parents = [key_of(source) for source in drawing.sources if isinstance(source, GeneratedImage) or source.call_id]
     if not drawing.sources:
         parents = [image.id for image in (drawing.previous or drawing.earlier)[-1:]]
@@ -200,7 +200,7 @@ def origin_of(drawing: Drawing) -> Origin:
 
 
 def key_of(source: Source) -> str:
-    """What tells a source from the others of a request: its id, or its address."""
+    """Return the key that identifies a source within a request: its id or its address."""
     return source.id if isinstance(source, GeneratedImage) else source.call_id or source.file_id or source.url or ""
 
 
@@ -210,7 +210,7 @@ def _ids(source: Source) -> tuple[str, ...]:
     return (source.id, *source.companion_ids, *([source.response_id] if source.response_id else []))
 
 
-def _told(source: Source) -> dict[str, Any]:
+def _traced(source: Source) -> dict[str, Any]:
     if isinstance(source, GeneratedImage):
         return source.record()
     named = {"url": source.url, "file_id": source.file_id, "call_id": source.call_id}

@@ -1,4 +1,4 @@
-"""From what a chain or a cell gives to one `Drawing`: text, fields, messages or pictures to edit, read and checked."""
+"""Turn the input of a call (text, fields, messages or pictures to edit) into one checked `Drawing`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ RESERVED = (
     "reasoning",
     "background",
 )
-"""Fields of a request that are set here, and cannot be set by `model_kwargs` as well."""
+"""Request fields that the generator sets, so `model_kwargs` cannot set them."""
 
 _ONLY_RESPONSES = ("tools", "include", "max_tool_calls", "parallel_tool_calls", "text", "truncation")
 
@@ -52,14 +52,14 @@ SETTING_HINTS = {
     },
     **{name: f"it belongs to a request: draw.invoke(prompt, {name}=…)" for name in ("images", "mask", "conversation")},
 }
-"""What to do about settings that people expect of a generator."""
+"""Advice for arguments that people expect `ImageGenerator` to take."""
 
 _NO_CONVERSATION = Conversation(turns=(), prompt="", images=(), earlier=())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a generator holds for every request; the fields are those of `ImageGenerator`."""
+    """The fields of `ImageGenerator` that apply to every request."""
 
     model: str
     options: ImageOptions
@@ -80,14 +80,14 @@ class Settings:
 
 @dataclass(frozen=True)
 class Placed:
-    """An input with the place in the memory that its call has reserved."""
+    """An input and the place in the memory that is reserved for its result."""
 
     given: Any
     place: int | None
 
 
 def prepare(placed: Placed, fields: Mapping[str, Any], settings: Settings, *, stream: bool) -> Drawing:
-    """Return a request made ready: references resolved, local bytes in the store, options merged and checked.
+    """Return a prepared request: references resolved, local bytes in the store, options merged and checked.
 
     Raises:
         OptionError: The request can never work.
@@ -143,21 +143,21 @@ def _resolve(references: list[Any], settings: Settings) -> list[Source]:
 
 
 def check_model_kwargs(given: Mapping[str, Any], reasoning: Mapping[str, Any] | None, api: Api) -> None:
-    """Refuse further fields of a request that are set here, or that the API does not have.
+    """Check the fields of `model_kwargs` and `reasoning`.
 
     Raises:
-        OptionError: It names each of them and where it belongs.
+        OptionError: A field is set by the generator, or the API has no such field. The error names each field.
     """
     check_json(model_kwargs=given, reasoning=reasoning)
     reserved = (*RESERVED, *(ImageOptions.model_fields if api == "images" else ()))
     problems = [
-        f"model_kwargs has {name!r}, which is set by the generator: use the setting or option of its own"
+        f"model_kwargs has {name!r}, which the generator sets: use its own setting or option"
         for name in given
         if name in reserved
     ]
     tools = given.get("tools", [])
     if not isinstance(tools, list) or any(not isinstance(tool, Mapping) for tool in tools):
-        problems.append("model_kwargs has 'tools' that are no list of dicts")
+        problems.append("model_kwargs has 'tools' which is not a list of dicts")
     elif any(tool.get("type") == "image_generation" for tool in tools):
         problems.append("model_kwargs has a second image_generation tool: use options= and ImageOptions(extra=…)")
     if api == "images":
@@ -165,7 +165,7 @@ def check_model_kwargs(given: Mapping[str, Any], reasoning: Mapping[str, Any] | 
             f'model_kwargs has {name!r}, which api="images" does not have' for name in given if name in _ONLY_RESPONSES
         ]
     if api == "images" and reasoning:
-        problems.append('reasoning is the mainline model\'s, and api="images" has none: leave it out')
+        problems.append('reasoning is for the mainline model, and api="images" uses none: leave it out')
     if problems:
         raise OptionError(*problems)
 
@@ -186,7 +186,7 @@ def _check_images_api(
 
 
 def _with_action(options: ImageOptions, sources: tuple[Source, ...]) -> ImageOptions:
-    """Return the options with `edit` where there are sources and no action; unknown image models get none."""
+    """Return the options with `action="edit"` if there are sources and no action; not for unknown image models."""
     if not sources or options.action or not options.model or image_model(options.model) is None:
         return options
     return options.merge({"action": "edit"})
@@ -203,7 +203,7 @@ def _images_of(response_id: str | None, memory: ImageMemory | None) -> tuple[Gen
 
 
 def read_input(given: Any, store: ImageStore) -> tuple[dict[str, Any], Conversation]:
-    """Any input of the runnable as fields of a request, and the earlier turns that it holds."""
+    """Return the request fields of an input, and the earlier turns of its conversation."""
     if isinstance(given, ImageRequest):
         return {name: getattr(given, name) for name in given.model_fields_set}, _NO_CONVERSATION
     if isinstance(given, (str, StringPromptValue)):
@@ -217,7 +217,7 @@ def read_input(given: Any, store: ImageStore) -> tuple[dict[str, Any], Conversat
         return _read_messages(messages, store)
     if isinstance(given, Mapping):
         return dict(given), _NO_CONVERSATION
-    if isinstance(given, BaseModel):  # a model of one's own with the same fields, as structured output gives it
+    if isinstance(given, BaseModel):  # the user's own model with the same fields, for example from structured output
         values = {name: getattr(given, name) for name in type(given).model_fields}
         return {name: value for name, value in values.items() if value is not None}, _NO_CONVERSATION
     raise OptionError(
@@ -227,23 +227,23 @@ def read_input(given: Any, store: ImageStore) -> tuple[dict[str, Any], Conversat
 
 
 def _messages_of(given: Any) -> Any:
-    """Return the messages of an input that consists of some; None for every other."""
+    """Return the messages of an input, or None if it is not made of messages."""
     if isinstance(given, PromptValue):
         return given.to_messages()
     if isinstance(given, BaseMessage):
         return [given if isinstance(given, HumanMessage) else HumanMessage(given.content)]
     if isinstance(given, (list, tuple)) and given:
         return given
-    if isinstance(given, Mapping):  # a graph's state, where the generator is a node
+    if isinstance(given, Mapping):  # a graph's state: the generator is a node
         return messages_of(given, None) if "messages" in given and not given.keys() & {"prompt", "images"} else None
     return messages_of(given, None) if hasattr(given, "messages") else None
 
 
 def join_fields(read: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The request fields of an input with those of the call or of `bind`.
+    """Return the request fields of an input combined with those of the call or of `bind`; `images` add up.
 
     Raises:
-        OptionError: a field is given twice; only `images` add up.
+        OptionError: Another field is given twice.
     """
     both = [name for name in fields if read.get(name) and name != "images"]
     if both:
@@ -266,10 +266,10 @@ def _as_list(value: Any) -> list[Any]:
 
 
 def one_source(sources: list[Source]) -> Source:
-    """The image that a mask names.
+    """Return the one image that a mask names.
 
     Raises:
-        OptionError: there are none or several.
+        OptionError: The mask names no image, or several.
     """
     if len(sources) != 1:
         raise OptionError(f"mask must name one image, it names {len(sources)}")

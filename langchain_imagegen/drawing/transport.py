@@ -1,4 +1,4 @@
-"""The SDK's clients of a generator: made once in each process, shared by its calls, closed when no call uses them."""
+"""The SDK clients of a generator: one set per process, shared by all calls, closed when no call uses them."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 OPENAI_URL = "https://api.openai.com/v1"
 _BEGUN_IN_A_PASS = 8
-"""Of 64 at once the first leaves after 6 ms (2: 5 ms, all: 26 ms); with fewer each takes longer, from colder caches."""
+"""With 8, the first of 64 concurrent requests leaves after 6 ms (with 64: 26 ms); with fewer, each takes longer."""
 
 
 class Lease:
-    """A client and the calls that use it: closing waits for the last of them."""
+    """A client and a count of the calls that use it. The last call closes a client that is due to be closed."""
 
     def __init__(self, client: Any, *, given: bool) -> None:
         self.client = client
@@ -35,26 +35,26 @@ class Lease:
         self._counting = threading.Lock()
 
     def begin(self) -> bool:
-        """Count a call in; False if the client is to be closed, and another must be made."""
+        """Register a call. Return False if the client is being closed and the call needs another one."""
         with self._counting:
             self._users += not self._ended
             return not self._ended
 
     def end(self) -> bool:
-        """Count a call out; True if the client is to be closed now."""
+        """Unregister a call. Return True if the client must be closed now."""
         with self._counting:
             self._users -= 1
             return self._ended and not self._users and not self._given
 
     def close(self) -> bool:
-        """Take no more calls; True if the client is to be closed now."""
+        """Accept no further calls. Return True if the client must be closed now."""
         with self._counting:
             first, self._ended = not self._ended, True
             return first and not self._users and not self._given
 
 
-class _OfProcess:
-    """The clients that one process has made; after `os.fork` the child has its own, and its own locks."""
+class _ProcessClients:
+    """The clients of one process. After `os.fork` the child makes its own clients and locks."""
 
     def __init__(self) -> None:
         self.making = threading.Lock()
@@ -64,15 +64,15 @@ class _OfProcess:
 
 
 class Transport:
-    """The SDK's clients, one for all threads and one for each event loop.
+    """The SDK clients: a sync client for all threads and an async client for each event loop.
 
     Args:
         settings: What `openai.OpenAI(…)` takes; `None` values are left to the environment variables.
-        client: A client to use in place of one made from `settings`; Azure's works too.
-        async_client: The same for the async half.
+        client: A client to use instead of one made from `settings`, such as `AzureOpenAI`.
+        async_client: The same for async calls.
         timeout: Seconds without a byte before a request is given up.
         headers: Sent with every request.
-        made_in: Id of the process in which the clients were given; None: this one.
+        made_in: Id of the process that passed the clients in; `None` means this process.
     """
 
     def __init__(
@@ -90,11 +90,11 @@ class Transport:
         self._given, self._given_async = client, async_client
         self._timeout = timeout
         self._made_in = made_in or os.getpid()
-        self._processes: dict[int, _OfProcess] = {}
+        self._processes: dict[int, _ProcessClients] = {}
 
     @property
     def provider(self) -> str:
-        """The host of the service's base URL."""
+        """Return the host of the service's base URL."""
         given = self._given or self._given_async
         if given is not None:
             return str(given.base_url.host)
@@ -103,17 +103,17 @@ class Transport:
 
     @property
     def client(self) -> OpenAI:
-        """The sync client; the SDK's retries are off, since it would send a paid request again."""
+        """Return the sync client, with the SDK's retries off because they could pay for a picture twice."""
         return self._lease().client  # type: ignore[no-any-return]
 
     @property
     def async_client(self) -> AsyncOpenAI:
-        """The async client of the running event loop: connections cannot outlive their loop."""
+        """Return the async client of the running event loop; connections cannot outlive their loop."""
         return self._async_lease().client  # type: ignore[no-any-return]
 
     @contextmanager
     def borrowed(self) -> Generator[OpenAI]:
-        """Lend the sync client to a call; it stays open until the call has ended."""
+        """Lend the sync client to a call and keep it open until the call ends."""
         while not (lease := self._lease()).begin():
             continue
         try:
@@ -148,40 +148,40 @@ class Transport:
             await lease.client.close()
 
     async def begin(self) -> None:
-        """Wait for this call's turn: a few begin in each pass of the event loop.
+        """Wait until this call may start; only a few calls start in each pass of the event loop.
 
-        A call is made ready in one pass, and its request is built and leaves in another. Were all of a crowd begun in
-        one pass, none would leave before the last is made ready, and the service would have waited for that.
+        A call is prepared in one pass, and its request is built and sent in a later one. If all of many concurrent
+        calls started in one pass, no request would be sent before the last call was prepared.
         """
         begun = self._here().begun
         async with begun.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(_BEGUN_IN_A_PASS)):
             await asyncio.sleep(0)
 
-    def _here(self) -> _OfProcess:
-        """Return this process's clients: a connection shared with another would read the other's answers."""
-        return self._processes.setdefault(os.getpid(), _OfProcess())
+    def _here(self) -> _ProcessClients:
+        """Return this process's clients. Two processes on one connection would read each other's answers."""
+        return self._processes.setdefault(os.getpid(), _ProcessClients())
 
     def _lease(self) -> Lease:
         here = self._here()
         with here.making:
             if here.client is None:
-                here.client = self._own(self._given, "OpenAI", "client", other=self._given_async)
+                here.client = self._new_lease(self._given, "OpenAI", "client", other=self._given_async)
             return here.client
 
     def _async_lease(self) -> Lease:
         leases, loop = self._here().async_clients, asyncio.get_running_loop()
         if loop not in leases:
-            leases[loop] = self._own(self._given_async, "AsyncOpenAI", "async_client", other=self._given)
+            leases[loop] = self._new_lease(self._given_async, "AsyncOpenAI", "async_client", other=self._given)
         return leases[loop]
 
-    def _own(self, given: Any, name: str, field: str, *, other: Any) -> Lease:
+    def _new_lease(self, given: Any, name: str, field: str, *, other: Any) -> Lease:
         if given is None and other is not None:
-            raise OptionError(f"the other half has a client of its own: give {field}= as well, an openai.{name}")
-        client = self._make(name) if given is None else self._unshared(given, name, field)
+            raise OptionError(f"the other client was given alone: give {field}= as well, an openai.{name}")
+        client = self._make(name) if given is None else self._safe_after_fork(given, name, field)
         return Lease(client.with_options(max_retries=0, timeout=self._timeout), given=given is not None)
 
-    def _unshared(self, given: Any, name: str, field: str) -> Any:
-        """Return a client that was given, over connections of its own if it comes from before a fork."""
+    def _safe_after_fork(self, given: Any, name: str, field: str) -> Any:
+        """Return the given client, with a new HTTP client if it was given before a fork."""
         from langchain_imagegen.http.clients import Private
 
         if os.getpid() == self._made_in:
@@ -212,7 +212,7 @@ class Transport:
 def _http_client(name: str) -> Any:
     """Return a new HTTP client as the SDK makes it.
 
-    The SDK's own would close itself when it is collected, in whatever event loop then runs.
+    The SDK's own HTTP client closes itself when it is garbage collected, in whichever event loop is running then.
     """
     import openai
 
@@ -226,41 +226,41 @@ def _http_client(name: str) -> Any:
 
 
 def _key_of(give: Callable[[], Any]) -> Callable[[], str]:
-    """Return a function that gives the SDK's sync client the checked key."""
+    """Return a function that supplies the SDK's sync client with the checked key."""
 
     def key() -> str:
-        value = _called(give)
+        value = _call(give)
         if inspect.isawaitable(value):
             _discard(value)
             raise OptionError("api_key is an async function: call ainvoke, or give a sync function")
-        return clean_key(value, "what api_key gives")
+        return clean_key(value, "the key that api_key returns")
 
     return key
 
 
 def _akey_of(give: Callable[[], Any]) -> Callable[[], Any]:
-    """Return a function that gives the SDK's async client the checked key; a sync one is called in a thread."""
+    """Return a function that supplies the SDK's async client with the checked key; a sync `give` runs in a thread."""
 
     async def key() -> str:
-        value = await asyncio.to_thread(_called, give)
+        value = await asyncio.to_thread(_call, give)
         if inspect.isawaitable(value):
             try:
                 value = await value
             except Exception as error:
-                raise _no_key(error) from error
-        return clean_key(value, "what api_key gives")
+                raise _key_error(error) from error
+        return clean_key(value, "the key that api_key returns")
 
     return key
 
 
-def _called(give: Callable[[], Any]) -> Any:
+def _call(give: Callable[[], Any]) -> Any:
     try:
         return give()
     except Exception as error:
-        raise _no_key(error) from error
+        raise _key_error(error) from error
 
 
-def _no_key(error: Exception) -> AuthenticationError:
+def _key_error(error: Exception) -> AuthenticationError:
     return AuthenticationError(f"the function given as api_key failed with {type(error).__name__}; nothing was sent")
 
 

@@ -1,7 +1,7 @@
-"""What each model accepts and until when: facts with source and date.
+"""What each model accepts and when it ends: facts with their source and date.
 
-No rule is applied here and nothing is refused: `rules` reads these rows. A new image model is one row.
-A fact that nobody vouches for is `None`, and what is `None` is not judged.
+`rules` applies these rows. A new image model is one new row. A fact without a source is `None`, and `rules` does not
+check it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 
 @dataclass(frozen=True, slots=True)
 class SizeLimits:
-    """The arithmetic that a free size obeys; pixels are counted per picture."""
+    """The limits of a free size; pixels are counted per picture."""
 
     step: int = 16
     longest_edge: int = 3840
@@ -38,11 +38,11 @@ class SizeLimits:
 
 @dataclass(frozen=True, slots=True)
 class ImageModel:
-    """One image model. `None` in a field means that the sources do not say, or that they say "it moves".
+    """One image model. `None` in a field means that the sources do not say, or that the value changes.
 
-    `sizes` is a tuple where only those exist, else the limits of a free size; `transparent` is `None` where
-    the service judges (a preview); an empty `input_fidelity` means that the parameter itself is refused;
-    `gif_pixels` is the budget of all frames together.
+    `sizes` is a tuple if only those sizes exist, else the limits of a free size. `transparent` is `None` if only the
+    service can tell (a preview). An empty `input_fidelity` means that the service rejects the parameter. `gif_pixels`
+    is the budget of all frames together.
     """
 
     name: str
@@ -59,12 +59,12 @@ class ImageModel:
 
     @property
     def shut_down(self) -> bool:
-        """Whether the model was gone on the day the row was checked; today's clock is not asked."""
+        """True if the model had ended on the day the row was checked; the clock is not read."""
         return self.ends is not None and self.ends <= self.checked
 
     @property
     def status(self) -> str:
-        """`"active"`, `"deprecated"` (an end is announced) or `"shut down"`."""
+        """Return `"active"`, `"deprecated"` (its end is announced) or `"shut down"`."""
         if self.shut_down:
             return "shut down"
         return "deprecated" if self.ends else "active"
@@ -72,7 +72,7 @@ class ImageModel:
 
 @dataclass(frozen=True, slots=True)
 class MainlineModel:
-    """A text model that is known to work with the tool. Knowledge for messages, never a gate."""
+    """A text model that is known to work with the tool. Used in messages only; no model is rejected by it."""
 
     name: str
     source: str
@@ -81,7 +81,7 @@ class MainlineModel:
 
     @property
     def shut_down(self) -> bool:
-        """Whether the model was gone on the day the row was checked."""
+        """True if the model had ended on the day the row was checked."""
         return self.ends is not None and self.ends <= self.checked
 
 
@@ -192,10 +192,10 @@ _MAINLINE_ROWS = {row.name: row for row in MAINLINE_MODELS}
 
 
 def image_model(name: str) -> ImageModel | None:
-    """The row of an image model or of its dated snapshot; `None` for a model that the table does not know."""
+    """Return the row of an image model or of its dated snapshot, or None for an unknown model."""
     return _IMAGE_ROWS.get(_SNAPSHOT.sub("", name))
 
 
 def mainline_model(name: str) -> MainlineModel | None:
-    """The row of a mainline model or of its dated snapshot; `None` says nothing about whether it works."""
+    """Return the row of a mainline model or of its dated snapshot; a model without a row may still work."""
     return _MAINLINE_ROWS.get(_SNAPSHOT.sub("", name))

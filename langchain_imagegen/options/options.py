@@ -1,7 +1,6 @@
-"""What can be asked for: `ImageOptions`, each option named, typed and explained once, and `ImageRequest`.
+"""`ImageOptions`: every option, with its name, type, bounds and description in one place.
 
-The tool dict, argument schemas and command line flags are read off the fields here. Which values go together
-is the business of `rules`; how a request travels is the business of `wire`.
+The tool dict and the argument schemas are derived from these fields. Rules about combinations stand in `rules`.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ class _Options(OldPickles, BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=False)
 
     def sent(self) -> dict[str, Any]:
-        """The fields that are sent, as new JSON values: every one that is not `None`."""
+        """Return the fields that are not `None` as new JSON values."""
         given = ((name, value) for name, value in self if value is not None)
         return {name: value.sent() if isinstance(value, _Options) else value for name, value in given}
 
@@ -52,7 +51,7 @@ class _Options(OldPickles, BaseModel):
 
     @model_serializer(mode="wrap")
     def _set_only(self, dump: Callable[[Self], dict[str, Any]]) -> dict[str, Any]:
-        """A dump holds the set fields only, so that loading it again sets no more than was set."""
+        """Dump only the fields that were set, so that a loaded dump sets the same fields."""
         return {name: value for name, value in dump(self).items() if name in self.model_fields_set}
 
 
@@ -171,7 +170,7 @@ class ImageOptions(_Options):
             raise OptionError(f"size={self.size!r} and aspect_ratio={self.aspect_ratio!r} exclude each other: give one")
         known = {*type(self).model_fields, "type", "input_image_mask"}
         if taken := [name for name in self.extra or () if name in known]:
-            raise OptionError(*(f"extra has {name!r}, which is set by a field of its own" for name in taken))
+            raise OptionError(*(f"extra has {name!r}, which has its own field: use that" for name in taken))
         check_json(extra=self.extra)
         return self
 
@@ -188,10 +187,10 @@ class ImageOptions(_Options):
 
     @classmethod
     def parse(cls, value: ImageOptions | Mapping[str, Any] | None) -> ImageOptions:
-        """Options out of whatever a caller wrote; `None` gives the defaults.
+        """Return options from a dict or other options; `None` gives the defaults.
 
         Raises:
-            OptionError: Names every unknown option and every value out of bounds, with what is accepted.
+            OptionError: It names every unknown option and every value out of bounds, and what is accepted.
         """
         if isinstance(value, ImageOptions):
             return value
@@ -201,7 +200,7 @@ class ImageOptions(_Options):
             raise OptionError(*complaints(error, cls)) from None
 
     def merge(self, other: ImageOptions | Mapping[str, Any] | None) -> ImageOptions:
-        """A copy in which the other's set fields win; a field set to `None` there is taken back."""
+        """Return a copy in which the fields set in `other` win; a field set to `None` there is removed."""
         ours, theirs = _chosen(self), _chosen(self.parse(other))
         for one, instead in (("size", "aspect_ratio"), ("aspect_ratio", "size")):
             if theirs.get(one) is not None and theirs.get(instead) is None:
@@ -209,10 +208,10 @@ class ImageOptions(_Options):
         return self.parse({**ours, **theirs})
 
     def tool(self, mask: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """The tool as the service and `bind_tools` want it: a new dict each time.
+        """Return the hosted tool as a new dict, for the service and for `bind_tools`.
 
         Args:
-            mask: `{"image_url": …}` or `{"file_id": …}`, the part of the first image to change.
+            mask: `{"image_url": …}` or `{"file_id": …}`: an image that is transparent where the first image may change.
         """
         masked = {} if mask is None else {"input_image_mask": dict(mask)}
         return {"type": "image_generation", **self.sent(), **masked}
@@ -220,10 +219,10 @@ class ImageOptions(_Options):
     def check(
         self, *, api: Literal["responses", "images"] = "responses", mask: bool = False, stream: bool = False
     ) -> None:
-        """Refuse what can never work with this image model; an unknown one passes.
+        """Check that the options can work with their image model; an unknown model passes.
 
         Raises:
-            OptionError: Names every problem at once, and the nearest legal size.
+            OptionError: It names every problem at once, and the nearest legal size.
         """
         if found := problems(Asked(self.sent(), api, mask=mask, stream=stream)):
             raise OptionError(*found)
@@ -243,10 +242,10 @@ def drop_compression(locked: ImageOptions, chosen: Mapping[str, Any]) -> tuple[d
 
 
 def argument_fields(exposed: Collection[str]) -> dict[str, tuple[Any, FieldInfo]]:
-    """Type and explanation of some options, as `pydantic.create_model` takes them; each is `None` by default.
+    """Return the type and description of options for `pydantic.create_model`; each is `None` by default.
 
     Raises:
-        OptionError: Names those that are no options, and the options there are.
+        OptionError: It names unknown options, and lists the known ones.
     """
     known = ImageOptions.model_fields
     if unknown := [name for name in exposed if name not in known]:
@@ -256,7 +255,7 @@ def argument_fields(exposed: Collection[str]) -> dict[str, tuple[Any, FieldInfo]
 
 
 def _argument(name: str, option: FieldInfo) -> tuple[Any, FieldInfo]:
-    # The last of the validators that run before is asked first.
+    # Pydantic runs the last `BeforeValidator` first.
     marked: Any = (option.annotation, *option.metadata, BeforeValidator(partial(read_model_value, name)))
     kind = Annotated[marked]
     field: Any = Field(default=None, description=option.description, examples=option.examples)
@@ -264,7 +263,7 @@ def _argument(name: str, option: FieldInfo) -> tuple[Any, FieldInfo]:
 
 
 def _chosen(options: object) -> Any:
-    """What somebody chose, defaults left out; what cannot be options stays as it is."""
+    """Return the options that were set, without defaults; return any other value unchanged."""
     if isinstance(options, ImageOptions):
         return {name: value for name, value in options if name in options.model_fields_set}
     return {} if options is None else options

@@ -1,14 +1,10 @@
-"""Inputs as traces and error messages may show them: the shape, without bytes, base64 or long texts."""
+"""Placeholders for values in traces and error messages, which must not hold bytes, base64 or long texts."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    pass
-
+from typing import Any
 
 _BASE64_KEYS = frozenset({"base64", "b64_json", "data", "result"})
 
@@ -17,7 +13,7 @@ _LONGEST_TEXT = 256
 
 
 def stand_in(value: Any) -> Any:
-    """A value as it may be shown and traced, JSON-small: names stay, a picture becomes `<bytes 2.0 MB>`."""
+    """Return a value as small JSON for a trace: names stay, and a picture becomes `<bytes 2.0 MB>`."""
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, (bytes, bytearray, memoryview)):
@@ -46,7 +42,7 @@ def _payload(key: object, value: Any) -> Any:
 
 
 def _object(value: Any) -> Any:
-    """A path or handle in full, a result as its images' handles, anything else by its type."""
+    """Return a path or handle in full, a result as the handles of its images, and anything else as its type."""
     if isinstance(value, os.PathLike):
         return str(os.fspath(value))
     if isinstance(handle := getattr(value, "handle", None), str):

@@ -1,4 +1,4 @@
-"""`ImageRequest`: one request in full, as a dict, keyword arguments or a chat model give it."""
+"""`ImageRequest`: all fields of one request, from a dict, keyword arguments or a chat model."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class ImageRequest(OldPickles, BaseModel):
     """One picture to draw or edit.
 
     `images` and `mask` are references: a handle, an ordinal, `"last"`, a call id, a `GeneratedImage`, an
-    `ImageResult`, a URL, a data URL, a file id, a `Path`, bytes, a PIL image or a LangChain image block. In a
-    dump and a repr they are stand-ins (`<bytes 2.0 MB>`): a dump is for reading, never for sending.
+    `ImageResult`, a URL, a data URL, a file id, a `Path`, bytes, a PIL image or a LangChain image block. A
+    dump and a repr show placeholders instead (`<bytes 2.0 MB>`), so a dump cannot be sent.
     """
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True)
@@ -47,12 +47,12 @@ class ImageRequest(OldPickles, BaseModel):
         examples=["conv_6890a1"],
     )
     options: ImageOptions | None = Field(None, description="Options for this request; they win over the generator's.")
-    instructions: str | None = Field(None, description="What the mainline model is told beside the prompt.")
+    instructions: str | None = Field(None, description="Instructions for the mainline model, besides the prompt.")
 
     @model_validator(mode="before")
     @classmethod
     def _gathered(cls, value: Any) -> Any:
-        return _options_gathered(value) if isinstance(value, Mapping) else value
+        return _gather_options(value) if isinstance(value, Mapping) else value
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
@@ -101,10 +101,10 @@ class ImageRequest(OldPickles, BaseModel):
 
     @classmethod
     def parse(cls, value: ImageRequest | Mapping[str, Any] | str) -> ImageRequest:
-        """A request out of whatever a caller wrote; options may stand beside the prompt.
+        """Return a checked request from a text, a dict or a request; a dict may hold options next to the prompt.
 
         Raises:
-            OptionError: Names every unknown field and every value not accepted, or what `check` finds.
+            OptionError: It names every unknown field and every rejected value, or the problems that `check` finds.
         """
         request = value if isinstance(value, ImageRequest) else cls._validated(value)
         request.check()
@@ -114,17 +114,17 @@ class ImageRequest(OldPickles, BaseModel):
     def _validated(cls, value: object) -> ImageRequest:
         fields = {"prompt": value} if isinstance(value, str) else value
         if isinstance(fields, Mapping):
-            fields = _options_gathered(fields)
+            fields = _gather_options(fields)
         try:
             return cls.model_validate(fields)
         except ValidationError as error:
             raise OptionError(*complaints(error, cls, [*cls.model_fields, *ImageOptions.model_fields])) from None
 
     def check(self) -> None:
-        """Refuse a request that asks for nothing or contradicts itself.
+        """Check that the request asks for something and does not contradict itself.
 
         Raises:
-            OptionError: Names every problem at once.
+            OptionError: It names every problem at once.
         """
         if found := list(self._problems()):
             raise OptionError(*found)
@@ -139,10 +139,10 @@ class ImageRequest(OldPickles, BaseModel):
             yield "mask needs an image to apply to: give it in images, first if there are several"
 
 
-def _options_gathered(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Request fields with the options beside the prompt moved to the others, which they override.
+def _gather_options(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields with top-level options moved into `options`, where they win.
 
-    `None` beside the prompt was not said; within `options` it takes a setting back.
+    A top-level `None` counts as not given; `None` within `options` removes a setting.
     """
     names = ImageOptions.model_fields
     beside = {name: value for name, value in fields.items() if name in names and value is not None}

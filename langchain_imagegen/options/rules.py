@@ -1,7 +1,7 @@
-"""Which options can never work together, as one small rule each, judged against a row of `capabilities`.
+"""Rules about options that can never work together, one function each, checked against a row of `models`.
 
-A rule only yields sentences; `options` raises them. What a row does not vouch for passes, and so does every
-image model that has no row.
+A rule yields sentences, and `options` raises them. A fact that a row leaves open passes, and so does every image
+model without a row.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _IMAGE_MODEL_ID = re.compile(r"(?:^|[/:])(?:gpt-image-|chatgpt-image-|dall-e-)",
 
 @dataclasses.dataclass(frozen=True)
 class Asked:
-    """What one request asks for: the options that are sent, and the circumstances that some rules look at."""
+    """The options that a request sends, and the circumstances that some rules depend on."""
 
     sent: Mapping[str, Any]
     api: str = "responses"
@@ -42,12 +42,12 @@ class Asked:
 
     @property
     def format(self) -> str:
-        """The output format, with the service's default where none is asked for."""
+        """Return the output format, or the service's default if none is set."""
         return str(self.sent.get("output_format", "png"))
 
 
 def problems(asked: Asked) -> list[str]:
-    """Every reason why a request can never work, one sentence each; empty when there is none."""
+    """Return every reason why a request can never work, one sentence each."""
     name = asked.sent.get("model")
     if name is None:
         return []
@@ -58,7 +58,7 @@ def problems(asked: Asked) -> list[str]:
 
 
 def size_for(ratio: str, sent: Mapping[str, Any]) -> str:
-    """Return the size of the options' image model that is nearest to an aspect ratio; of unknown ones, a safe size."""
+    """Return the image model's size nearest to an aspect ratio; for an unknown model, a size that all models have."""
     width, height = (float(edge) for edge in ratio.split(":"))
     row = image_model(sent.get("model") or "")
     limits = row.sizes if row else None
@@ -73,10 +73,10 @@ def size_for(ratio: str, sent: Mapping[str, Any]) -> str:
 
 
 def check_mainline(model: str) -> None:
-    """Refuse an image model where a mainline model belongs; every other name passes.
+    """Check that a mainline model is not an image model; every other name passes.
 
     Raises:
-        OptionError: For `gpt-image-*`, `chatgpt-image-*` and `dall-e-*`, with or without a provider in front.
+        OptionError: The name is `gpt-image-*`, `chatgpt-image-*` and `dall-e-*`, with or without a provider in front.
     """
     if _IMAGE_MODEL_ID.search(model):
         name = re.split(r"[/:]", model)[-1]
@@ -127,7 +127,7 @@ def _free_size(size: str, claim: str, limits: SizeLimits) -> Iterator[str]:
 
 
 def _frame_size(asked: Asked, name: str, limits: SizeLimits, budget: int) -> Iterator[str]:
-    """All frames share one budget of pixels; a lower bound was never measured exactly, so none is applied."""
+    """Check a GIF's size: all frames share one pixel budget. No lower bound is applied, because it is not known."""
     frames = asked.sent.get("frame_count", GIF_FRAMES)
     size = asked.sent["size"]
     frame = dataclasses.replace(limits, min_pixels=0, max_pixels=budget // frames)

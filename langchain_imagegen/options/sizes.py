@@ -1,6 +1,6 @@
-"""Sizes as arithmetic: written form, what is wrong with one, and the nearest legal one.
+"""Arithmetic on sizes: their text form, the limits that they break, and the nearest legal size.
 
-Knows no model and no option: the limits come from a row of `capabilities`.
+This module knows no model and no option; the limits come from a row of `models`.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
 SIZE_PATTERN = r"^(auto|[1-9][0-9]{0,4}x[1-9][0-9]{0,4})$"
 
 _REACH = 4
-"""How many steps around the ideal are searched; two are enough for every limit in the table."""
+"""How many steps around the ideal size are searched; two are enough for every limit in `models`."""
 
 
 def edges(size: str) -> tuple[int, int]:
-    """Width and height of a size written as `WIDTHxHEIGHT`."""
+    """Return the width and height of a size written as `WIDTHxHEIGHT`."""
     width, height = size.split("x")
     return int(width), int(height)
 
 
 def written(width: int, height: int) -> str:
-    """The form in which the service reads a size."""
+    """Return a size as the service writes it: `WIDTHxHEIGHT`."""
     return f"{width}x{height}"
 
 
 def faults(width: int, height: int, limits: SizeLimits) -> Iterator[str]:
-    """Every limit that a size breaks, one clause each; nothing when the size is legal."""
+    """Yield a clause for each limit that a size breaks."""
     crooked = [name for name, edge in (("width", width), ("height", height)) if edge % limits.step]
     if crooked:
         yield f"{' and '.join(crooked)} must be divisible by {limits.step}"
@@ -46,17 +46,17 @@ def faults(width: int, height: int, limits: SizeLimits) -> Iterator[str]:
 
 
 def nearest(width: float, height: float, limits: SizeLimits) -> tuple[int, int]:
-    """The legal size that keeps ratio and area best.
+    """Return the legal size that is closest in ratio and area.
 
-    First the ideal: the same ratio and area as far as the limits allow. Then the legal point of the grid that
-    is closest to it, where doubling an edge counts as much as halving it.
+    The ideal size keeps the ratio and the area as far as the limits allow. The result is the legal grid point closest
+    to it on a logarithmic scale, where doubling an edge counts as much as halving it.
     """
     ideal = _ideal(width, height, limits)
     return min(_legal_around(ideal, limits), key=lambda size: _distance(size, ideal))
 
 
 def nearest_ratio(width: float, height: float, sizes: Sequence[str]) -> str:
-    """The one of a few fixed sizes whose ratio is closest."""
+    """Return the fixed size whose ratio is closest."""
     return min(sizes, key=lambda size: abs(math.log(width / height) - math.log(_ratio(size))))
 
 

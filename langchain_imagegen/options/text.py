@@ -1,4 +1,4 @@
-"""Values that a JSON request can hold: text without lone surrogates, finite numbers, no object of another kind."""
+"""Check and clean values for a JSON request: no lone surrogates, no infinite numbers, no other objects."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _DEEPEST = 60
 
 
 def replace_surrogates(value: Any) -> Any:
-    """Return a JSON value whose texts hold U+FFFD in place of lone surrogates, which no request can carry.
+    """Return a JSON value with U+FFFD in place of lone surrogates, which no request can carry.
 
-    A streamed answer may cut an emoji in two; what a model or a record wrote must not end the conversation.
+    A streamed answer may cut an emoji in two, and such a text in the history must not break the next request.
     """
     if isinstance(value, str):
         return value if value.isascii() else _SURROGATE.sub("\ufffd", value)
@@ -28,10 +28,10 @@ def replace_surrogates(value: Any) -> Any:
 
 
 def check_json(**fields: Any) -> None:
-    """Refuse values of a developer that no JSON request can carry.
+    """Check that a JSON request can carry the values that a developer gave.
 
     Raises:
-        OptionError: It names each field and what is wrong with it.
+        OptionError: It names each field and what is wrong with its value.
     """
     if problems := [f"{name} {problem}" for name, value in fields.items() for problem in _problems(value)]:
         raise OptionError(*dict.fromkeys(problems))
@@ -55,7 +55,7 @@ def _problems_within(value: Any, within: tuple[int, ...]) -> Iterator[str]:
         yield "contains itself, or is nested too deep for a request"
         return
     if isinstance(value, Mapping) and any(not isinstance(key, str) for key in value):
-        yield "has a key that is no text"
+        yield "has a key that is not text"
         return
     items = (*value, *value.values()) if isinstance(value, Mapping) else value
     for item in items:

@@ -1,6 +1,6 @@
-"""How values and validation errors are put into words: short, with what is accepted, never with image bytes.
+"""Words for values and validation errors: short, with the accepted values, never with image bytes.
 
-Knows pydantic models in general and none in particular; what is accepted is read off their fields.
+This module works with any pydantic model and reads the accepted values from its fields.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _SHORT.maxstring = _SHORT.maxother = 40
 
 
 def listed(values: Sequence[object], last: str = "or") -> str:
-    """Values as a person would enumerate them: `'a', 'b' or 'c'`."""
+    """Return values as an English list: `'a', 'b' or 'c'`."""
     quoted = [repr(value) for value in values]
     return f" {last} ".join([", ".join(quoted[:-1]), quoted[-1]] if len(quoted) > 1 else quoted)
 
 
 def did_you_mean(written: object, known: Collection[str]) -> str:
-    """A question that names the known word closest to a wrong one; empty when none is close."""
+    """Return a question that suggests the known word closest to a wrong one, or an empty text."""
     close = difflib.get_close_matches(str(written), list(known), n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
 
@@ -47,13 +47,13 @@ def complaints(
     known: Collection[str] = (),
     hints: Mapping[str, str] | None = None,
 ) -> list[str]:
-    """Every problem of a validation in a sentence: the value as written, what is accepted, what may be meant.
+    """Return a sentence for each validation problem: the value as written, what is accepted, and a suggestion.
 
     Args:
         error: What pydantic raised for `model`.
         model: The model that was validated.
-        hints: What to do about a name or a field in place of the usual words.
-        known: The names to suggest at the top level where they are more than the model's own fields.
+        known: Names to suggest at the top level instead of the model's own fields.
+        hints: Advice for a name or a field, used instead of the usual words.
     """
     found = (_complaint(details, model, known, hints) for details in error.errors(include_url=False))
     return list(dict.fromkeys(found))
@@ -78,7 +78,7 @@ def _complaint(
 
 
 def _locate(location: tuple[int | str, ...], model: type[BaseModel]) -> tuple[str, type[BaseModel], FieldInfo | None]:
-    """The dotted path of a field, the model that owns what lies there, and the field itself."""
+    """Return a field's dotted path, the model that owns it, and the field."""
     path, owner, field = [], model, None
     for part in location:
         if part not in owner.model_fields:
@@ -110,7 +110,7 @@ def _accepted(field: FieldInfo, written: object) -> str:
 
 
 def _kinds(annotation: Any) -> list[Any]:
-    """The members of a union, or the annotation alone; `None` left out."""
+    """Return the members of a union, or the annotation itself, without `None`."""
     members = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
     return [kind for kind in members if kind is not type(None)]
 
@@ -120,5 +120,5 @@ def _is_model(kind: Any) -> bool:
 
 
 def shown(value: object) -> str:
-    """Return a value as an error repeats it: short, and a picture as its size."""
+    """Return a value as an error shows it: shortened, and a picture as a placeholder with its size."""
     return _SHORT.repr(stand_in(value))

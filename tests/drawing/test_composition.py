@@ -1,4 +1,4 @@
-"""`ImageGenerator` among other runnables, in batches, copied, and with clients of one's own."""
+"""`ImageGenerator` in chains and batches, as a copy, and with the user's own clients."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Make = Callable[..., ImageGenerator]
 
 
 def test_a_chain_of_prompt_drawing_and_saving(half: Any, low: Make, tmp_path: Path):
-    """`prompt | draw | save` works in each half."""
+    """`prompt | draw | save` works, sync and async."""
     save = RunnableLambda(lambda result: result.image.save(tmp_path / "fox.png"))
     chain = PromptTemplate.from_template("draw a {animal}") | low() | save
 
@@ -42,7 +42,7 @@ def test_a_chain_of_prompt_drawing_and_saving(half: Any, low: Make, tmp_path: Pa
 
 
 def test_a_chain_that_edits_what_it_drew(half: Any, low: Make, simulator: Simulator, tmp_path: Path):
-    """`draw | draw.bind(prompt=…) | save` edits the picture that came before."""
+    """`draw | draw.bind(prompt=…) | save` edits the picture that the first step drew."""
     drawing = low()
     save = RunnableLambda(lambda result: (result, result.image.save(tmp_path)))
 
@@ -54,7 +54,7 @@ def test_a_chain_that_edits_what_it_drew(half: Any, low: Make, simulator: Simula
 
 
 def test_images_can_be_bound(half: Any, low: Make, simulator: Simulator):
-    """`draw.bind(images=…)` edits these with whatever prompt comes."""
+    """`draw.bind(images=…)` edits the bound images with the prompt of each call."""
     drawing = low()
     fox = drawing.invoke("draw a fox")
 
@@ -65,7 +65,7 @@ def test_images_can_be_bound(half: Any, low: Make, simulator: Simulator):
 
 
 def test_a_failed_request_is_retried_by_with_retry(half: Any, low: Make, simulator: Simulator):
-    """LangChain's `with_retry` sees our errors and tries again."""
+    """LangChain's `with_retry` retries after one of our errors."""
     simulator.script(server_error())
     patient = low(max_retries=0).with_retry(
         retry_if_exception_type=(ServiceError,), stop_after_attempt=2, wait_exponential_jitter=False
@@ -84,18 +84,18 @@ def test_another_generator_can_stand_in(half: Any, low: Make, simulator: Simulat
 
 
 class Starts(BaseCallbackHandler):
-    """Notes tags and metadata of every run that starts."""
+    """Records the tags and metadata of every run that starts."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, list[str], dict[str, Any]]] = []
 
     def on_chain_start(self, serialized: Any, inputs: Any, **facts: Any) -> None:
-        """Note a run."""
+        """Record a run."""
         self.seen.append((facts["name"], facts["tags"], facts["metadata"]))
 
 
 def test_names_tags_and_metadata_reach_callbacks(half: Any, low: Make):
-    """A configured generator is seen by its name, with its tags and metadata."""
+    """Callbacks see a configured generator's name, tags and metadata."""
     starts = Starts()
     tagged = low().with_config(tags=["picture"], metadata={"user": "7"}, run_name="artist", callbacks=[starts])
 
@@ -105,7 +105,7 @@ def test_names_tags_and_metadata_reach_callbacks(half: Any, low: Make):
 
 
 def test_options_and_model_can_be_configured(low: Make, simulator: Simulator):
-    """`configurable_fields` changes model and options at run time, for that run alone."""
+    """`configurable_fields` changes the model and the options for one run only."""
     client = openai.OpenAI(base_url=simulator.base_url, api_key="simulated")
     drawing = low(client=client).configurable_fields(
         model=ConfigurableField(id="writer"), options=ConfigurableField(id="picture")
@@ -119,7 +119,7 @@ def test_options_and_model_can_be_configured(low: Make, simulator: Simulator):
 
 
 def test_a_batch_keeps_the_order_of_its_inputs(half: Any, low: Make, simulator: Simulator):
-    """However the answers come in, the results stand where their inputs stood; keyword arguments go to each."""
+    """Results are in the order of their inputs, and keyword arguments apply to each input."""
     prompts = [f"draw a {animal}" for animal in ("fox", "cat", "owl")]
 
     results = half.batch(low(), prompts, quality="medium")
@@ -129,7 +129,7 @@ def test_a_batch_keeps_the_order_of_its_inputs(half: Any, low: Make, simulator: 
 
 
 def test_one_failure_of_a_batch_may_leave_the_others(half: Any, low: Make, simulator: Simulator):
-    """With `return_exceptions` the error stands in the place of its result; without, it is raised."""
+    """With `return_exceptions` an error takes the place of its result; otherwise it is raised."""
     inputs = ["draw a fox", {"prompt": "make it winter", "images": ["last"]}, "draw a cat"]
 
     fox, error, cat = half.batch(low(), inputs, return_exceptions=True)
@@ -142,7 +142,7 @@ def test_one_failure_of_a_batch_may_leave_the_others(half: Any, low: Make, simul
 
 
 def test_a_batch_sends_no_more_at_once_than_it_may(half: Any, generator: Make, image_store: ImageStore):
-    """With `max_concurrency` 2, four drawings of 150 ms take two rounds at least."""
+    """With `max_concurrency` 2, four drawings of 150 ms each take at least 300 ms."""
     with Simulator(latency=0.15) as slow:
         drawing = generator(base_url=slow.base_url, options=LOW)
         begun = time.monotonic()
@@ -154,7 +154,7 @@ def test_a_batch_sends_no_more_at_once_than_it_may(half: Any, generator: Make, i
 
 
 def test_a_batch_fills_one_memory(half: Any, low: Make, image_store: ImageStore):
-    """Drawings at the same time are each remembered once."""
+    """The memory holds each of several concurrent drawings once."""
     drawing = low(memory=ImageMemory(image_store=image_store))
 
     results = half.batch(drawing, ["draw a fox"] * 4)
@@ -164,7 +164,7 @@ def test_a_batch_fills_one_memory(half: Any, low: Make, image_store: ImageStore)
 
 
 def test_a_generator_can_be_pickled(low: Make, image_store: ImageStore, made: list[ImageGenerator]):
-    """Another process draws with the same settings, into the same store."""
+    """An unpickled generator draws with the same settings and into the same store."""
     drawing = low(memory=ImageMemory(image_store=image_store))
     drawing.invoke("draw a fox")
 
@@ -179,7 +179,7 @@ def test_a_generator_can_be_pickled(low: Make, image_store: ImageStore, made: li
 
 
 def test_a_deep_copy_has_a_memory_of_its_own(low: Make, simulator: Simulator, image_store: ImageStore):
-    """A copy draws as the first does, with a client that was given too, and remembers for itself."""
+    """A deep copy shares a given client and has its own memory."""
     client = openai.OpenAI(base_url=simulator.base_url, api_key="simulated")
     drawing = ImageGenerator(client=client, options=LOW, memory=ImageMemory(), image_store=image_store)
 
@@ -192,7 +192,7 @@ def test_a_deep_copy_has_a_memory_of_its_own(low: Make, simulator: Simulator, im
 
 
 def test_the_graph_of_a_chain_can_be_drawn(low: Make):
-    """`get_graph` shows the generator with what it takes and gives."""
+    """`get_graph` shows the generator with its input and output types."""
     graph = (ChatPromptTemplate.from_template("draw a {animal}") | low()).get_graph()
 
     names = [node.name for node in graph.nodes.values()]
@@ -202,7 +202,7 @@ def test_the_graph_of_a_chain_can_be_drawn(low: Make):
 
 
 def test_a_generator_can_be_a_plain_tool(low: Make):
-    """LangChain's `as_tool` gives a tool with the request's fields as its arguments."""
+    """LangChain's `as_tool` returns a tool whose arguments are the request's fields."""
     with pytest.warns(LangChainBetaWarning):
         tool = low().as_tool(name="draw", description="Draws.")
 
@@ -218,7 +218,7 @@ def test_a_generator_can_be_a_plain_tool(low: Make):
 
 
 def test_one_generator_serves_several_event_loops(low: Make):
-    """Two `asyncio.run` in a row work: connections of the first loop are not used in the second."""
+    """Two calls of `asyncio.run` in a row work: the second does not use connections of the first loop."""
     drawing = low()
 
     async def once() -> GeneratedImage:
@@ -231,7 +231,7 @@ def test_one_generator_serves_several_event_loops(low: Make):
 
 
 def test_a_client_of_ones_own_is_used(simulator: Simulator, image_store: ImageStore):
-    """A client that is given keeps its address, key and headers; it is not closed or changed."""
+    """A given client keeps its address, key and headers, and is neither closed nor changed."""
     client = openai.OpenAI(base_url=simulator.base_url, api_key="mine", default_headers={"x-team": "foxes"})
 
     ImageGenerator(client=client, image_store=image_store, options=LOW).invoke("draw a fox")
@@ -244,7 +244,7 @@ def test_a_client_of_ones_own_is_used(simulator: Simulator, image_store: ImageSt
 
 
 async def test_the_other_half_of_a_client_must_be_given_too(simulator: Simulator, image_store: ImageStore):
-    """With a sync client alone, the async half says which client is missing."""
+    """With only a sync client, an async call raises an error that names the missing client."""
     client = openai.OpenAI(base_url=simulator.base_url, api_key="mine")
 
     with pytest.raises(OptionError, match=r"give async_client= as well, an openai\.AsyncOpenAI"):
@@ -256,7 +256,7 @@ async def test_the_other_half_of_a_client_must_be_given_too(simulator: Simulator
 def test_azure_is_told_the_deployment_of_the_image_model(
     half_of_azure: Any, simulator: Simulator, image_store: ImageStore
 ):
-    """Azure's clients work, and the image model's deployment goes in its header."""
+    """Azure's clients work, and a header names the image model's deployment."""
     client = half_of_azure(
         azure_endpoint=simulator.base_url.removesuffix("/v1"), api_key="mine", api_version="2025-04-01-preview"
     )
@@ -282,7 +282,7 @@ def test_azure_is_told_the_deployment_of_the_image_model(
 
 
 def test_close(half: Any, low: Make, simulator: Simulator):
-    """Connections can be closed when a script is done with them, and a later call opens new ones."""
+    """A script can close its connections, and a later call opens new ones."""
     draw = low()
     half.invoke(draw, "draw a fox")
     here = draw._transport._here()

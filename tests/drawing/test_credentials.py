@@ -204,7 +204,7 @@ def test_an_async_function_may_give_the_key(low: Make, simulator: Simulator):
 @pytest.mark.parametrize("given", ["sk-\nREAL", "", None])
 def test_what_a_function_gives_is_checked(given: Any, half: Any, low: Make, simulator: Simulator):
     """A key that cannot be sent is refused without being shown, and nothing is sent."""
-    with pytest.raises(AuthenticationError, match="what api_key gives") as caught:
+    with pytest.raises(AuthenticationError, match="the key that api_key returns") as caught:
         half.invoke(low(api_key=lambda: given), "draw a fox")
     assert "REAL" not in everything_told(caught.value)
     assert simulator.requests == []

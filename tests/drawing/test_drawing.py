@@ -20,19 +20,19 @@ FORMATS = ["png", "jpeg", "webp", "gif"]
 
 
 def opened(data):
-    """The picture in the bytes, decoded in full."""
+    """Return the decoded picture."""
     picture = Image.open(io.BytesIO(data))
     picture.load()
     return picture
 
 
 def difference(a, b):
-    """Where two pictures differ, and by how much."""
+    """Return where two pictures differ, and by how much."""
     return ImageChops.difference(opened(a).convert("RGB"), opened(b).convert("RGB"))
 
 
 def mask_with_hole(box, size=SIZE, alpha=0):
-    """An opaque PNG with one box of another alpha."""
+    """Return an opaque PNG with one box of another alpha."""
     mask = Image.new("RGBA", size, (0, 0, 0, 255))
     mask.paste((0, 0, 0, alpha), box)
     out = io.BytesIO()
@@ -79,7 +79,7 @@ def test_night_is_darker_than_day():
 
 @pytest.mark.parametrize("output_format", ["png", "webp", "gif"])
 def test_transparent(output_format):
-    """A transparent background is real alpha around a picture that is there."""
+    """A transparent background has real alpha around a visible picture."""
     picture = opened(draw("a sticker", size=SIZE, output_format=output_format, background="transparent"))
     alpha = picture.convert("RGBA").getchannel("A")
 
@@ -102,7 +102,7 @@ def test_opaque_edit_of_transparent_source():
 
 
 def edges(data):
-    """Where a picture has edges, above its captions."""
+    """Return where a picture has edges, above its captions."""
     picture = opened(data).convert("L").crop((8, 8, 504, 400))
     return picture.filter(ImageFilter.FIND_EDGES).point([0] * 24 + [255] * 232)
 
@@ -134,7 +134,7 @@ def test_captions_grow(output_format):
 
 
 def test_caption_rows():
-    """Rows are numbered; where not all find room, the first and the latest stay and the rest is counted."""
+    """Caption rows are numbered; if there are too many, the first and the latest stay and the rest are counted."""
     few = panel_of(("draw a fox", "make it winter"), SIZE, "simulated")
     many = panel_of(tuple(f"edit {i}" for i in range(1, 41)), SIZE, "simulated")
 
@@ -193,7 +193,7 @@ def test_mask():
 
 
 def test_mask_of_any_form():
-    """The hole of a mask need not be a box."""
+    """A mask may have a hole of any shape."""
     source = draw("draw a fox", size=SIZE)
     mask = Image.new("RGBA", SIZE, (0, 0, 0, 255))
     ImageDraw.Draw(mask).ellipse((100, 100, 300, 300), fill=(0, 0, 0, 0))
@@ -206,7 +206,7 @@ def test_mask_of_any_form():
 
 
 def test_mask_of_another_size():
-    """A mask is laid over the whole picture, whatever its own size."""
+    """A mask of any size is scaled to the whole picture."""
     source = draw("draw a fox", size=SIZE)
     edited = draw("x", size=SIZE, sources=[source], mask=mask_with_hole((16, 16, 48, 48), size=(128, 128)))
 
@@ -214,7 +214,7 @@ def test_mask_of_another_size():
 
 
 def test_half_transparent_mask_changes_nothing():
-    """A mask that is nowhere fully transparent leaves the picture as it was."""
+    """A mask without fully transparent pixels leaves the picture unchanged."""
     source = draw("draw a fox", size=SIZE)
     edited = draw("x", size=SIZE, sources=[source], mask=mask_with_hole((0, 0, 512, 512), alpha=1))
 
@@ -231,7 +231,7 @@ def test_edit_after_mask_reads_all_prompts():
 
 
 def test_progress():
-    """Partials come closer to the final picture, and the last one is it."""
+    """Partial pictures approach the final picture, and the last one equals it."""
     final = draw("a fox", size=SIZE)
 
     def distance(progress):
@@ -289,7 +289,7 @@ def test_svg_transparent_and_masked():
 
 
 def test_compression():
-    """Stronger compression gives a smaller file where the format has it."""
+    """Stronger compression gives a smaller file in formats that support it."""
     for output_format in ("jpeg", "webp"):
         large, small = (
             draw("a fox", size=SIZE, output_format=output_format, compression=quality) for quality in (100, 20)
@@ -306,13 +306,13 @@ def test_compression():
     ],
 )
 def test_bad_source(source, complaint):
-    """A source that cannot be opened is named with the reason."""
+    """An error about an unreadable source names it and the reason."""
     with pytest.raises(ValueError, match=complaint):
         draw("x", size=SIZE, sources=[source])
 
 
 def test_bad_mask_and_format():
-    """A mask that is no picture and an unknown format are named."""
+    """Errors name a mask that is not a picture, and an unknown format."""
     with pytest.raises(ValueError, match="mask is not a picture"):
         draw("x", size=SIZE, sources=[draw("y", size=SIZE)], mask=b"?")
     with pytest.raises(ValueError, match="output_format='bmp'"):
@@ -320,7 +320,7 @@ def test_bad_mask_and_format():
 
 
 def test_without_pillow():
-    """Where Pillow is missing, the import says what to install."""
+    """Without Pillow, the import error says what to install."""
     code = "import sys; sys.modules['PIL'] = None; import langchain_imagegen.simulator.drawing"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 

@@ -1,4 +1,4 @@
-"""How an edit names its source, what happens when that way fails, and what is remembered of it."""
+"""How an edit names its source, what happens when that fails, and what is remembered of it."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from langchain_imagegen.simulator.drawing import draw as paint
 Make = Callable[..., ImageGenerator]
 
 REDRAWN = Fault("redrawn", item=lambda item: {**item, "action": "generate"})
-"""The service draws anew although it was given a picture."""
+"""The service draws a new picture although it was given a source."""
 
 
 @pytest.fixture
 def draw(half: Any, low: Make) -> Callable[..., ImageResult]:
-    """Draws small and fast, in each half."""
+    """Return a function that draws small pictures fast, sync or async."""
     return partial(half.invoke, low())
 
 
 @pytest.fixture
 def remembering(low: Make, image_store: ImageStore) -> ImageGenerator:
-    """A generator with a memory."""
+    """Return a generator with a memory."""
     return low(memory=ImageMemory(image_store=image_store))
 
 
 def names(simulator: Simulator) -> list[str]:
-    """How each request named a picture: `call`, `bytes`, `response`, or nothing."""
+    """Return how each request named a picture: `call`, `bytes`, `response`, or nothing."""
     return [_name(request.body) for request in simulator.requests if request.path.endswith("/responses")]
 
 
@@ -57,7 +57,7 @@ def _name(body: Any) -> str:
     ],
 )
 def test_the_first_way_can_be_chosen(reference: str, way: str, rung: str, half: Any, low: Make, simulator: Simulator):
-    """Whichever way is chosen, the same picture is edited by one request."""
+    """Each setting of `reference` edits the same picture with one request."""
     drawing = low(reference=reference)
     fox = half.invoke(drawing, "draw a fox")
 
@@ -83,7 +83,7 @@ def test_pictures_of_two_responses_cannot_be_chained(half: Any, low: Make, simul
 
 
 def test_an_unstored_picture_goes_by_its_bytes(half: Any, low: Make, simulator: Simulator):
-    """With `store=False` no id is ever sent back: one request, with the bytes of the picture that is named."""
+    """With `store=False` an edit sends bytes and no id, in one request."""
     drawing = low(store=False)
     fox, cat = drawing.invoke("draw a fox"), drawing.invoke("draw a cat")
 
@@ -96,7 +96,7 @@ def test_an_unstored_picture_goes_by_its_bytes(half: Any, low: Make, simulator: 
 
 
 def test_the_reasoning_goes_with_the_picture(half: Any, low: Make, generator: Make):
-    """Where the service wants the reasoning item beside a picture, it is named too, and the edit works at once."""
+    """If the service requires the reasoning item of a picture, it is sent too, and the edit needs one request."""
     with Simulator(reasoning_required=True) as strict:
         drawing = low(base_url=strict.base_url, model="gpt-5")
         fox = half.invoke(drawing, "draw a fox")
@@ -112,7 +112,7 @@ def test_the_reasoning_goes_with_the_picture(half: Any, low: Make, generator: Ma
 
 
 def test_two_pictures_of_one_response_share_their_reasoning(half: Any, low: Make):
-    """A reasoning item that led to two pictures is named once."""
+    """A reasoning item that belongs to two pictures is sent once."""
     with Simulator(reasoning_required=True) as strict:
         drawing = low(base_url=strict.base_url, model="gpt-5")
         foxes = half.invoke(drawing, "draw two pictures of a fox")
@@ -127,7 +127,7 @@ def test_two_pictures_of_one_response_share_their_reasoning(half: Any, low: Make
 
 
 def test_an_expired_picture_is_edited_in_the_same_call(half: Any, remembering: ImageGenerator, simulator: Simulator):
-    """An id that the service has forgotten gives way to the bytes; the result says so."""
+    """If the service has forgotten an id, the bytes are sent, and the result has a warning."""
     fox = half.invoke(remembering, "draw a fox")
     simulator.expire(fox.image.id)
 
@@ -143,7 +143,7 @@ def test_an_expired_picture_is_edited_in_the_same_call(half: Any, remembering: I
 
 
 def test_a_dead_way_is_not_tried_again(half: Any, remembering: ImageGenerator, simulator: Simulator):
-    """The record remembers which way is dead: the next edit takes one request."""
+    """The record keeps the dead rung, so the next edit needs one request."""
     fox = half.invoke(remembering, "draw a fox").image
     simulator.expire(fox.id)
     half.invoke(remembering, "make it winter", images=[fox.handle])
@@ -157,7 +157,7 @@ def test_a_dead_way_is_not_tried_again(half: Any, remembering: ImageGenerator, s
 
 
 def test_a_dead_way_is_told_without_a_memory_too(draw: Any, simulator: Simulator):
-    """The result holds the source as it is now known."""
+    """The result holds the source with its dead rung."""
     fox = draw("draw a fox")
     simulator.expire(fox.image.id)
 
@@ -169,7 +169,7 @@ def test_a_dead_way_is_told_without_a_memory_too(draw: Any, simulator: Simulator
 
 
 def test_only_the_lost_one_of_several_goes_by_its_bytes(draw: Any, simulator: Simulator):
-    """Of two pictures the one that the service still knows is named by its id again."""
+    """If one of two ids is lost, the other picture is still named by its id."""
     fox, cat = draw("draw a fox"), draw("draw a cat")
     simulator.expire(cat.image.id)
 
@@ -181,7 +181,7 @@ def test_only_the_lost_one_of_several_goes_by_its_bytes(draw: Any, simulator: Si
 
 
 def test_every_way_is_tried_in_turn(half: Any, low: Make, simulator: Simulator):
-    """A deleted response takes its items with it: from the response id to the call id to the bytes, in one call."""
+    """After a response is deleted, one call goes from the response id to the call id to the bytes."""
     drawing = low(reference="response_id")
     fox = half.invoke(drawing, "draw a fox")
     with openai.OpenAI(base_url=simulator.base_url, api_key="simulated") as client:
@@ -195,7 +195,7 @@ def test_every_way_is_tried_in_turn(half: Any, low: Make, simulator: Simulator):
 
 
 def test_missing_reasoning_gives_way_to_the_bytes(half: Any, low: Make):
-    """A picture whose reasoning item is not known here is edited by its bytes when the service asks for it."""
+    """If the service requires a reasoning item that is unknown here, the picture is edited by its bytes."""
     with Simulator(reasoning_required=True) as strict:
         drawing = low(base_url=strict.base_url, model="gpt-5")
         fox = half.invoke(drawing, "draw a fox")
@@ -208,7 +208,7 @@ def test_missing_reasoning_gives_way_to_the_bytes(half: Any, low: Make):
 
 
 def test_a_picture_of_another_account_goes_by_its_bytes(half: Any, low: Make, simulator: Simulator):
-    """Ids belong to an account: with another key the bytes are used, and the other's picture is never touched."""
+    """With the key of another account, the bytes are sent, and the other account's picture is not touched."""
     fox = low(api_key="one account").invoke("draw a fox")
 
     winter = half.invoke(low(api_key="another"), "make it winter", images=[fox])
@@ -218,7 +218,7 @@ def test_a_picture_of_another_account_goes_by_its_bytes(half: Any, low: Make, si
 
 
 def test_a_picture_of_another_provider_is_not_asked_for(half: Any, low: Make, simulator: Simulator):
-    """An id means nothing elsewhere, so that no request is wasted on it."""
+    """An id of another provider is never sent; the bytes are sent at once."""
     fox = low().invoke("draw a fox").image
     foreign = fox.model_copy(update={"provider": "api.elsewhere"})
 
@@ -229,7 +229,7 @@ def test_a_picture_of_another_provider_is_not_asked_for(half: Any, low: Make, si
 
 
 def test_when_no_way_is_left_the_error_names_each(half: Any, low: Make, simulator: Simulator, image_store: ImageStore):
-    """The service has forgotten the id and the store has lost the bytes: the error says both."""
+    """If the service has lost the id and the store has lost the bytes, the error says both."""
     fox = low().invoke("draw a fox")
     simulator.expire(fox.image.id)
     image_store.prune(keep=["0" * 64])
@@ -242,7 +242,7 @@ def test_when_no_way_is_left_the_error_names_each(half: Any, low: Make, simulato
 
 
 def test_an_id_that_nobody_knows_is_the_services_error(draw: Any, simulator: Simulator):
-    """A call id from elsewhere has no bytes here: the service's words are handed on."""
+    """An unknown call id without local bytes is an error in the service's words."""
     with pytest.raises(ServiceError, match="Item with id 'ig_elsewhere' not found") as caught:
         draw("make it winter", images=["ig_elsewhere"])
     assert caught.value.status == 404
@@ -250,7 +250,7 @@ def test_an_id_that_nobody_knows_is_the_services_error(draw: Any, simulator: Sim
 
 
 def test_a_lost_response_is_told_from_a_lost_picture(draw: Any, simulator: Simulator):
-    """A previous response that is gone says nothing against the picture beside it."""
+    """An error about a lost previous response does not mark a source as lost."""
     fox = draw("draw a fox")
 
     with pytest.raises(ServiceError, match="resp_nowhere"):
@@ -262,7 +262,7 @@ def test_a_lost_response_is_told_from_a_lost_picture(draw: Any, simulator: Simul
 
 
 def test_a_new_picture_in_place_of_an_edit_is_told(draw: Any, simulator: Simulator):
-    """An answer that says it drew anew has a warning, no rung and no parents."""
+    """A new picture instead of an edit has a warning, no rung and no parents."""
     fox = draw("draw a fox")
     simulator.script(REDRAWN)
 
@@ -273,7 +273,7 @@ def test_a_new_picture_in_place_of_an_edit_is_told(draw: Any, simulator: Simulat
 
 
 def test_a_new_picture_is_no_surprise_where_the_model_may_choose(draw: Any, simulator: Simulator):
-    """With `action="auto"` or `"generate"` drawing anew is what was asked for: no warning, still no parents."""
+    """With `action="auto"` or `"generate"` a new picture has no warning and no parents."""
     fox = draw("draw a fox")
 
     results = [draw("draw a dog", images=[fox], action=action) for action in ("auto", "generate")]
@@ -283,7 +283,7 @@ def test_a_new_picture_is_no_surprise_where_the_model_may_choose(draw: Any, simu
 
 @pytest.fixture
 def unknown_model(simulator: Simulator) -> Iterator[str]:
-    """An image model that neither this package nor the simulator knows; it draws anew."""
+    """Return a generator whose image model is unknown and draws new pictures only."""
     encoded = base64.b64encode(paint("a fox", size=(64, 64))).decode()
     item = {"type": "image_generation_call", "id": "ig_new", "status": "completed", "result": encoded}
     body = {"id": "resp_new", "object": "response", "status": "completed", "output": [{**item, "action": "generate"}]}
@@ -292,7 +292,7 @@ def unknown_model(simulator: Simulator) -> Iterator[str]:
 
 
 def test_an_unknown_image_model_is_told_no_action(draw: Any, simulator: Simulator, unknown_model: str):
-    """What such a model accepts is not known: the action is left out, and the warning alone applies."""
+    """For an unknown image model no action is sent, and only the warning applies."""
     result = draw("make it winter", images=[paint("a fox", size=(64, 64))], model=unknown_model)
 
     assert "action" not in simulator.requests[-1].body["tools"][0]
@@ -302,7 +302,7 @@ def test_an_unknown_image_model_is_told_no_action(draw: Any, simulator: Simulato
 
 
 def test_expired_response(half: Any, remembering: ImageGenerator, simulator: Simulator):
-    """A response to continue that has expired is continued by its pictures, which the memory knows."""
+    """An expired previous response is replaced by its pictures, which the memory knows."""
     fox = half.invoke(remembering, "draw a fox")
     simulator.expire(fox.response_id)
 
@@ -313,7 +313,7 @@ def test_expired_response(half: Any, remembering: ImageGenerator, simulator: Sim
 
 
 def test_pictures_keep_their_order(draw: Any, simulator: Simulator):
-    """The first image is what the caller listed first, whichever way each is named."""
+    """The sources keep the caller's order, however each of them is named."""
     hat, fox = paint("a hat", size=(816, 816)), draw("draw a fox").image
 
     for images in ([hat, fox], [fox, hat], [hat, fox, hat]):
@@ -323,7 +323,7 @@ def test_pictures_keep_their_order(draw: Any, simulator: Simulator):
 
 
 def test_a_source_stays_in_its_own_store(half: Any, low: Make, tmp_path: Any):
-    """An edit is written to the generator's store, and its source is still read from the one it was drawn into."""
+    """An edit is written to the generator's store, and its source is read from its own store."""
     fox = half.invoke(low(image_store=ImageStore(tmp_path / "one")), "draw a fox")
 
     winter = half.invoke(low(image_store=ImageStore(tmp_path / "two")), "make it winter", images=[fox])

@@ -1,4 +1,4 @@
-"""`ImageGenerator` as a runnable: what it sends, what it gives, and how it composes."""
+"""`ImageGenerator` as a runnable: what it sends and what it returns."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Make = Callable[..., ImageGenerator]
 
 @pytest.fixture
 def draw(half: Any, low: Make) -> Callable[..., ImageResult]:
-    """Draws small and fast, in each half."""
+    """Return a function that draws small pictures fast, sync or async."""
     return partial(half.invoke, low())
 
 
@@ -35,7 +35,7 @@ def draw(half: Any, low: Make) -> Callable[..., ImageResult]:
 
 
 def test_a_drawing_has_every_field_of_the_record(draw: Any, simulator: Simulator, image_store: ImageStore):
-    """Format and pixels are read from the bytes, the rest is what the service said, and the bytes are in the store."""
+    """Format and size are read from the bytes, other facts come from the service, and the bytes are in the store."""
     result = draw("draw a fox", output_format="webp", output_compression=50, background="opaque")
 
     image = result.image
@@ -61,7 +61,7 @@ def test_a_drawing_has_every_field_of_the_record(draw: Any, simulator: Simulator
 
 
 def test_a_result_tells_model_and_tokens(draw: Any):
-    """Tokens of the mainline model and of the image model are told apart."""
+    """Tokens of the mainline model and of the image model are reported separately."""
     result = draw("draw a fox")
 
     assert (result.model, result.rung, result.warnings, result.failures) == ("gpt-5.4", None, (), ())
@@ -70,14 +70,14 @@ def test_a_result_tells_model_and_tokens(draw: Any):
 
 
 def test_a_record_tells_no_location(draw: Any, tmp_path: Path):
-    """Nothing in a result says where the bytes are."""
+    """A result does not reveal where its bytes are stored."""
     result = draw("draw a fox")
 
     assert str(tmp_path) not in repr(result.record()) + repr(result)
 
 
 def test_several_pictures_of_one_answer_are_all_given(draw: Any):
-    """Two pictures are two images, each with its own id and bytes; the first is `.image`."""
+    """Two pictures in one answer are two images with their own ids and bytes, and the first is `.image`."""
     result = draw("draw two pictures of a fox")
 
     assert len({image.id for image in result.images}) == len({image.sha256 for image in result.images}) == 2
@@ -85,7 +85,7 @@ def test_several_pictures_of_one_answer_are_all_given(draw: Any):
 
 
 def test_an_answer_in_words_is_an_error_with_the_words(draw: Any, simulator: Simulator):
-    """A picture or an error: what the model said instead is in `.text`."""
+    """An answer without a picture is an error whose `.text` holds what the model said."""
     simulator.script(no_image("I would rather talk."))
 
     with pytest.raises(NoImageError) as caught:
@@ -97,7 +97,7 @@ def test_an_answer_in_words_is_an_error_with_the_words(draw: Any, simulator: Sim
 
 
 def test_the_tool_is_forced_and_the_image_model_named(draw: Any, simulator: Simulator):
-    """By default the model must draw, with the image model sent explicitly, and a prompt alone goes as text."""
+    """By default the request forces the tool, names the image model, and sends a prompt as text."""
     draw("draw a fox")
 
     assert simulator.requests[-1].path == "/v1/responses"
@@ -122,14 +122,14 @@ def test_the_tool_is_forced_and_the_image_model_named(draw: Any, simulator: Simu
     ],
 )
 def test_the_choice_of_the_tool_can_be_set(given: Any, sent: Any, low: Make, simulator: Simulator):
-    """Every form of `tool_choice` goes out in the form that the service knows."""
+    """Every form of `tool_choice` is sent in the form that the service accepts."""
     low(tool_choice=given).invoke("draw a fox")
 
     assert simulator.requests[-1].body["tool_choice"] == sent
 
 
 def test_without_force_the_model_may_answer_in_words(low: Make):
-    """With `auto` a question is answered, not drawn."""
+    """With `auto` the model answers a question without drawing."""
     with pytest.raises(NoImageError, match="force the tool with tool_choice"):
         low(tool_choice="auto").invoke("what is the capital of France?")
 
@@ -157,7 +157,7 @@ def test_without_force_the_model_may_answer_in_words(low: Make):
     ],
 )
 def test_every_option_arrives(options: Any, format: str, pixels: Any, low: Make, simulator: Simulator):
-    """An option given with a call is sent as the API names it, and shows in the picture."""
+    """An option of a call is sent under its API name and affects the picture."""
     result = low().invoke("draw a fox", **options)
 
     sent = simulator.requests[-1].body["tools"][0]
@@ -170,7 +170,7 @@ def test_every_option_arrives(options: Any, format: str, pixels: Any, low: Make,
 
 
 def test_a_vector_picture_is_drawn_too(low: Make):
-    """SVG comes back as SVG, with the size that its root tells."""
+    """An SVG is returned as SVG, with the size that its root element declares."""
     result = low().invoke("draw a fox", model="gpt-image-2.6-sunburst", output_format="svg", svg={"model": "gpt-5.4"})
 
     assert result.image.mime_type == "image/svg+xml"
@@ -178,7 +178,7 @@ def test_a_vector_picture_is_drawn_too(low: Make):
 
 
 def test_options_of_a_call_win_over_those_of_the_generator(low: Make, simulator: Simulator):
-    """What a call sets is changed for that call alone; `None` takes a setting back."""
+    """An option of a call applies to that call only, and `None` removes a setting."""
     drawing = low()
 
     drawing.invoke("draw a fox", options={"quality": "medium", "size": None})
@@ -191,7 +191,7 @@ def test_options_of_a_call_win_over_those_of_the_generator(low: Make, simulator:
 
 
 def test_what_can_never_work_is_refused_before_anything_is_sent(draw: Any, simulator: Simulator):
-    """All problems at once, the nearest legal size among them, and no request."""
+    """One error lists every problem and the nearest legal size, and nothing is sent."""
     with pytest.raises(OptionError, match="1920x1088") as caught:
         draw("draw a fox", size="1920x1080", output_format="png", output_compression=50)
     assert len(caught.value.problems) == 2
@@ -199,14 +199,14 @@ def test_what_can_never_work_is_refused_before_anything_is_sent(draw: Any, simul
 
 
 def test_the_local_check_can_be_switched_off(low: Make, simulator: Simulator):
-    """Then the service judges, and its refusal is an `OptionError` as well."""
+    """With `check_options=False` the service checks the options, and its refusal is an `OptionError` too."""
     with pytest.raises(OptionError, match="divisible by 16"):
         low(check_options=False).invoke("draw a fox", size="1920x1080")
     assert len(simulator.requests) == 1
 
 
 def test_instructions_and_storage_are_sent(low: Make, simulator: Simulator):
-    """Instructions of a call come before those of the generator; `store` goes with every request."""
+    """A call's instructions replace those of the generator, and `store` is sent with every request."""
     drawing = low(instructions="Use pastel colors.", store=False)
 
     drawing.invoke("draw a fox")
@@ -217,7 +217,7 @@ def test_instructions_and_storage_are_sent(low: Make, simulator: Simulator):
 
 
 def test_a_conversation_of_the_service_is_continued(draw: Any, simulator: Simulator):
-    """Two drawings of one conversation: the second edits what the first left there."""
+    """The second drawing of a service conversation edits the picture of the first."""
     client = openai.OpenAI(base_url=simulator.base_url, api_key="simulated")
     conversation = client.conversations.create().id
     client.close()
@@ -231,14 +231,14 @@ def test_a_conversation_of_the_service_is_continued(draw: Any, simulator: Simula
 
 @pytest.mark.parametrize("name", ["gpt-image-2", "gpt-image-1.5", "gpt-image-2.6-sunburst", "chatgpt-image-latest"])
 def test_an_image_model_cannot_write_a_response(name: str):
-    """A GPT Image id as mainline model is refused at once, with where it belongs."""
+    """A GPT Image model as the mainline model is an error that says where the name belongs."""
     with pytest.raises(OptionError, match=f"model='{name}' is an image model") as caught:
         ImageGenerator(model=name)
     assert f"options=ImageOptions(model='{name}')" in str(caught.value)
 
 
 def test_wrong_settings_are_refused_without_echoing_the_key():
-    """A mistyped setting is named with what is accepted, and the API key is not in the error."""
+    """An error about a mistyped setting says what is accepted and does not contain the API key."""
     with pytest.raises(OptionError) as caught:
         ImageGenerator(api_key="sk-very-secret", reference="guess", optoins={}, options={"sise": "auto"})
     assert "reference='guess': it takes 'auto', 'call_id', 'response_id' or 'bytes'" in caught.value.problems
@@ -248,14 +248,14 @@ def test_wrong_settings_are_refused_without_echoing_the_key():
 
 
 def test_a_key_is_in_no_repr(low: Make):
-    """Neither key nor client shows."""
+    """The repr contains neither the key nor the client."""
     shown = repr(ImageGenerator(api_key="sk-very-secret", client=openai.OpenAI(api_key="sk-other-secret")))
 
     assert "secret" not in shown
 
 
 def test_a_missing_key_says_what_to_do():
-    """Without a key the error names the variable and the offline way."""
+    """Without a key the error names the environment variable and the simulator."""
     with pytest.raises(AuthenticationError, match=r"OPENAI_API_KEY .*simulator"):
         ImageGenerator().invoke("draw a fox")
 
@@ -277,7 +277,7 @@ def test_a_follow_up_by_response_id(draw: Any, simulator: Simulator):
 
 
 def test_a_follow_up_by_image_id(draw: Any, simulator: Simulator):
-    """The guide's second multi-turn example: the id of the image call beside the words."""
+    """The guide's second multi-turn example: the id of the image call and a prompt."""
     cat = draw("draw a gray tabby cat hugging an otter with an orange scarf")
 
     realistic = draw("Now make it look realistic", images=[cat.image.id])
@@ -288,7 +288,7 @@ def test_a_follow_up_by_image_id(draw: Any, simulator: Simulator):
 
 
 def test_an_edit_by_id_is_small(draw: Any, simulator: Simulator):
-    """Naming a picture that the service keeps takes less than 1 KB, however often it was edited."""
+    """A request that edits a picture kept by the service stays below 1 KB, however often it was edited."""
     image = draw("draw a fox").image
 
     for season in ("winter", "spring", "summer"):
@@ -298,7 +298,7 @@ def test_an_edit_by_id_is_small(draw: Any, simulator: Simulator):
 
 
 def test_with_images_an_edit_is_asked_for(draw: Any, simulator: Simulator):
-    """Sources without an action send `edit`; without sources nothing is sent; a given action stays."""
+    """`edit` is sent when there are sources and no action; a given action is kept."""
     fox = draw("draw a fox")
 
     draw("a red hat", images=[fox])
@@ -309,7 +309,7 @@ def test_with_images_an_edit_is_asked_for(draw: Any, simulator: Simulator):
 
 
 def test_the_notebook_way(half: Any, low: Make, image_store: ImageStore, simulator: Simulator):
-    """With a memory, `last`, ordinals and handles name what was drawn before."""
+    """With a memory, `last`, ordinals and handles name earlier pictures."""
     drawing = low(memory=ImageMemory(image_store=image_store))
 
     fox = half.invoke(drawing, "draw a fox")
@@ -324,7 +324,7 @@ def test_the_notebook_way(half: Any, low: Make, image_store: ImageStore, simulat
 
 
 def test_without_a_memory_last_says_how_to_give_one(draw: Any, simulator: Simulator):
-    """A reference that only a memory resolves is an error before anything is sent."""
+    """A reference that only a memory could resolve is an error, and nothing is sent."""
     with pytest.raises(UnknownImageError, match=r"ImageGenerator\(memory=ImageMemory\(\)\)"):
         draw("make it winter", images=["last"])
     assert simulator.requests == []
@@ -365,7 +365,7 @@ def test_the_images_api_draws(half: Any, low: Make, simulator: Simulator):
 
 
 def test_what_the_images_api_cannot_do_is_refused(half: Any, low: Make, simulator: Simulator):
-    """Everything but drawing a prompt is a clear error before anything is sent."""
+    """With `api="images"`, everything except drawing a prompt is an error before anything is sent."""
     drawing = low(api="images")
     picture = low().invoke("draw a fox").image
     before = len(simulator.requests)
@@ -388,7 +388,7 @@ def test_what_the_images_api_cannot_do_is_refused(half: Any, low: Make, simulato
 
 
 def test_a_picture_of_the_images_api_can_be_edited(half: Any, low: Make, simulator: Simulator):
-    """Its bytes go along, since the service keeps nothing of it."""
+    """A picture of the Images API is edited by its bytes, since the service keeps no copy."""
     fox = low(api="images").invoke("draw a fox")
 
     winter = half.invoke(low(), "make it winter", images=[fox])

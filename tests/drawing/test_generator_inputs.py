@@ -1,4 +1,4 @@
-"""What `ImageGenerator` takes: every form of request, and every way to bring a picture along."""
+"""Inputs of `ImageGenerator`: every form of request, and every form of a source picture."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Make = Callable[..., ImageGenerator]
 
 
 def photo(color: str = "orange", mode: str = "RGB") -> bytes:
-    """A PNG of one color."""
+    """Return a PNG of one color."""
     data = io.BytesIO()
     Image.new(mode, (64, 64), color).save(data, format="PNG")
     return data.getvalue()
@@ -38,13 +38,13 @@ DATA_URL = f"data:image/png;base64,{ENCODED}"
 
 @pytest.fixture
 def draw(half: Any, low: Make) -> Callable[..., ImageResult]:
-    """Draws small and fast, in each half."""
+    """Return a function that draws small pictures fast, sync or async."""
     return partial(half.invoke, low())
 
 
 @pytest.fixture
 def website() -> Iterator[str]:
-    """The address of a picture on a web server of this machine."""
+    """Yield the address of a picture on a local web server."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -53,7 +53,7 @@ def website() -> Iterator[str]:
             self.wfile.write(PHOTO)
 
         def log_message(self, format: str, *arguments: object) -> None:
-            """Stay silent."""
+            """Write no log."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
@@ -64,7 +64,7 @@ def website() -> Iterator[str]:
 
 @pytest.fixture
 def file_id(simulator: Simulator) -> str:
-    """The id of a picture that was uploaded to the service."""
+    """Return the file id of a picture uploaded to the service."""
     with openai.OpenAI(base_url=simulator.base_url, api_key="simulated") as client:
         return client.files.create(file=("photo.png", PHOTO, "image/png"), purpose="vision").id
 
@@ -89,7 +89,7 @@ def file_id(simulator: Simulator) -> str:
     ids=lambda given: type(given).__name__,
 )
 def test_a_prompt_comes_in_many_forms(given: Any, draw: Any, simulator: Simulator):
-    """Text, dict, `ImageRequest`, prompt value and messages all ask for the same, in the shortest request."""
+    """Text, dict, `ImageRequest`, prompt value and messages all give the same short request."""
     result = draw(given)
 
     assert simulator.requests[-1].body["input"] == "draw a fox"
@@ -97,7 +97,7 @@ def test_a_prompt_comes_in_many_forms(given: Any, draw: Any, simulator: Simulato
 
 
 def test_a_dict_may_hold_options_beside_the_prompt(draw: Any, simulator: Simulator):
-    """Request fields and options stand side by side in a dict; the generator's options still hold."""
+    """A dict may hold request fields and options together; the generator's other options still apply."""
     draw({"prompt": "draw a fox", "quality": "medium", "instructions": "In ink."})
 
     assert simulator.requests[-1].body["tools"][0]["quality"] == "medium"
@@ -106,7 +106,7 @@ def test_a_dict_may_hold_options_beside_the_prompt(draw: Any, simulator: Simulat
 
 
 def test_earlier_messages_go_along(draw: Any, simulator: Simulator):
-    """The last user message is what to draw; those before it keep their roles."""
+    """The last user message is the prompt, and earlier messages keep their roles."""
     result = draw(
         [
             SystemMessage("You are a painter."),
@@ -126,7 +126,7 @@ def test_earlier_messages_go_along(draw: Any, simulator: Simulator):
 
 
 def test_pictures_of_earlier_messages_can_be_edited(draw: Any, simulator: Simulator):
-    """An image call that a chat model answered with goes along by its id, and is what an edit edits."""
+    """An image call in a chat model's message is sent by its id, and an edit changes that picture."""
     fox = draw("draw a fox")
     call = {"type": "image_generation_call", "id": fox.image.id, "result": fox.image.to_content_block()["base64"]}
 
@@ -155,7 +155,7 @@ WRAPPED: list[Callable[[ImageResult], Any]] = [
 
 @pytest.mark.parametrize("wrap", WRAPPED)
 def test_what_was_drawn_can_be_the_input(wrap: Any, draw: Any, simulator: Simulator):
-    """A result, an image, its record or a list of them is what to edit; the prompt comes as an argument."""
+    """A result, an image, its record or a list of them is a source; the prompt is an argument."""
     fox = draw("draw a fox")
 
     winter = draw(wrap(fox), prompt="make it winter")
@@ -165,14 +165,14 @@ def test_what_was_drawn_can_be_the_input(wrap: Any, draw: Any, simulator: Simula
 
 
 def test_images_of_input_and_argument_add_up(draw: Any, simulator: Simulator):
-    """Pictures given as input come first, those given as an argument after them."""
+    """Pictures of the input come before pictures given as an argument."""
     draw({"prompt": "put both side by side", "images": PHOTO}, images=[photo("blue")])
 
     assert simulator.orders[-1].sources == (PHOTO, photo("blue"))
 
 
 def test_a_field_given_twice_is_refused(draw: Any, simulator: Simulator):
-    """Two prompts contradict each other: the error names both."""
+    """Two prompts in one call are an error that names both."""
     with pytest.raises(OptionError, match="prompt is given twice: as input 'draw a fox' and as argument 'draw a cat'"):
         draw("draw a fox", prompt="draw a cat")
     assert simulator.requests == []
@@ -202,14 +202,14 @@ def test_a_request_for_nothing_is_refused(given: Any, problem: str, draw: Any, s
 
 @pytest.mark.parametrize("given", [[1], [None], [{"a": 1}], [[["x"]]]], ids=repr)
 def test_what_is_no_message_is_refused(given: Any, draw: Any, simulator: Simulator):
-    """A list of something else than messages is an `OptionError`, and nothing is sent."""
+    """A list that does not hold messages is an `OptionError`, and nothing is sent."""
     with pytest.raises(OptionError, match="no message"):
         draw(given)
     assert simulator.requests == []
 
 
 def test_a_list_in_itself_is_refused(draw: Any):
-    """A list that contains itself is no list of messages."""
+    """A list that contains itself is an `OptionError`."""
     endless: list[Any] = []
     endless.append(endless)
 
@@ -232,7 +232,7 @@ def test_a_list_in_itself_is_refused(draw: Any):
     ids=["bytes", "data URL", "v1 block", "image_url block", "Pillow"],
 )
 def test_a_picture_at_hand_is_edited(reference: Any, draw: Any, simulator: Simulator):
-    """Bytes in any form reach the service as a data URL, after the words that speak of them."""
+    """Bytes in any form are sent as a data URL, after the prompt."""
     result = draw("add a red hat", images=[reference])
 
     (message,) = simulator.requests[-1].body["input"]
@@ -248,7 +248,7 @@ def test_a_picture_at_hand_is_edited(reference: Any, draw: Any, simulator: Simul
 
 
 def test_a_file_is_edited(draw: Any, simulator: Simulator, tmp_path: Path):
-    """A `Path` is read here; the service gets its bytes."""
+    """A file named by a `Path` is read locally, and its bytes are sent."""
     (tmp_path / "photo.png").write_bytes(PHOTO)
 
     draw("add a red hat", images=tmp_path / "photo.png")
@@ -258,7 +258,7 @@ def test_a_file_is_edited(draw: Any, simulator: Simulator, tmp_path: Path):
 
 @pytest.mark.parametrize("form", ["{}", {"type": "image", "url": "{}"}, {"type": "image_url", "image_url": "{}"}])
 def test_a_picture_on_the_web_is_edited(form: Any, draw: Any, website: str, simulator: Simulator):
-    """The service fetches an address by itself: it is passed on as it is."""
+    """A web address is sent unchanged, and the service fetches it."""
     reference = website if isinstance(form, str) else {k: v.format(website) for k, v in form.items()}
 
     result = draw("add a red hat", images=[reference])
@@ -270,7 +270,7 @@ def test_a_picture_on_the_web_is_edited(form: Any, draw: Any, website: str, simu
 
 @pytest.mark.parametrize("form", ["{}", {"type": "image", "file_id": "{}"}, {"type": "input_image", "file_id": "{}"}])
 def test_an_uploaded_file_is_edited(form: Any, draw: Any, file_id: str, simulator: Simulator):
-    """A file id is passed on as it is."""
+    """A file id is sent unchanged."""
     reference = file_id if isinstance(form, str) else {k: v.format(file_id) for k, v in form.items()}
 
     draw("add a red hat", images=[reference])
@@ -290,7 +290,7 @@ def test_pictures_of_a_message_are_edited(draw: Any, simulator: Simulator):
 
 
 def test_several_pictures_keep_their_order(draw: Any, website: str, file_id: str, simulator: Simulator, tmp_path: Path):
-    """Pictures of all kinds go along in the caller's order, so that “the second image” means what it says."""
+    """Pictures of all kinds are sent in the caller's order, so “the second image” is the second one."""
     (tmp_path / "blue.png").write_bytes(photo("blue"))
     fox = draw("draw a fox")
 
@@ -310,7 +310,7 @@ def test_several_pictures_keep_their_order(draw: Any, website: str, file_id: str
 
 @pytest.mark.parametrize("kind", ["bytes", "file id", "image"])
 def test_a_mask_says_where_to_edit(kind: str, draw: Any, file_id: str, simulator: Simulator):
-    """A mask goes into the tool, by its bytes or its file id, and is not a source."""
+    """A mask is sent in the tool, as bytes or a file id, and is not a source."""
     hole = photo("#00000000", mode="RGBA")
     fox = draw("draw a fox").image
     mask: Any = {"bytes": hole, "file id": file_id, "image": fox}[kind]
@@ -325,7 +325,7 @@ def test_a_mask_says_where_to_edit(kind: str, draw: Any, file_id: str, simulator
 
 
 def test_a_mask_is_one_picture(draw: Any):
-    """Two pictures as a mask are refused."""
+    """A mask of two pictures is an error."""
     with pytest.raises(OptionError, match="mask must name one image, it names 2"):
         draw("add a red hat", images=[PHOTO], mask=[PHOTO, photo("blue")])
 
@@ -334,7 +334,7 @@ def test_a_mask_is_one_picture(draw: Any):
 
 
 def test_text_opens_no_file(draw: Any, simulator: Simulator, tmp_path: Path):
-    """A path as text is refused, whoever wrote it, though a picture is there; nothing is sent."""
+    """A path written as text is an error even if a picture is there, and nothing is sent."""
     (tmp_path / "photo.png").write_bytes(PHOTO)
 
     with pytest.raises(UnknownImageError, match="text never opens a file"):
@@ -343,14 +343,14 @@ def test_text_opens_no_file(draw: Any, simulator: Simulator, tmp_path: Path):
 
 
 def test_a_broken_picture_is_refused_before_anything_is_sent(draw: Any, simulator: Simulator):
-    """Bytes that are cut off cost no request."""
+    """Truncated image bytes are an error, and nothing is sent."""
     with pytest.raises(CorruptImageError):
         draw("add a red hat", images=[PHOTO[:50]])
     assert simulator.requests == []
 
 
 def test_an_address_that_the_service_cannot_fetch_is_its_error(draw: Any):
-    """What only the service can know is told in its words."""
+    """A file id that the service does not know is an error in the service's words."""
     with pytest.raises(ServiceError, match="Error while downloading") as caught:
         draw("add a red hat", images=["https://nowhere.invalid/photo.png"])
     assert caught.value.code == "failed_to_download_image"
@@ -364,7 +364,7 @@ def test_an_edit_of_nothing_is_the_services_error(draw: Any, simulator: Simulato
 
 
 def test_an_unknown_handle_lists_what_is_known(half: Any, low: Make, simulator: Simulator):
-    """With a memory the error lists the handles that there are."""
+    """With a memory, the error about an unknown handle lists the known ones."""
     drawing = low(memory=ImageMemory())
     fox = half.invoke(drawing, "draw a fox").image
 
@@ -375,7 +375,7 @@ def test_an_unknown_handle_lists_what_is_known(half: Any, low: Make, simulator: 
 
 
 def test_an_image_is_a_value(draw: Any):
-    """The same image may be given as often as one likes; nothing is consumed."""
+    """The same image object can be used as a source any number of times."""
     fox = draw("draw a fox").image
 
     both = [draw("make it winter", images=[fox]), draw("make it winter", images=[fox])]

@@ -100,7 +100,7 @@ def test_further_fields_of_a_request_are_sent_as_they_are(half: Any, low: Make, 
 @pytest.mark.parametrize("name", ["model", "input", "tool_choice", "store", "stream", "reasoning", "conversation"])
 def test_what_the_generator_sets_cannot_be_overridden(name: str):
     """A field that has a setting of its own is refused in `model_kwargs`."""
-    with pytest.raises(OptionError, match=f"model_kwargs has '{name}', which is set by the generator"):
+    with pytest.raises(OptionError, match=f"model_kwargs has '{name}', which the generator sets"):
         ImageGenerator(model_kwargs={name: "x"})
 
 

@@ -136,7 +136,7 @@ def test_further_fields_go_into_the_tool():
 
     assert options.tool()["sparkle"] == {"level": 3}
     assert hash(options) == hash(ImageOptions(extra={"sparkle": {"level": 3}}))
-    with pytest.raises(OptionError, match="extra has 'size', which is set by a field of its own"):
+    with pytest.raises(OptionError, match="extra has 'size', which has its own field"):
         ImageOptions.parse({"extra": {"size": "auto"}})
 
 
