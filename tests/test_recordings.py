@@ -436,11 +436,13 @@ def test_images_api_refused_source(replay_images, image_store):
 
 
 def test_images_api_wrong_key(replay_images):
-    """The recorded 401 is an `AuthenticationError` with the service's code and our advice."""
+    """The recorded 401 is an `AuthenticationError` with our advice, and the key that it repeats is left out."""
     with pytest.raises(AuthenticationError, match="OPENAI_API_KEY") as caught:
         replay_images(images_answer("img_error_401"), api_key="fake_key")
 
     assert (caught.value.status, caught.value.code) == (401, "invalid_api_key")
+    assert "fake_key" not in str(caught.value)
+    assert "key provided: ***." in str(caught.value)
 
 
 @pytest.mark.parametrize("name", [*ANSWERED, "img_error_invalid_image_file.gpt-image-1.5"])

@@ -52,7 +52,7 @@ def read_error(
     """
     error = error if isinstance(error, Mapping) else {"message": error}
     fields = Fields(error)
-    message = str(error.get("message") or "the service gave no reason").strip()
+    message = without_key(str(error.get("message") or "the service gave no reason").strip())
     code = fields.text("code")
     if code in MODERATION or "safety system" in message:
         return moderation(error, message)
@@ -65,6 +65,14 @@ def read_error(
     if kind is RateLimitError and retry_after is None:
         facts["retry_after"] = delay_in(message)
     return kind(f"{message} {advice}{_trail(status, code, request_id)}", **facts)
+
+
+_KEY = re.compile(r"(?<=key provided: )[^\s*]+?(?=\.? |\.?$)|\bsk-[\w-]{8,}(?![\w*-])")
+
+
+def without_key(message: str) -> str:
+    """Return an error's text with `***` for an API key that it repeats in full; a masked key stays as it is."""
+    return _KEY.sub("***", message)
 
 
 def _option(message: str, *, code: str | None, param: str | None, request_id: str | None) -> OptionError:

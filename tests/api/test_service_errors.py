@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from langchain_imagegen.api.service_errors import delay_in, is_lost_reference, read_error
+from langchain_imagegen.api.service_errors import delay_in, is_lost_reference, read_error, without_key
 from langchain_imagegen.drawing.flows import retry_delay
 from langchain_imagegen.errors import (
     AuthenticationError,
@@ -160,3 +160,16 @@ def test_lost_reference(message, status, code, lost):
 def test_retry_delay(error, attempt, delay):
     """Only a request that certainly drew nothing is repeated, after the delay that the service asks for."""
     assert retry_delay(error, attempt) == delay
+
+
+@pytest.mark.parametrize(
+    ("sent", "shown"),
+    [
+        ("Incorrect API key provided: fake_key. See the docs.", "Incorrect API key provided: ***. See the docs."),
+        ("The key sk-proj-abcdefghijk is no good.", "The key *** is no good."),
+        ("Incorrect API key provided: sk-ab***xyz.", "Incorrect API key provided: sk-ab***xyz."),
+    ],
+)
+def test_a_key_in_full_is_left_out(sent: str, shown: str):
+    """A key that the service repeats in full is replaced, and one that it masked helps to tell which key it was."""
+    assert without_key(sent) == shown
