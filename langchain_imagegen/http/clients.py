@@ -9,7 +9,8 @@ from __future__ import annotations
 import copy
 import socket
 import urllib.request
-from collections.abc import Callable, Mapping
+import weakref
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import httpx2
@@ -67,6 +68,7 @@ def http_clients(image_store: ImageStore | None = None, **settings: Any) -> dict
     keepalive like `ChatOpenAI`. Messages then hold a token in place of base64, which `images_from` reads. The next turn
     names a picture by its id alone, as without. With `store=False` `ChatOpenAI` sends back the whole call, here with
     the token in it; the service refuses such a call with base64 as well, and `ImageGenerationMiddleware` does without.
+    The sync client closes itself when nothing uses it any more; the async one needs `await client.aclose()`.
 
     Args:
         image_store: Where the pictures go; `None`: the default store.
@@ -82,11 +84,32 @@ def http_clients(image_store: ImageStore | None = None, **settings: Any) -> dict
         openai.DefaultAsyncHttpxClient(**_client_settings(settings, httpx2.AsyncHTTPTransport))
     )
     return {
-        "http_client": Private.with_transports(client, lambda inner: ImageTransport(inner, image_store)),
+        "http_client": _closed_at_exit(client, image_store),
         "http_async_client": Private.with_transports(
             async_client, lambda inner: AsyncImageTransport(inner, image_store)
         ),
     }
+
+
+def _closed_at_exit(client: httpx2.Client, image_store: ImageStore | None) -> httpx2.Client:
+    """Return a copy of a new client with an `ImageTransport`, closed at the end of its life or of the process.
+
+    The SDK closes its own clients in this way too, but not a client that it is given.
+    """
+    transports: list[ImageTransport] = []
+
+    def change(inner: httpx2.BaseTransport) -> ImageTransport:
+        transports.append(ImageTransport(inner, image_store))
+        return transports[-1]
+
+    light = Private.with_transports(client, change)
+    weakref.finalize(light, _close_all, transports)
+    return light
+
+
+def _close_all(transports: Iterable[ImageTransport]) -> None:
+    for transport in transports:
+        transport.close()
 
 
 def wired(model: Model, image_store: ImageStore) -> Model:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import gc
 import json
 import socket
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -241,7 +244,45 @@ def pictures_of(result: Any) -> list[str]:
     return [item.raw_item.result for item in result.new_items if item.type == "tool_call_item"]
 
 
+def test_sync_client_closes_itself(image_store):
+    """A client of `http_clients` that nobody closed leaves no open socket behind when nothing uses it any more."""
+    with framed(BODY) as served, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model = chat(served.base_url, **http_clients(image_store))
+        assert size(model.invoke("draw a fox")) < LARGE
+        del model
+        gc.collect()
+
+    assert [str(warning.message) for warning in caught if warning.category is ResourceWarning] == []
+
+
 # Copies of a user's own
+
+
+OWN_PRIVATE = {"memory._remember", "bound._store", "other._place"}
+"""Private attributes of our own classes that their own modules use on other objects of the class."""
+
+
+def test_private_names_of_others_stand_in_one_class():
+    """Only `Private` reads or sets private attributes of objects that are not our own."""
+    package = Path(http_clients.__code__.co_filename).parents[1]
+    used = {
+        ast.unparse(node)
+        for path in package.rglob("*.py")
+        for node in outside_private(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.endswith("__")
+        if not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"))
+    }
+
+    assert used == OWN_PRIVATE
+
+
+def outside_private(node: ast.AST) -> Iterator[ast.AST]:
+    """Every node of a module outside the class `Private`."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(child, ast.ClassDef) and child.name == "Private"):
+            yield from outside_private(child)
 
 
 @pytest.mark.parametrize("library", [httpx2, httpx], ids=["httpx2", "httpx"])
