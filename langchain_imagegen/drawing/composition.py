@@ -8,10 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.output_parsers import BaseOutputParser
-from langchain_core.runnables import RunnableSerializable
+from langchain_core.runnables import RunnableConfig, RunnableSerializable
+from pydantic import BaseModel
 
 from langchain_imagegen.errors import OptionError
 from langchain_imagegen.images.result import ImageResult
+from langchain_imagegen.options.request import ImageRequest
 
 
 class Composable(RunnableSerializable[Any, ImageResult]):
@@ -32,6 +34,11 @@ class Composable(RunnableSerializable[Any, ImageResult]):
             """Return a runnable that calls the listeners when a run starts, ends or fails."""
             check_listener(listeners.get("on_end"))
             return super().with_listeners(**listeners)
+
+    def get_input_schema(self, config: RunnableConfig | None = None) -> type[BaseModel]:
+        """Return `ImageRequest`, the fields of a dict input."""
+        del config
+        return ImageRequest
 
 
 def check_next_step(step: object) -> None:

@@ -8,11 +8,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
-from typing import TYPE_CHECKING, Any, Literal, Self, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, cast
 
 from langchain_core.runnables import RunnableConfig
 from pydantic import (
-    BaseModel,
     ConfigDict,
     Field,
     PrivateAttr,
@@ -30,7 +29,6 @@ from langchain_imagegen.errors import OptionError
 from langchain_imagegen.images.image import PartialImage
 from langchain_imagegen.images.result import ImageResult
 from langchain_imagegen.options.options import Api, ImageOptions, Reference
-from langchain_imagegen.options.request import ImageRequest
 from langchain_imagegen.options.validation import complaints
 from langchain_imagegen.storage.store import ImageStore, default_store
 
@@ -38,6 +36,7 @@ if TYPE_CHECKING:
     from langchain_imagegen.drawing.ladder import Drawing
     from langchain_imagegen.drawing.request import Placed
     from langchain_imagegen.drawing.transport import Transport
+    from langchain_imagegen.options.call_fields import CallFields
 
 FORCED = {"type": "image_generation"}
 AZURE_HEADER = "x-ms-oai-image-generation-deployment"
@@ -178,7 +177,9 @@ class ImageGenerator(OldPickles, Composable):
             headers={AZURE_HEADER: self.azure_image_deployment} if self.azure_image_deployment else None,
         )
 
-    def invoke(self, input: Any, config: RunnableConfig | None = None, **fields: Any) -> ImageResult:
+    def invoke(  # type: ignore[override]  # typed for editors
+        self, input: Any, config: RunnableConfig | None = None, **fields: Unpack[CallFields]
+    ) -> ImageResult:
         """Draw or edit, and return the pictures.
 
         Args:
@@ -192,7 +193,9 @@ class ImageGenerator(OldPickles, Composable):
         drawing = self._prepare(input, fields, stream=self.delivery == "stream")
         return self._call_with_config(lambda _: self._last(drawing), drawing.trace(), config)
 
-    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **fields: Any) -> ImageResult:
+    async def ainvoke(  # type: ignore[override]  # typed for editors
+        self, input: Any, config: RunnableConfig | None = None, **fields: Unpack[CallFields]
+    ) -> ImageResult:
         """Async twin of `invoke`."""
         drawing = await self._aprepare(input, fields, stream=self.delivery == "stream")
 
@@ -205,7 +208,7 @@ class ImageGenerator(OldPickles, Composable):
         self,
         input: Any,
         config: RunnableConfig | None = None,
-        **fields: Any,
+        **fields: Unpack[CallFields],
     ) -> Iterator[PartialImage | ImageResult]:
         """Draw; yield each partial picture as it arrives, and the result last.
 
@@ -219,7 +222,7 @@ class ImageGenerator(OldPickles, Composable):
         self,
         input: Any,
         config: RunnableConfig | None = None,
-        **fields: Any,
+        **fields: Unpack[CallFields],
     ) -> AsyncIterator[PartialImage | ImageResult]:
         """Async twin of `stream`."""
         drawing = await self._aprepare(input, fields, stream=True)
@@ -256,11 +259,6 @@ class ImageGenerator(OldPickles, Composable):
     async def aclose(self) -> None:
         """Async twin of `close`, for the running event loop; call it at the end of a script's `asyncio.run`."""
         await self._transport.aclose()
-
-    def get_input_schema(self, config: RunnableConfig | None = None) -> type[BaseModel]:
-        """Return `ImageRequest`, the fields of a dict input."""
-        del config
-        return ImageRequest
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         """Return a copy with its own memory. Given clients are shared because they hold connections."""

@@ -1,4 +1,4 @@
-"""What goes into a request beside prompt and options, and what no request can carry."""
+"""Request fields besides prompt and options, and values that no request can carry."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 from pydantic import BaseModel
 
-from langchain_imagegen import ImageGenerationTool, ImageGenerator
+from langchain_imagegen import ImageGenerationTool, ImageGenerator, ImageOptions, ImageRequest
 from langchain_imagegen.errors import OptionError
+from langchain_imagegen.options.call_fields import CallFields
 from langchain_imagegen.simulator import Simulator
 
 Make = Callable[..., ImageGenerator]
@@ -115,11 +116,10 @@ def test_further_fields_of_the_images_api(half: Any, low: Make, simulator: Simul
     half.invoke(low(api="images", model_kwargs={"user": "u-7"}), "Draw a fox")
 
     assert simulator.requests[-1].body["user"] == "u-7"
-    for settings in ({"model_kwargs": {"tools": []}}, {"model_kwargs": {"size": "auto"}}, {"reasoning": {}}):
-        if settings != {"reasoning": {}}:
-            with pytest.raises(OptionError, match="model_kwargs has"):
-                low(api="images", **settings)
-    with pytest.raises(OptionError, match="reasoning is the mainline model's"):
+    for refused in ({"tools": []}, {"size": "auto"}):
+        with pytest.raises(OptionError, match="model_kwargs has"):
+            low(api="images", model_kwargs=refused)
+    with pytest.raises(OptionError, match="reasoning is for the mainline model"):
         low(api="images", reasoning={"effort": "low"})
 
 
@@ -140,3 +140,8 @@ def test_a_model_of_ones_own_is_a_request(half: Any, low: Make, simulator: Simul
 
     tool = simulator.requests[-1].body["tools"][0]
     assert (tool["quality"], tool["size"]) == ("medium", "816x816")
+
+
+def test_editors_know_the_fields_of_a_call():
+    """`invoke` is typed with every field of a request and every option, and no other."""
+    assert set(CallFields.__annotations__) == {*ImageRequest.model_fields, *ImageOptions.model_fields}

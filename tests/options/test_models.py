@@ -1,4 +1,4 @@
-"""The table of facts: look-up, and agreement with the installed SDK."""
+"""The table of models: look-up, and agreement with the installed SDK."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_snapshot_finds_its_model(name, row):
 
 @pytest.mark.parametrize("name", ["gpt-image-3", "gpt-image-2-codex", "gpt-image-2.7-flare", "flux", ""])
 def test_unknown_image_model_has_no_row(name):
-    """A model that the table does not know is `None`, however alike its name."""
+    """An unknown model is `None`, however similar its name is to a known one."""
     assert image_model(name) is None
 
 
@@ -85,7 +85,7 @@ def test_status(name, status):
 
 
 def test_status_ignores_the_clock():
-    """A model that ends after the day of the check is deprecated for ever, whatever today is."""
+    """A model that ends after the day of the check stays deprecated, whatever the date is."""
     row = ImageModel("x", "test", ends=date(2000, 1, 2), checked=date(2000, 1, 1))
 
     assert row.status == "deprecated"

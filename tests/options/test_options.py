@@ -1,4 +1,4 @@
-"""Options and requests: the same fields as the SDK, every refusal at once, and no picture in a repr."""
+"""Options and requests: the fields of the SDK, all problems in one error, and no picture in a repr."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def _kinds(annotation):
 
 
 def _choices(annotation):
-    """The literals of a field that takes nothing but literals; empty where any text passes."""
+    """Return the literals of a field, or nothing if the field takes any text."""
     kinds = _kinds(annotation)
     return {choice for kind in kinds for choice in get_args(kind)} if str not in kinds else set()
 
 
 def _problems(options, **circumstances):
-    """What `check` finds, as a list."""
+    """Return the problems that `check` finds."""
     try:
         ImageOptions.parse(options).check(**circumstances)
     except OptionError as error:
@@ -61,13 +61,13 @@ def _problems(options, **circumstances):
     ],
 )
 def test_fields_are_those_of_the_sdk(ours, theirs, spared):
-    """No field of the installed SDK's tool is missing here, and none is here that it lacks but our own two."""
+    """The options are the fields of the installed SDK's tool, plus two of our own."""
     assert set(ours.model_fields) - OWN == set(get_type_hints(theirs)) - spared
 
 
 @pytest.mark.parametrize("name", sorted(set(get_type_hints(ImageGeneration)) - SPARED - {"svg"}))
 def test_field_takes_what_the_sdk_takes(name):
-    """A field with fixed words has the SDK's words; any other has the SDK's type."""
+    """A field with literals has the SDK's literals; any other field has the SDK's type."""
     theirs = get_type_hints(ImageGeneration)[name]
     ours = ImageOptions.model_fields[name].annotation
 
@@ -95,7 +95,7 @@ def test_fields_explain_themselves(name):
 
 
 def test_tool_sends_only_what_is_set():
-    """The tool names its type and the image model, and nothing that nobody set."""
+    """The tool holds its type, the image model and the options that were set."""
     assert ImageOptions().tool() == {"type": "image_generation", "model": "gpt-image-2"}
     assert ImageOptions(model=None).tool() == {"type": "image_generation"}
 
@@ -112,7 +112,7 @@ def test_tool_carries_the_mask_and_nested_options():
 
 
 def test_tool_is_new_each_time():
-    """Whoever changes a tool dict or its mask changes no other one."""
+    """Changing a tool dict or its mask does not change another tool dict."""
     options, mask = ImageOptions(svg=Svg(model="gpt-5.4")), {"file_id": "file-1"}
     first = options.tool(mask)
     first["size"] = "auto"
@@ -129,7 +129,7 @@ def test_tool_is_new_each_time():
 
 @pytest.mark.parametrize("size", [(1024, 1536), [1024, 1536], "1024x1536"])
 def test_size_is_written_as_the_service_reads_it(size):
-    """A pair of numbers is as good as the written size."""
+    """A pair of numbers is a size."""
     assert ImageOptions(size=size).size == "1024x1536"
 
 
@@ -137,7 +137,7 @@ def test_size_is_written_as_the_service_reads_it(size):
 
 
 def test_merge_lets_set_fields_win():
-    """What the other set wins, what it left alone stays, and neither is changed."""
+    """In a merge the other's set fields win, all other fields stay, and neither object changes."""
     base, other = ImageOptions(model="gpt-image-2.6-flare", quality="low"), ImageOptions(quality="high")
 
     merged = base.merge(other).merge({"size": "auto"}).merge(None)
@@ -174,7 +174,7 @@ def test_options_are_frozen_and_hashable():
 
 
 def test_repr_shows_what_is_sent():
-    """A repr is as long as what was chosen."""
+    """A repr shows only the options that were set."""
     assert repr(ImageOptions(size="auto")) == "ImageOptions(model='gpt-image-2', size='auto')"
 
 
@@ -212,7 +212,7 @@ def test_parse_takes_options_mappings_and_nothing():
     ],
 )
 def test_parse_says_what_is_accepted(options, problem):
-    """A value out of bounds or an unknown name is answered with what is accepted or was likely meant."""
+    """An error about a bad value or an unknown name says what is accepted or likely meant."""
     with pytest.raises(OptionError) as caught:
         ImageOptions.parse(options)
     assert caught.value.problems == (problem,)
@@ -306,12 +306,12 @@ def test_parse_shortens_long_values():
     ],
 )
 def test_what_can_never_work_is_refused(options, problem):
-    """A combination that the service always refuses is named with what would do instead."""
+    """An error about an impossible combination says what to use instead."""
     assert _problems(options) == [problem]
 
 
 def test_model_surely_without_transparency_is_refused():
-    """Where a row says so for sure, transparency is refused."""
+    """Transparency is refused for a model that is known to lack it."""
     row = dataclasses.replace(image_model("gpt-image-2"), transparent=False)
     asked = rules.Asked({"background": "transparent"})
 
@@ -349,13 +349,13 @@ def test_model_surely_without_transparency_is_refused():
     ],
 )
 def test_what_may_work_is_sent(options):
-    """What the table allows, and what only the service can judge, passes."""
+    """Options pass if the table allows them or only the service can judge them."""
     assert _problems(options) == []
 
 
 @pytest.mark.parametrize("model", ["gpt-image-3", "gpt-image-2-codex", "my-deployment", None])
 def test_unknown_image_model_passes_unchecked(model):
-    """A model that the table does not know, or that the service picks, is not judged."""
+    """Options of an unknown model, or of the service's default model, are not checked."""
     options = {"model": model, "size": "1x1", "quality": "max", "output_format": "gif", "svg": {}}
 
     assert _problems({**options, "output_compression": 1, "input_fidelity": "high"}, mask=True) == []
@@ -376,7 +376,7 @@ def test_animation_shares_one_budget_of_pixels(frames, size, nearest):
 
 
 def test_mask_goes_with_still_pictures():
-    """A mask is refused for an animation alone."""
+    """A mask is refused only for an animation."""
     assert _problems({"output_format": "webp", "output_compression": 50}, mask=True) == []
 
 
@@ -466,7 +466,7 @@ def test_sdk_formats_are_known_to_the_table():
     ],
 )
 def test_image_model_as_mainline_model_is_refused(model):
-    """A GPT Image id where a text model belongs is answered with where it belongs."""
+    """An error about an image model as the mainline model says where its name belongs."""
     with pytest.raises(OptionError, match=r"'gpt-5\.4'.*ImageOptions\(model=") as caught:
         check_mainline(model)
     assert repr(model) in str(caught.value)
@@ -474,7 +474,7 @@ def test_image_model_as_mainline_model_is_refused(model):
 
 @pytest.mark.parametrize("model", ["gpt-5.4", "gpt-4.1-nano", "o3", "ft:gpt-4o:org::id", "my-gpt-image-2", "llama"])
 def test_other_mainline_models_pass(model):
-    """No other model is ever gated, dead and unknown ones included."""
+    """Every other model name passes, including unknown and ended models."""
     check_mainline(model)
 
 
@@ -483,7 +483,7 @@ def test_other_mainline_models_pass(model):
 
 @pytest.mark.parametrize("image", ["last", b"bytes", Path("fox.png"), {"type": "image", "url": "https://x/y"}])
 def test_single_image_is_wrapped(image):
-    """One reference need not be put into a list."""
+    """A single reference needs no list."""
     assert ImageRequest(prompt="winter", images=image).images == [image]
     assert ImageRequest(prompt="winter", images=(image, "2")).images == [image, "2"]
 
@@ -506,7 +506,7 @@ def test_no_images_is_an_empty_list():
     ],
 )
 def test_options_may_stand_beside_the_prompt(value):
-    """Options are found wherever they stand; those beside the prompt win."""
+    """Options may stand in `options` or next to the prompt; those next to the prompt win."""
     request = ImageRequest.parse(value)
 
     assert request.prompt == "fox"
@@ -520,7 +520,7 @@ def test_parse_takes_a_prompt():
 
 
 def test_parse_leaves_the_mapping_alone():
-    """The caller's mapping is read, not emptied."""
+    """The caller's mapping is not changed."""
     value = {"prompt": "fox", "size": "auto", "options": {"quality": "low"}}
     ImageRequest.parse(value)
 
@@ -567,7 +567,7 @@ def test_parse_leaves_the_mapping_alone():
     ],
 )
 def test_impossible_request_is_refused(value, problems):
-    """A request that asks for nothing, contradicts itself or misspells a name is told so."""
+    """A request that asks for nothing, contradicts itself or misspells a name is an error."""
     with pytest.raises(OptionError) as caught:
         ImageRequest.parse(value)
     assert list(caught.value.problems) == problems
@@ -616,7 +616,7 @@ def test_pictures_never_show(kind):
 
 
 def test_names_of_pictures_show():
-    """What names a picture without being one stays readable."""
+    """References to pictures, such as handles and addresses, stay readable."""
     names = ["img_1a2b3c4d", "2", "https://example.org/fox.png?" + "k" * 600]
 
     assert ImageRequest(images=names).model_dump()["images"] == names
@@ -624,7 +624,7 @@ def test_names_of_pictures_show():
 
 
 def test_records_show_as_handles():
-    """An image of the conversation and a result of earlier are shown by their handles."""
+    """Images and results are shown by their handles."""
     fox = GeneratedImage(id="ig_1", sha256="0" * 64, size_bytes=1, mime_type="image/png")
 
     shown = ImageRequest(images=[fox, ImageResult(images=[fox])]).model_dump()["images"]
@@ -632,7 +632,7 @@ def test_records_show_as_handles():
 
 
 def test_validation_of_a_request_shows_no_picture():
-    """Even a failed construction does not print what it was given."""
+    """The error of a failed construction does not show the given picture."""
     with pytest.raises(ValidationError) as caught:
         ImageRequest(prompt=["secret"], mask=b"secret", images=b"secret", picture=b"secret")
     assert "secret" not in str(caught.value)
@@ -669,7 +669,7 @@ def test_every_option_can_be_an_argument():
 
 
 def test_unknown_argument_is_refused():
-    """A misspelt option in `exposed` is answered with the likely one and with all there are."""
+    """An error about a misspelt option in `exposed` suggests one and lists all options."""
     with pytest.raises(OptionError, match="no option 'siz'; did you mean 'size'") as caught:
         argument_fields(["siz", "quality"])
     assert all(name in str(caught.value) for name in ImageOptions.model_fields)

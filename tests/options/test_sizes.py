@@ -1,4 +1,4 @@
-"""Sizes as arithmetic: the nearest legal size is legal, and is the nearest."""
+"""Arithmetic on sizes: the nearest legal size is legal, and is the nearest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GRID = st.integers(1, 240).map(lambda steps: steps * 16)
 
 
 def _is_legal(width, height):
-    """The four rules written out a second time, so that a slip in the first cannot hide."""
+    """Return True if a size obeys the four rules, written independently of the package."""
     return (
         width % 16 == height % 16 == 0
         and max(width, height) <= 3840
@@ -28,7 +28,7 @@ def _is_legal(width, height):
 
 @given(EDGE, EDGE)
 def test_nearest_is_legal(width, height):
-    """Whatever was asked for, the suggestion obeys every rule at once."""
+    """The suggested size obeys every rule, whatever size was asked for."""
     assert _is_legal(*nearest(width, height, LIMITS))
 
 
@@ -114,5 +114,5 @@ def test_each_fault_has_its_words(size, words):
     ],
 )
 def test_nearest_fixed_size_goes_by_ratio(asked, suggested):
-    """Of a few fixed sizes the one with the closest ratio is named."""
+    """The suggestion among fixed sizes has the closest ratio."""
     assert nearest_ratio(*edges(asked), FIXED_SIZES) == suggested

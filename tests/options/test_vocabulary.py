@@ -1,4 +1,4 @@
-"""Words that people and chat models use for options, aspect ratios, further fields, and a schema for chat models."""
+"""Other spellings of options, aspect ratios, further fields, and the request schema for chat models."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ from langchain_imagegen.options.request import ImageRequest
     ],
 )
 def test_other_spellings_are_understood(option, written, read):
-    """Words of other services, upper case and a real multiplication sign mean what they say."""
+    """Words of other services, upper case and a multiplication sign are understood."""
     assert getattr(ImageOptions(**{option: written}), option) == read
 
 
 @pytest.mark.parametrize("name", ["n", "style", "seed", "negative_prompt", "user"])
 def test_what_the_service_lacks_is_told(name):
-    """A name that other services have is answered with what to do here."""
+    """An error about an option of other services says what to do instead."""
     with pytest.raises(OptionError, match=f"has no '{name}': ") as caught:
         ImageRequest.parse({"prompt": "x", name: 1})
     assert len(str(caught.value)) < 200
 
 
 def test_an_unknown_name_gives_the_nearest_and_not_all():
-    """A misspelt name is answered with the nearest ones alone."""
+    """An error about a misspelt name lists only the nearest names."""
     with pytest.raises(OptionError) as caught:
         ImageRequest.parse({"prompt": "x", "zzz": 1})
     assert str(caught.value).count("'") <= 8
@@ -60,14 +60,14 @@ def test_an_unknown_name_gives_the_nearest_and_not_all():
     ],
 )
 def test_a_setting_in_the_wrong_place_is_told_the_right_one(settings, hint):
-    """Options and fields of a request that are given to the generator are answered with where they belong."""
+    """An error about options or request fields given to the generator says where they belong."""
     with pytest.raises(OptionError, match=hint):
         ImageGenerator(**settings)
 
 
 @pytest.mark.parametrize("value", ["", "None", "null", " NONE "])
 def test_a_chat_model_may_write_nothing_in_words(value):
-    """An empty value of a tool's argument was not said."""
+    """An empty value of a tool's argument counts as not given."""
     arguments = create_model("Arguments", **argument_fields(["size", "quality", "background", "aspect_ratio"]))
     filled = arguments(size=value, quality=value, background=value, aspect_ratio=value)
 
@@ -75,7 +75,7 @@ def test_a_chat_model_may_write_nothing_in_words(value):
 
 
 def test_a_chat_model_may_write_a_color_for_the_background():
-    """A color is an opaque background."""
+    """A color as the background means an opaque background."""
     assert create_model("Arguments", **argument_fields(["background"]))(background="white").background == "opaque"
 
 
@@ -94,7 +94,7 @@ def test_a_chat_model_may_write_a_color_for_the_background():
     ],
 )
 def test_an_aspect_ratio_gives_the_nearest_size(ratio, model, size):
-    """The tool gets a size that the image model has."""
+    """An aspect ratio is sent as a size that the image model supports."""
     options = ImageOptions(model=model, aspect_ratio=ratio)
 
     assert options.tool() == {"type": "image_generation", "model": model, "size": size}
@@ -120,7 +120,7 @@ def test_what_is_no_ratio_is_refused(ratio):
 
 
 def test_size_and_ratio_exclude_each_other():
-    """Both at once contradict each other; in a merge the later one wins."""
+    """Size and aspect ratio together are an error; in a merge the later one wins."""
     with pytest.raises(OptionError, match="exclude each other"):
         ImageOptions.parse({"size": "auto", "aspect_ratio": "1:1"})
     assert ImageOptions(size="auto").merge({"aspect_ratio": "1:1"}).sent()["size"] == "1024x1024"
@@ -180,7 +180,7 @@ def test_strict_structured_output_takes_a_request():
 
 
 def test_a_filled_request_is_read():
-    """What a chat model fills, nulls included, is a request whose nulls take nothing back."""
+    """A request filled by a chat model is valid, and its nulls remove no setting."""
     filled = dict.fromkeys(to_strict_json_schema(ImageRequest)["properties"])
     request = ImageRequest(**{**filled, "prompt": "Draw a fox", "images": [], "size": "1024x1536"})
 
