@@ -25,7 +25,7 @@ LIVE = "https://api.openai.com/v1"
 
 
 def main() -> None:
-    """Record every scene; the cassettes and pictures that were there go first."""
+    """Delete the existing cassettes and pictures, then record every scene."""
     shutil.rmtree(HERE / "blobs", ignore_errors=True)
     for old in HERE.glob("*.yaml"):
         old.unlink()
@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def record(scene: Scene) -> str:
-    """Record one scene, each in a world of its own; gives what came out."""
+    """Record one scene with its own service and image store. Return a summary of the outcome."""
     with ExitStack() as stack:
         service = _service(stack)
         folder = stack.enter_context(tempfile.TemporaryDirectory())
@@ -43,17 +43,17 @@ def record(scene: Scene) -> str:
         cassette.get_metadata("recorded", _label(service))
         draw = scene.generator(ImageStore(folder), **service)
         try:
-            pieces = list(scene.play(draw)) if scene.half == "sync" else asyncio.run(_collected(scene, draw))
+            pieces = list(scene.play(draw)) if scene.half == "sync" else asyncio.run(_collect_pieces(scene, draw))
         except ImageGenerationError as error:
             return f"{type(error).__name__}: {error}"
-    return ", ".join(_told(piece) for piece in pieces)
+    return ", ".join(_describe_piece(piece) for piece in pieces)
 
 
-async def _collected(scene: Scene, draw: Any) -> list[Any]:
+async def _collect_pieces(scene: Scene, draw: Any) -> list[Any]:
     return [piece async for piece in scene.aplay(draw)]
 
 
-def _told(piece: PartialImage | ImageResult) -> str:
+def _describe_piece(piece: PartialImage | ImageResult) -> str:
     return f"partial {piece.index}" if isinstance(piece, PartialImage) else f"{piece.image.handle} by {piece.rung}"
 
 
@@ -64,7 +64,7 @@ def _service(stack: ExitStack) -> dict[str, Any]:
 
 
 def _label(service: dict[str, Any]) -> dict[str, str]:
-    """Where and with what a cassette was recorded; it stands at its head."""
+    """Return the head of a cassette: where, when and with which SDK it was recorded."""
     live = "api_key" not in service
     return {
         "from": service["base_url"] if live else "the simulator of this package, not the live service",

@@ -1,4 +1,4 @@
-"""What the cassettes hold: a few calls of `ImageGenerator` each, said once for recording and for playing."""
+"""The scenes of the cassettes: a few `ImageGenerator` calls each, used both to record and to replay."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Piece = PartialImage | ImageResult
 
 @dataclass(frozen=True)
 class Scene:
-    """Calls of one generator with a memory, one after the other.
+    """Consecutive calls of one generator with a memory.
 
-    `half` is the half that the cassette is recorded with; either can play it.
+    `half` is the client that records the cassette, sync or async. Both can replay it.
     """
 
     name: str
@@ -28,12 +28,12 @@ class Scene:
     settings: dict[str, Any] = field(default_factory=dict)
 
     def generator(self, image_store: ImageStore, **service: Any) -> ImageGenerator:
-        """The scene's generator; `service` says where it draws, `{"base_url": …, "api_key": …}`."""
+        """Return the scene's generator. `service` holds its `base_url` and optionally `api_key`."""
         here = {"memory": ImageMemory(), "image_store": image_store, "max_retries": 0, **self.settings, **service}
         return ImageGenerator(options=SMALLEST | self.options, **here)
 
     def play(self, draw: ImageGenerator) -> Iterator[Piece]:
-        """Everything that the calls give."""
+        """Yield everything that the calls return."""
         for call in self.calls:
             yield from draw.stream(call) if self.streams else [draw.invoke(call)]
 

@@ -1,7 +1,8 @@
-"""How traffic is kept: one vcrpy configuration for recording and for playing.
+"""Stores recorded traffic: one vcrpy configuration to record and to replay.
 
-A cassette is YAML in which each picture is a token; the bytes stand once in `blobs/<sha256>`. What is played is again
-exactly what was recorded. Of the headers only harmless ones are kept. What is asked and answered stands in `scenes`.
+A cassette is YAML with a token in place of each picture, whose bytes are stored once in `blobs/<sha256>`. Replayed
+bodies equal the recorded ones, apart from redacted secrets. Only harmless headers are kept.
+The calls are defined in `scenes`.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ _SECRET = re.compile(r"\b(sk|org|proj|user)-[A-Za-z0-9_*-]{8,}")
 
 
 def recorder(folder: Path = HERE, *, recording: bool = False) -> vcr.VCR:
-    """What records and plays the cassettes of a folder, by name.
+    """Return the vcrpy object that records and replays the cassettes of a folder by name.
 
-    A player answers each request once and refuses every other one; a recorder lets requests through and
-    writes the cassette anew.
+    When replaying, it answers each recorded request once and refuses all others. When recording, it lets requests
+    through and overwrites the cassette.
     """
     machine = vcr.VCR(
         cassette_library_dir=str(folder),
@@ -52,30 +53,30 @@ def recorder(folder: Path = HERE, *, recording: bool = False) -> vcr.VCR:
 
 
 class Tape:
-    """vcrpy's serializer: YAML to read, with the pictures set aside."""
+    """A vcrpy serializer that writes readable YAML and stores pictures in separate files."""
 
     def __init__(self, blobs: Path) -> None:
         self._blobs = blobs
 
     def serialize(self, cassette: Mapping[str, Any]) -> str:
-        """A cassette as YAML, what was recorded and where first."""
-        told = {"metadata": cassette.get("metadata", {}), "version": cassette["version"]}
-        spoken = [_with_bodies(interaction, self.set_aside) for interaction in cassette["interactions"]]
-        told["interactions"] = spoken
-        return yaml.dump(told, Dumper=_Readable, sort_keys=False, allow_unicode=True, width=120)
+        """Return a cassette as YAML, with its metadata first."""
+        document = {"metadata": cassette.get("metadata", {}), "version": cassette["version"]}
+        interactions = [_with_bodies(interaction, self.set_aside) for interaction in cassette["interactions"]]
+        document["interactions"] = interactions
+        return yaml.dump(document, Dumper=_Readable, sort_keys=False, allow_unicode=True, width=120)
 
     def deserialize(self, text: str) -> dict[str, Any]:
-        """A cassette as vcrpy knows it, the pictures put back."""
+        """Return a cassette in vcrpy's form, with the pictures restored."""
         cassette: dict[str, Any] = yaml.safe_load(text)
-        spoken = [_with_bodies(interaction, self.put_back) for interaction in cassette["interactions"]]
-        return {**cassette, "interactions": spoken}
+        interactions = [_with_bodies(interaction, self.put_back) for interaction in cassette["interactions"]]
+        return {**cassette, "interactions": interactions}
 
     def set_aside(self, text: str) -> str:
-        """A body with tokens in place of pictures, which go into `blobs`, and without secrets."""
+        """Write the pictures of a body to `blobs`. Return the body with tokens in their place and secrets redacted."""
         return _BASE64.sub(self._token, _SECRET.sub(r"\1-REDACTED", text))
 
     def put_back(self, text: str) -> str:
-        """A body with the pictures in place of their tokens."""
+        """Return a body with each token replaced by its picture."""
         return _TOKEN.sub(lambda token: base64.b64encode((self._blobs / token[1]).read_bytes()).decode(), text)
 
     def _token(self, found: re.Match[str]) -> str:
@@ -92,7 +93,7 @@ class Tape:
 
 
 def without_secrets(request: Request) -> Request:
-    """A request without its key, its host's port, and all that tells of the machine it came from."""
+    """Return a request without its key, its port, and headers that could identify the machine."""
     parts = urlsplit(request.uri)
     request.uri = urlunsplit(parts._replace(netloc=parts.hostname or ""))
     request.headers = {name: value for name, value in request.headers.items() if name.lower() in KEPT_HEADERS}
@@ -100,19 +101,19 @@ def without_secrets(request: Request) -> Request:
 
 
 def with_kept_headers(response: dict[str, Any]) -> dict[str, Any]:
-    """A response without cookies, account names and lengths."""
+    """Return a response without cookies, account names and lengths."""
     response["headers"] = {name: values for name, values in response["headers"].items() if name.lower() in KEPT_HEADERS}
     return response
 
 
 def same_content(request: Request, recorded: Request) -> None:
-    """A matcher: equal bodies; a multipart body, whose borders are random each time, equals every other one."""
+    """Match equal bodies. A multipart body always matches, because its boundary is random."""
     if not str(request.headers.get("content-type", "")).startswith("multipart/"):
         equal_bodies(request, recorded)
 
 
 def _with_bodies(interaction: Mapping[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
-    """An interaction with both bodies changed; binary ones stay."""
+    """Return a copy of an interaction with `change` applied to both bodies. Binary bodies stay as they are."""
     changed = copy.deepcopy(dict(interaction))
     for holder, key in ((changed["request"], "body"), (changed["response"]["body"], "string")):
         if isinstance(holder[key], str):
@@ -121,7 +122,7 @@ def _with_bodies(interaction: Mapping[str, Any], change: Callable[[str], str]) -
 
 
 class _Readable(yaml.SafeDumper):
-    """Writes texts of several lines as they are."""
+    """Writes multi-line text as literal blocks."""
 
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:

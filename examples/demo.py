@@ -1,6 +1,6 @@
 """Draws a picture while showing partial ones, then edits it: `python examples/demo.py "draw a fox"`.
 
-With OPENAI_API_KEY set, OpenAI draws; without, a simulator on this machine does.
+OpenAI draws if OPENAI_API_KEY is set, otherwise a simulator on this machine.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FOLDER = Path("demo")
 
 
 def show(result: ImageResult, path: Path) -> None:
-    """Print what is known of a picture, and save it."""
+    """Save a picture and print its details."""
     image, tokens = result.image, result.usage or {}
     drawn = result.image_usage.total_tokens if result.image_usage else "not told"
     print(f"  saved as        {image.save(path)}")
@@ -31,7 +31,7 @@ def show(result: ImageResult, path: Path) -> None:
 
 
 def main(prompt: str, *, live: bool) -> None:
-    """Draw, edit, and show how the pictures hang together."""
+    """Draw a picture, edit it, and show how the pictures are related."""
     where = "drawn by OpenAI's service" if live else "simulated: drawn on this machine, by no model (no OPENAI_API_KEY)"
     print(f"Pictures are {where}.")
     with nullcontext() if live else Simulator() as simulator:

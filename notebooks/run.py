@@ -1,6 +1,6 @@
 """Runs the notebooks of this folder and writes their outputs into them: `make notebooks`.
 
-With OPENAI_API_KEY set, OpenAI draws; without, a simulator on this machine does.
+OpenAI draws if OPENAI_API_KEY is set, otherwise a simulator on this machine.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ HERE = Path(__file__).parent
 
 
 def run(path: Path, service: Mapping[str, str]) -> nbformat.NotebookNode:
-    """The notebook with fresh outputs, run from the beginning in an empty folder with an empty image store.
+    """Run a notebook in an empty folder with an empty image store, and return it with fresh outputs.
 
     Args:
-        path: Where the notebook is; it is not written to.
-        service: Environment variables that say who draws.
+        path: The notebook file, which is not changed.
+        service: Environment variables that select the service.
 
     Raises:
         nbclient.exceptions.CellExecutionError: a cell fails.
@@ -40,7 +40,7 @@ def run(path: Path, service: Mapping[str, str]) -> nbformat.NotebookNode:
 
 
 def simulated(simulator: Simulator) -> dict[str, str]:
-    """The environment in which a simulator draws."""
+    """Return the environment variables that select a simulator."""
     return {"OPENAI_BASE_URL": simulator.base_url, "OPENAI_API_KEY": "sk-simulated"}
 
 

@@ -1,4 +1,4 @@
-"""What a picture says: the captions under it and the prompts it carries along; measured here, not drawn."""
+"""The captions of a picture and the prompts stored in its metadata. Text is measured here, not drawn."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ _TALLEST = 0.45
 
 @dataclass(frozen=True)
 class History:
-    """The prompts that made a picture, first to last, and how much of its height its captions take."""
+    """The prompts that made a picture, oldest first, and the share of its height that its captions take."""
 
     prompts: tuple[str, ...]
     panel: float = 0.0
 
     def to_text(self) -> str:
-        """The ASCII text that travels in the picture's metadata."""
+        """Return the ASCII text to store in the picture's metadata."""
         return json.dumps({"made by": _MARK, "prompts": self.prompts, "panel": round(self.panel, 5)})
 
     @classmethod
     def from_text(cls, text: object) -> History | None:
-        """The history that `to_text` wrote; `None` for metadata of any other origin."""
+        """Return the history that `to_text` wrote, or `None` if the metadata has another origin."""
         try:
             record = json.loads(text if isinstance(text, (str, bytes)) else "")
             if record["made by"] != _MARK:
@@ -38,7 +38,7 @@ class History:
 
 @dataclass(frozen=True)
 class Row:
-    """One caption: its step (`0` where steps are left out) and its lines."""
+    """One caption: its lines and its step number, or `0` if it stands for omitted steps."""
 
     step: int
     lines: tuple[str, ...]
@@ -66,7 +66,7 @@ class Panel:
 
     @property
     def indent(self) -> int:
-        """Where the text begins, to the right of the steps' discs."""
+        """The left edge of the text, to the right of the step discs."""
         return self.pad + round(self.text_size * 1.75)
 
     @property
@@ -77,12 +77,12 @@ class Panel:
 
 @functools.lru_cache(maxsize=64)
 def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Pillow's own typeface, so that pictures are the same on every machine."""
+    """Return Pillow's built-in typeface, so that pictures are the same on every machine."""
     return ImageFont.load_default(size)
 
 
 def panel_of(prompts: tuple[str, ...], size: tuple[int, int], note: str, *, text_size: int | None = None) -> Panel:
-    """The prompts set in rows: two lines each at most, the first and the latest where not all find room."""
+    """Lay out the prompts in rows of at most two lines. If not all fit, keep the first and the latest."""
     width, height = size
     text_size = text_size or max(9, min(size) // 34)
     blank = Panel((), note, width, 0, text_size)
@@ -106,7 +106,7 @@ def _fit(rows: list[Row], lines: int) -> list[Row]:
 
 
 def _wrap(text: str, room: float, size: int) -> tuple[str, ...]:
-    """At most two lines of at most `room` pixels; what is cut ends in an ellipsis."""
+    """Return at most two lines of at most `room` pixels. A shortened line ends in an ellipsis."""
     words = text.split() or ["(no words)"]
     first = _longest(words, room, size)
     lead = " ".join(words[:first]) if first else words[0]
@@ -122,7 +122,7 @@ def _longest(words: list[str], room: float, size: int) -> int:
 
 
 def shorten(text: str, room: float, size: int) -> str:
-    """The text itself where it fits, else its beginning and an ellipsis."""
+    """Return the text if it fits, otherwise its beginning and an ellipsis."""
     face = font(size)
     if face.getlength(text) <= room:
         return text

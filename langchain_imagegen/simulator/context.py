@@ -1,4 +1,4 @@
-"""Reading `input`: from items, ids and earlier responses to what a model sees; no decisions."""
+"""Reads `input`: turns items, ids and earlier responses into what a model sees. Makes no decisions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ROLES = {"user": "user", "assistant": "assistant", "system": "other", "develope
 
 
 def read_context(request: Mapping[str, Any], account: Account, *, reasoning_required: bool) -> list[Part]:
-    """Every part that a model would see, earlier responses and conversations first."""
+    """Return every part that a model would see, earlier responses and conversations first."""
     parts = _earlier(request, account)
     given = read_input(request.get("input"), account, store=request.get("store") is not False)
     if reasoning_required:
@@ -33,14 +33,14 @@ def _earlier(request: Mapping[str, Any], account: Account) -> list[Part]:
 
 
 def conversation_id(request: Mapping[str, Any]) -> str | None:
-    """The conversation that a request names, by id or as an object."""
+    """Return the id of the conversation that a request names by id or as an object."""
     conversation = request.get("conversation")
     found = conversation.get("id") if isinstance(conversation, dict) else conversation
     return str(found) if found else None
 
 
 def read_input(given: Any, account: Account, *, store: bool) -> list[Part]:
-    """The parts that this request brings along."""
+    """Return the parts in the `input` of this request."""
     if given is None:
         return []
     if isinstance(given, str):
@@ -109,20 +109,20 @@ def _check_companions(parts: list[Part]) -> None:
 
 
 def last_turn(parts: list[Part]) -> list[Part]:
-    """What came after the model last spoke or called a function; pictures of its own stay in."""
+    """Return the parts after the model's last message or function call, including pictures it made."""
     spoken = [n for n, part in enumerate(parts) if part.kind in {"assistant", "call"}]
     return parts[spoken[-1] + 1 :] if spoken else parts
 
 
 def prompt(parts: list[Part]) -> str:
-    """The last words of the user."""
+    """Return the text of the latest user message that has any."""
     return next((part.text for part in reversed(parts) if part.kind == "user" and part.text.strip()), "")
 
 
 def sources(parts: list[Part]) -> tuple[bytes, ...]:
-    """What an edit builds on: every picture of the last turn, else those of the last part that has any.
+    """Return the pictures an edit starts from: all in the last turn, else those of the last part that has any.
 
-    Which of several pictures a model would take is a guess.
+    Which of several pictures a real model would use is a guess.
     """
     if images := [image for part in last_turn(parts) for image in part.images]:
         return tuple(images)

@@ -1,4 +1,4 @@
-"""The same answers as other providers word them, scripted like faults."""
+"""Answers in the formats of other providers, scripted like faults."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from langchain_imagegen.simulator.faults import Event, Fault, unchanged, without
 
 
 def azure_stream(*, terminal: bool = True) -> Fault:
-    """The event stream as Azure sends it: no `.completed` of the picture, whose item ends as `generating`."""
+    """Stream events as Azure does: no `.completed` event, and the image item keeps the status `generating`."""
     sent: Callable[[list[Event]], list[Event]] = unchanged if terminal else without_terminal
     return Fault("azure_stream", events=_as_azure, sent=sent)
 
@@ -34,7 +34,7 @@ def _still_generating(item: Event) -> Event:
 
 
 def xai_item() -> Fault:
-    """Image items as another provider words them: `prompt` for `revised_prompt`, bare UUIDs as ids."""
+    """Send image items as xAI does: `prompt` instead of `revised_prompt`, and bare UUIDs as ids."""
     return Fault("xai_item", item=_as_xai)
 
 

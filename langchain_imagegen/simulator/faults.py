@@ -1,4 +1,4 @@
-"""What can go wrong with one call, as small values for `Simulator.script`; no HTTP, no drawing.
+"""Faults of a single call, as small values for `Simulator.script`. No HTTP and no drawing here.
 
 Each fault acts at one stage: it answers instead of the service or after its work, changes the plan of a
 response, spoils the picture, rewrites items or events, or breaks the delivery.
@@ -31,13 +31,13 @@ TERMINAL = frozenset(
 
 
 def unchanged(value: T) -> T:
-    """The value itself."""
+    """Return the value as it is."""
     return value
 
 
 @dataclass(frozen=True)
 class Canned:
-    """An answer served as it stands, without any work."""
+    """A fixed answer, sent as it is."""
 
     body: bytes
     status: int = 200
@@ -47,7 +47,7 @@ class Canned:
 
 @dataclass(frozen=True)
 class Delivery:
-    """What happens to an answer on its way; `cut` is how much of a body of this length is sent."""
+    """How an answer is delivered. `cut` takes the length of the body and returns how many bytes to send."""
 
     before_headers: float = 0.0
     before_body: float = 0.0
@@ -57,7 +57,7 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that goes wrong, or nothing. Made by the functions below."""
+    """One fault, or none. Create it with the functions below."""
 
     name: str = "nothing"
     instead: Canned | None = None
@@ -113,7 +113,7 @@ def rate_limited(retry_after: float | None = None) -> Fault:
 
 
 def quota_exceeded() -> Fault:
-    """429 `insufficient_quota`, which no waiting cures."""
+    """429 `insufficient_quota`, which waiting does not resolve."""
     message = "You exceeded your current quota, please check your plan and billing details."
     return http_error(429, code="insufficient_quota", type="insufficient_quota", message=message)
 
@@ -194,7 +194,7 @@ def moderated(
 
 
 def moderated_beside_good(stage: str = "output", categories: Sequence[str] = ()) -> Fault:
-    """One response with a picture that was made and one that was refused."""
+    """Answer with one picture that was made and one that was refused."""
     detail = _moderation(stage, categories)
     return Fault("moderated_beside_good", plan=lambda plan: _fail_pictures(plan, detail, keep=1))
 
@@ -218,14 +218,14 @@ def _fail_pictures(plan: Plan, detail: Mapping[str, Any], *, keep: int) -> Plan:
 
 
 def refusal(text: str, part: Literal["output_text", "refusal"] = "output_text") -> Fault:
-    """A completed response that says no, in the words of the model or as a `refusal` part."""
+    """Complete the response with a refusal, as ordinary text or as a `refusal` part."""
     if part == "output_text":
         return no_image(text)
     return Fault("refusal", plan=lambda plan: replace(plan, pictures=(), calls=(), text=None, refusal=text))
 
 
 def no_image(text: str) -> Fault:
-    """A completed response that holds words only."""
+    """Complete the response with text and no picture."""
     return Fault("no_image", plan=lambda plan: replace(plan, pictures=(), calls=(), text=text))
 
 
@@ -271,13 +271,13 @@ def unknown_event() -> Fault:
 
 
 def keepalive(events: int = 1) -> Fault:
-    """So many keepalives in both forms, as a comment line and as an event, before the picture."""
+    """Send this many keepalives before the picture, each as a comment line and as an event."""
     both: list[Event] = [{COMMENT: "keepalive"}, {"type": "keepalive"}]
     return Fault("keepalive", events=lambda stream: _after_start(stream, both * events))
 
 
 def _after_start(events: list[Event], new: list[Event]) -> list[Event]:
-    """Behind the opening events, which are on the wire before the rest is known."""
+    """Insert events after the opening ones, which are sent before the rest is known."""
     opening = [event for event in events if event["type"] in OPENING]
     return [*opening, *new, *events[len(opening) :]]
 
@@ -286,7 +286,7 @@ def _after_start(events: list[Event], new: list[Event]) -> list[Event]:
 
 
 def corrupt_base64() -> Fault:
-    """Base64 of the right length with characters that base64 does not have."""
+    """Send base64 of the right length with invalid characters in it."""
     return Fault("corrupt_base64", encoded=lambda text: text[: len(text) // 2] + "!*!*" + text[len(text) // 2 + 4 :])
 
 
@@ -296,17 +296,17 @@ def shortened_base64() -> Fault:
 
 
 def not_an_image() -> Fault:
-    """Base64 that is right, of bytes that are no picture."""
+    """Send valid base64 of bytes that are not a picture."""
     return Fault("not_an_image", picture=lambda _: b"These bytes are not a picture.")
 
 
 def mislabelled(format: str) -> Fault:
-    """A picture in this format, whatever was asked for and is claimed."""
+    """Send a picture in this format, whichever format was requested and is declared."""
     return Fault("mislabelled", drawn_as=format)
 
 
 def image(data: bytes, partials: Sequence[bytes] = ()) -> Fault:
-    """These bytes are the picture, and these the unfinished ones of a stream; for sizes such as 12 MB."""
+    """Send `data` as the picture and `partials` as the partial pictures, for example to test 12 MB."""
     return Fault("image", picture=lambda _: data, partials=tuple(partials))
 
 
@@ -320,22 +320,22 @@ def cut_body(after_bytes: int | None = None, *, fraction: float = 0.5) -> Fault:
 
 
 def cut_before_terminal() -> Fault:
-    """A stream ends cleanly, but without the event that says how it ended."""
+    """End the stream cleanly but without its terminal event."""
     return Fault("cut_before_terminal", sent=without_terminal)
 
 
 def without_terminal(events: list[Event]) -> list[Event]:
-    """The events but for the one that ends a stream."""
+    """Return the events without the terminal one."""
     return [event for event in events if event.get("type") not in TERMINAL]
 
 
 def delay(seconds: float, at: Literal["headers", "body"] = "headers") -> Fault:
-    """The finished answer is held back, before its headers or between them and the body."""
+    """Delay the finished answer before its headers, or between the headers and the body."""
     if at == "headers":
         return Fault("delay", delivery=Delivery(before_headers=seconds))
     return Fault("delay", delivery=Delivery(before_body=seconds))
 
 
 def refuse_connection() -> Fault:
-    """The connection closes before any byte of an answer, and no work was done."""
+    """Close the connection before any byte of an answer, with no work done."""
     return Fault("refuse_connection", delivery=Delivery(refuse=True))

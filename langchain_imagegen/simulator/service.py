@@ -1,4 +1,4 @@
-"""The service behind the port: which endpoint answers what; sockets and delivery are the server's."""
+"""The endpoints of the simulated service. The server handles sockets and delivery."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _MADE = ("image_generation_call.completed", "image_generation.completed", "image
 
 @dataclass(frozen=True)
 class Call:
-    """One HTTP request, read."""
+    """One parsed HTTP request."""
 
     method: str
     path: str
@@ -44,7 +44,7 @@ class Call:
 
     @property
     def key(self) -> str:
-        """The API key, of a bearer token or of Azure's header."""
+        """The API key from the bearer token or from Azure's `api-key` header."""
         return self.headers.get("authorization", "").removeprefix("Bearer ").strip() or self.headers.get("api-key", "")
 
     @property
@@ -54,7 +54,7 @@ class Call:
 
     @cached_property
     def json(self) -> Any:
-        """The body as JSON, or `None` when it is something else."""
+        """The body parsed as JSON, or `None` if it is not JSON."""
         try:
             return json.loads(self.body)
         except ValueError:
@@ -63,7 +63,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Answer:
-    """One HTTP answer; `body` may take its time between the pieces."""
+    """One HTTP answer. Iterating over `body` may block between the pieces."""
 
     body: Iterable[bytes]
     status: int = 200
@@ -72,7 +72,7 @@ class Answer:
 
 
 def json_answer(body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
-    """A JSON answer, indented as the service has it."""
+    """Return a JSON answer, indented as the service does."""
     return Answer([json.dumps(body, indent=2, ensure_ascii=False).encode()], status, headers=headers or {})
 
 
@@ -81,7 +81,7 @@ def _event_stream(pieces: Iterable[bytes]) -> Answer:
 
 
 class Service:
-    """Answers calls. State is kept per API key; `wait` is how it spends time."""
+    """Answers calls and keeps state per API key. Simulated latency is spent in `wait`."""
 
     def __init__(
         self, *, latency: float, reasoning_required: bool, seed: int | None, stopping: threading.Event
@@ -94,7 +94,7 @@ class Service:
         self.wait = stopping.wait
 
     def answer(self, call: Call, fault: Fault = NOTHING) -> Answer:
-        """The answer to a call; errors become their JSON."""
+        """Return the answer to a call. An `ApiError` becomes a JSON error answer."""
         try:
             return self._route(call, fault)
         except ApiError as error:
@@ -135,14 +135,14 @@ class Service:
         return Draft(request, account, parts, plan, start, fault, self.studio, self.ids)
 
     def _stream(self, draft: Draft) -> Iterator[bytes]:
-        """The first events go out before anything is drawn; that leaving by then costs nothing is a guess."""
+        """Send the first events before drawing. That a client disconnecting here is not charged is a guess."""
         first = numbered(opening(draft.start))
         yield from map(frame, first)
         sent = draft.fault.sent(draft.finish().events)
         yield from self._paced(sent[len(first) :])
 
     def _paced(self, events: list[Event]) -> Iterator[bytes]:
-        """Latency is spent before pictures, evenly if there are several."""
+        """Wait before each picture, dividing the latency evenly among them."""
         pauses = _positions(events, _SHOWN) or _positions(events, *_MADE)
         for n, event in enumerate(events):
             if n in pauses:

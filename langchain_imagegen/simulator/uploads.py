@@ -1,4 +1,4 @@
-"""Pictures that a request brings along: data URLs, file ids, loopback URLs and multipart fields."""
+"""Reads the pictures sent with a request: data URLs, file ids, loopback URLs and multipart fields."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Field:
 
 
 def read_multipart(body: bytes, content_type: str) -> list[Field]:
-    """The fields of a `multipart/form-data` body, in order."""
+    """Return the fields of a `multipart/form-data` body, in order."""
     boundary = _header(content_type).get_param("boundary")
     if not isinstance(boundary, str):
         raise ApiError(400, "The multipart body has no boundary.")
@@ -70,7 +70,7 @@ def load_image(source: Mapping[str, Any], account: Account, param: str) -> bytes
 
 
 def read_source(source: Mapping[str, Any], account: Account, param: str) -> bytes:
-    """Return the bytes behind `image_url` or `file_id`, whatever they are."""
+    """Return the bytes behind `image_url` or `file_id`, without checking that they are a picture."""
     url, file_id = source.get("image_url"), source.get("file_id")
     if (url is None) == (file_id is None):
         raise invalid_value(param, f"Exactly one of 'image_url' and 'file_id' is needed in '{param}'.")
@@ -100,7 +100,7 @@ def _decode(url: str, param: str) -> bytes:
 
 
 def _download(url: str, param: str) -> bytes:
-    """Fetch from this machine only, past proxies and redirects: offline means offline."""
+    """Fetch from this machine only, without proxies or redirects, so that the simulator stays offline."""
     try:
         return _fetch(urllib.parse.urlsplit(url))
     except (OSError, ValueError, http.client.HTTPException):
@@ -131,12 +131,12 @@ def _loopback(host: str) -> bool:
 
 
 def is_picture(data: bytes) -> bool:
-    """True if bytes begin as a format that the service takes."""
+    """Return True if the data starts like an image format that the service accepts."""
     return data.startswith(_MAGIC)
 
 
 def edit_image(upload: Field, param: str) -> bytes:
-    """A picture of a multipart edit, refused when its media type is not one of a picture."""
+    """Return the picture of a multipart edit. Raise `ApiError` if its media type or its bytes are not an image."""
     if upload.content_type not in {"image/png", "image/jpeg", "image/webp"}:
         message = (
             f"Invalid file '{param}': unsupported mimetype ('{upload.content_type}')."

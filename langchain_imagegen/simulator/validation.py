@@ -1,4 +1,4 @@
-"""Which requests of the Responses API are refused before any work; image options are in `image_rules`."""
+"""Checks Responses API requests before any work is done. Image options are checked in `image_rules`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TOOL_FIELDS = {
 }  # fmt: skip
 
 _IMAGE_MODEL = re.compile(r"(gpt-image|chatgpt-image|dall-e)")
-# Which older models refuse the tool is a guess; the guide's list is no gate.
+# Which older models reject the tool is a guess. The service does not enforce the guide's list.
 _WITHOUT_TOOL = re.compile(r"(gpt-3\.5|gpt-4(-turbo.*|-\d+.*)?$|o1|o3-mini)")
 
 
@@ -40,7 +40,7 @@ def check_request(request: Any) -> None:
 
 
 def hosted_tool(request: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The image tool of a request, if it has one."""
+    """Return the image tool of a request, or None if it has none."""
     tools: Sequence[Mapping[str, Any]] = request.get("tools") or []
     return next((tool for tool in tools if tool.get("type") == TOOL), None)
 
@@ -54,14 +54,14 @@ def _check_required(request: Mapping[str, Any]) -> None:
 
 def _check_exclusive(request: Mapping[str, Any]) -> None:
     if request.get("previous_response_id") and request.get("conversation"):
-        # That it is refused is known, the text is a guess.
+        # The service is known to reject this. The text is a guess.
         message = "Mutually exclusive parameters: 'previous_response_id' and 'conversation'. Give only one."
         raise ApiError(400, message, code="mutually_exclusive_parameters", param="previous_response_id")
 
 
 def _check_model(model: str, tool: Mapping[str, Any] | None) -> None:
     if _IMAGE_MODEL.match(model):
-        # That it is refused is known, the text is a guess.
+        # The service is known to reject this. The text is a guess.
         raise ApiError(400, f"The model '{model}' is not supported with the Responses API.", param="model")
     if tool is not None and _WITHOUT_TOOL.match(model):
         raise ApiError(400, f"Tool '{TOOL}' is not supported with {model}.", param="tools")
@@ -78,7 +78,7 @@ def _check_tools(tools: Any) -> None:
 
 
 def _check_tool(tool: Mapping[str, Any], param: str) -> None:
-    """A broken rule of an image option names `tools` here, whichever the option."""
+    """Check one image tool. A broken option rule has `param` set to `tools`, whichever option it is."""
     for name in tool:
         if name not in _TOOL_FIELDS:
             raise unknown_parameter(f"{param}.{name}")
