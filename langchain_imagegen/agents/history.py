@@ -149,10 +149,11 @@ def calls_of(images: Iterable[GeneratedImage]) -> list[dict[str, Any]]:
 def picture_blocks(image: GeneratedImage, handle: str) -> list[dict[str, Any]]:
     """Return an image and its handle as content blocks; only text if the bytes are missing."""
     try:
-        block = image.to_content_block()
+        head, _, encoded = image.sent_data_url().partition(";base64,")
     except ImageStoreError:
         return [text_block(f"(Image {handle} is no longer at hand.)")]
-    return [text_block(f"(Image {handle}:)"), {key: value for key, value in block.items() if key != "id"}]
+    block = {"type": "image", "base64": encoded, "mime_type": head.removeprefix("data:")}
+    return [text_block(f"(Image {handle}:)"), block]
 
 
 def text_block(text: str) -> dict[str, Any]:
@@ -258,7 +259,7 @@ def _restore(block: Any, memory: ImageMemory, *, named: bool) -> list[Any]:
     image = memory.get(pointer.record["id"])
     words, *pictures = picture_blocks(image, memory.handle(image))
     if block.get("type") == "non_standard" and block["value"].get("form") == IMAGE_URL:
-        pictures = [{"type": IMAGE_URL, IMAGE_URL: {"url": image.to_data_url()}} for _ in pictures]
+        pictures = [{"type": IMAGE_URL, IMAGE_URL: {"url": image.sent_data_url()}} for _ in pictures]
     return [words, *pictures] if named or not pictures else pictures
 
 

@@ -34,6 +34,7 @@ from langchain_imagegen.api.service_errors import SERVICE_ID, is_lost_reference
 from langchain_imagegen.conversation.channel import CHANNEL, Records
 from langchain_imagegen.conversation.memory import ImageMemory
 from langchain_imagegen.conversation.message_forms import message_text
+from langchain_imagegen.conversation.references import prepare_sources
 from langchain_imagegen.drawing.flows import retry_delay
 from langchain_imagegen.errors import ImageGenerationError, ModerationError, OptionError
 from langchain_imagegen.images.image import GeneratedImage, Origin
@@ -99,6 +100,7 @@ class Turn:
 
     def request(self, system: SystemMessage | None) -> tuple[list[BaseMessage], SystemMessage | None]:
         """Return messages and system message for the model, with pictures restored and all others listed by handle."""
+        self._prepare_uploads()
         kept = {image.id for image in self.memory if self.service.resolves(image)}
         seen = seen_ids(self.messages, self.memory, kept)
         missing = [image for image in self._wanted() if image.id not in seen]
@@ -161,6 +163,17 @@ class Turn:
         if taken and message.id and (self.offload or not isinstance(message, HumanMessage)):
             self._light[message.id] = light
         return light
+
+    def _prepare_uploads(self) -> None:
+        """Give the uploads that the request shows a copy that the service of the hosted tool takes, where it must."""
+        if not self.service.hosted:
+            return
+        images = [*self._wanted(), *(image for message in self.messages for image in own_images(message, self.memory))]
+        at_hand = {image.id: image for image in images if image.sha256 in self.store}
+        sources = prepare_sources(at_hand.values(), self.store)
+        self.memory.add(
+            *(image for image in sources if isinstance(image, GeneratedImage) and image != at_hand[image.id])
+        )
 
     def _slim(self, message: AIMessage) -> BaseMessage:
         """Return an answer without the base64 that it still holds from a time before the middleware."""

@@ -118,7 +118,7 @@ def prepare(placed: Placed, fields: Mapping[str, Any], settings: Settings, *, st
         provider=settings.provider,
         api=settings.api,
         turns=conversation.turns,
-        earlier=conversation.earlier,
+        earlier=_prepare_earlier(conversation.earlier, sources, settings),
         sources=sources,
         mask=mask,
         tool_choice=_tool_choice(settings.tool_choice),
@@ -140,6 +140,19 @@ def prepare(placed: Placed, fields: Mapping[str, Any], settings: Settings, *, st
 def _resolve(references: list[Any], settings: Settings) -> list[Source]:
     sources = resolve(references, settings.memory, settings.image_store)
     return prepare_sources(sources, settings.image_store) if settings.prepare else sources
+
+
+def _prepare_earlier(
+    earlier: tuple[GeneratedImage, ...], sources: tuple[Source, ...], settings: Settings
+) -> tuple[GeneratedImage, ...]:
+    """Return the images of earlier turns; the latest one that is no source goes along, and is prepared for it."""
+    asked = {source.id for source in sources if isinstance(source, GeneratedImage)}
+    unasked = {image.id: image for image in earlier if image.id not in asked}
+    if not settings.prepare or not unasked:
+        return earlier
+    latest = list(unasked.values())[-1]
+    (sent,) = prepare_sources([latest], settings.image_store)
+    return tuple(sent if isinstance(sent, GeneratedImage) and image.id == latest.id else image for image in earlier)
 
 
 def check_model_kwargs(given: Mapping[str, Any], reasoning: Mapping[str, Any] | None, api: Api) -> None:

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from langchain_core.messages import AIMessage, HumanMessage
 from PIL import Image
 
-from langchain_imagegen import GeneratedImage, ImageStore
+from langchain_imagegen import GeneratedImage, ImageGenerationMiddleware, ImageStore
 from langchain_imagegen.conversation.references import prepare_sources, resolve
 from langchain_imagegen.errors import CorruptImageError, OptionError
 from langchain_imagegen.images import pillow
@@ -58,6 +59,16 @@ def bomb() -> bytes:
     return b"BM" + struct.pack("<IHHIIiiHHIIiiII", 54, 0, 0, 54, 40, 30_000, 30_000, 1, 24, 0, 0, 0, 0, 0, 0)
 
 
+def pictures_in(value: Any) -> list[bytes]:
+    """The pictures that a request's body holds as data URLs."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return [picture for part in value for picture in pictures_in(part)]
+    is_picture = isinstance(value, str) and value.startswith("data:image/")
+    return [base64.b64decode(value.partition(",")[2])] if is_picture else []
+
+
 UNFIT = {
     "BMP": lambda: encoded("BMP"),
     "TIFF": lambda: encoded("TIFF"),
@@ -99,6 +110,44 @@ def test_what_the_service_does_not_take_is_made_fit(kind: str, half: Any, low: A
     assert seen.mode in ("RGB", "RGBA")
     assert seen.size == ((60, 80) if kind in ("EXIF-rotated", "EXIF-rotated PNG") else (80, 60))
     assert GeneratedImage.model_validate(source.record()) == source
+
+
+@pytest.mark.parametrize("kind", UNFIT)
+def test_an_upload_of_an_earlier_turn_is_made_fit(kind: str, half: Any, low: Any, simulator: Any):
+    """A picture of an earlier message that goes along unasked is sent in a form that the service takes."""
+    url = f"data:image/png;base64,{base64.b64encode(UNFIT[kind]()).decode()}"
+    photo = HumanMessage([{"type": "text", "text": "my street"}, {"type": "image_url", "image_url": {"url": url}}])
+
+    half.invoke(low(), [photo, AIMessage("Nice."), HumanMessage("draw it in winter")])
+
+    (sent,) = pictures_in(simulator.requests[-1].body)
+    assert unfit_because(sent) is None
+
+
+@pytest.mark.parametrize("kind", UNFIT)
+def test_an_upload_in_an_agent_is_made_fit(kind: str, talks: Any):
+    """The hosted tool gets an upload in a form that the service takes; the memory keeps the original."""
+    data = UNFIT[kind]()
+    block = {"type": "image", "base64": base64.b64encode(data).decode(), "mime_type": "image/png"}
+    talk = talks.start(ImageGenerationMiddleware({"quality": "low"}))
+
+    talk.say(HumanMessage([{"type": "text", "text": "make it night"}, block]))
+
+    (source,) = talks.simulator.orders[0].sources
+    assert unfit_because(source) is None
+    assert talk.memory[0].read() == data
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP"])
+def test_a_media_block_of_gemini_is_a_source(kind: str, half: Any, low: Any):
+    """A `media` block of Gemini in `images` is edited like any other picture."""
+    data = encoded(kind)
+    block = {"type": "media", "mime_type": f"image/{kind.lower()}", "data": base64.b64encode(data).decode()}
+
+    result = half.invoke(low(), "make it winter", images=[block])
+
+    (source,) = result.sources
+    assert source.read() == data
 
 
 @pytest.mark.parametrize("kind", FIT)
