@@ -1,4 +1,4 @@
-"""Conversations with agents that draw with the hosted tool, and the file that their checkpoints lie in."""
+"""Conversations with agents that draw with the hosted tool, and the files that hold their checkpoints."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ BASE64 = re.compile(rb"[A-Za-z0-9+/]{1000,}")
 
 
 def photo(caption: str = "a photo", size_bytes: int = 0) -> bytes:
-    """A picture that a user has; what follows a PNG's end is no part of it and makes it as large as wanted."""
+    """Return a user's PNG, padded after its end to at least `size_bytes`; readers ignore the padding."""
     data = draw(caption, size=(816, 816))
     return data + random.Random(caption).randbytes(max(0, size_bytes - len(data)))
 
 
 def encoded(data: bytes) -> str:
-    """Bytes as base64 text."""
+    """Return bytes as base64 text."""
     return base64.b64encode(data).decode()
 
 
 def image_block(data: bytes) -> dict[str, Any]:
-    """A picture as a v1 image block."""
+    """Return a picture as a v1 image block."""
     return {"type": "image", "base64": encoded(data), "mime_type": "image/png"}
 
 
 def shown(text: str, *pictures: bytes) -> HumanMessage:
-    """A user's message with pictures."""
+    """Return a user's message with text and pictures."""
     return HumanMessage([{"type": "text", "text": text}, *map(image_block, pictures)])
 
 
@@ -57,16 +57,16 @@ class Rewriting(AgentMiddleware):
         self.change = change
 
     def wrap_model_call(self, request: Any, handler: Any) -> Any:
-        """The changed request."""
+        """Call the handler with the changed request."""
         return handler(self.change(request))
 
     async def awrap_model_call(self, request: Any, handler: Any) -> Any:
-        """The same."""
+        """Async twin of `wrap_model_call`."""
         return await handler(self.change(request))
 
 
 def only_the_last() -> Rewriting:
-    """What trimming leaves: the last message."""
+    """Return a middleware that trims each request to its last message."""
     return Rewriting(lambda request: request.override(messages=request.messages[-1:]))
 
 
@@ -153,19 +153,19 @@ class Talk:
 
 
 def called(items: list[dict[str, Any]]) -> list[str]:
-    """Ids of the image calls in a request."""
+    """Return the ids of the image calls in a request."""
     return [item["id"] for item in items if item.get("type") == "image_generation_call"]
 
 
 def parts(items: list[dict[str, Any]], kind: str = "input_image") -> list[str]:
-    """The pictures, or the texts, in the messages of a request."""
+    """Return the pictures, or the texts, in the messages of a request."""
     contents = [item["content"] for item in items if isinstance(item.get("content"), list)]
     key = "image_url" if kind == "input_image" else "text"
     return [part[key] for content in contents for part in content if part["type"] == kind]
 
 
 def words(items: list[dict[str, Any]]) -> str:
-    """All that a request says, in order."""
+    """Return all text of a request, in order."""
     plain = [item["content"] for item in items if isinstance(item.get("content"), str)]
     return "\n".join([*plain, *parts(items, "input_text"), *parts(items, "output_text")])
 
@@ -179,14 +179,14 @@ def opened(file: Path) -> Iterator[sqlite3.Connection]:
 
 
 def values(file: Path) -> list[bytes]:
-    """Every checkpoint and every pending write."""
+    """Return every checkpoint and every pending write."""
     with opened(file) as connection:
         queries = ("SELECT checkpoint FROM checkpoints", "SELECT value FROM writes")
         return [value for query in queries for (value,) in connection.execute(query)]
 
 
 def copies(file: Path) -> int:
-    """How many pieces of base64 a checkpoint file holds."""
+    """Return the number of base64 strings in a checkpoint file."""
     return sum(len(BASE64.findall(value)) for value in values(file))
 
 
@@ -201,7 +201,7 @@ def sizes(file: Path) -> dict[str, int]:
 
 @contextmanager
 def saver(file: Path, half: Any) -> Iterator[Any]:
-    """A checkpointer on a file, for either half."""
+    """Give a checkpointer that writes to a file, for either half."""
     if half.name == "sync":
         with SqliteSaver.from_conn_string(str(file)) as opened:
             yield opened

@@ -1,4 +1,4 @@
-"""A relay on a loopback port in front of a real service: it speaks TLS if it is told to, and can hang up."""
+"""A relay on a loopback port in front of a real service; it can speak TLS and drop its connections."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 
 
 class Relay:
-    """Passes on whatever comes; `connections` counts those that clients have made.
+    """Forwards all bytes in both directions; `connections` counts the connections of clients.
 
     Args:
         port: Where the service is on this machine.
@@ -28,11 +28,11 @@ class Relay:
 
     @property
     def port(self) -> int:
-        """Where clients have to point."""
+        """The port that clients connect to."""
         return int(self._listening.getsockname()[1])
 
     def hang_up(self) -> None:
-        """End all connections in good order."""
+        """Shut down and close all connections."""
         while self._open:
             connection = self._open.pop()
             with suppress(OSError):
@@ -40,7 +40,7 @@ class Relay:
             connection.close()
 
     def close(self) -> None:
-        """Accept no more and end what there is."""
+        """Stop listening and close all connections."""
         with suppress(OSError):
             self._listening.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
         self._listening.close()
@@ -82,7 +82,7 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
 
 @contextmanager
 def relayed(port: int, context: ssl.SSLContext | None = None) -> Iterator[Relay]:
-    """A relay in front of that port, gone after the block."""
+    """Give a relay in front of the port, and close it after the block."""
     relay = Relay(port, context)
     try:
         yield relay

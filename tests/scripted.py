@@ -21,7 +21,7 @@ class ScriptedModel(GenericFakeChatModel):
     read: list[list[BaseMessage]] = Field(default_factory=list)
 
     def bind_tools(self, tools: Any, **settings: Any) -> ScriptedModel:
-        """The model itself."""
+        """Record the offered tools and return the model itself."""
         self.offered.extend(tools)
         return self
 
@@ -31,7 +31,7 @@ class ScriptedModel(GenericFakeChatModel):
 
 
 class Spy(BaseCallbackHandler):
-    """Notes everything that a tracer is told, and which run is within which."""
+    """Records everything that a tracer receives, and the parent of each run."""
 
     def __init__(self) -> None:
         self.told: list[str] = []
@@ -39,19 +39,19 @@ class Spy(BaseCallbackHandler):
         self.parents: dict[str, UUID | None] = {}
 
     def on_tool_start(self, serialized: Any, input_str: str, **facts: Any) -> None:
-        """A tool's input."""
+        """Record a tool's input."""
         self._start(serialized["name"], input_str, facts)
 
     def on_tool_end(self, output: Any, **facts: Any) -> None:
-        """A tool's output."""
+        """Record a tool's output."""
         self.told.append(repr((output, facts)))
 
     def on_chain_start(self, serialized: Any, inputs: Any, **facts: Any) -> None:
-        """A runnable's input."""
+        """Record a runnable's input."""
         self._start(str(facts.get("name")), (serialized, inputs), facts)
 
     def on_chain_end(self, outputs: Any, **facts: Any) -> None:
-        """A runnable's output."""
+        """Record a runnable's output."""
         self.told.append(repr((outputs, facts)))
 
     def _start(self, name: str, given: Any, facts: dict[str, Any]) -> None:
@@ -60,17 +60,17 @@ class Spy(BaseCallbackHandler):
 
 
 def scripted(*turns: AIMessage | ToolCall | Iterable[ToolCall]) -> ScriptedModel:
-    """A model that says these: a message, one tool call, or several at once."""
+    """Return a model that answers with each turn: a message, one tool call, or several at once."""
     return ScriptedModel(messages=_messages(turns))
 
 
 def asks(id: str, prompt: Any = "draw a fox", **args: Any) -> ToolCall:
-    """A call of the tool as a chat model makes it."""
+    """Return a call of the tool as a chat model makes it."""
     return ToolCall(name="generate_image", args={"prompt": prompt, **args}, id=id, type="tool_call")
 
 
 def answers(state: Any, key: str = "messages") -> list[ToolMessage]:
-    """The tool messages of a state."""
+    """Return the tool messages of a state."""
     return [message for message in state[key] if isinstance(message, ToolMessage)]
 
 
