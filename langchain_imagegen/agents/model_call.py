@@ -5,6 +5,7 @@ Pure but for the image store; the middleware calls the model and waits.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,6 +40,8 @@ from langchain_imagegen.drawing.flows import retry_delay
 from langchain_imagegen.errors import ImageGenerationError, ModerationError, OptionError
 from langchain_imagegen.images.image import GeneratedImage, Origin
 from langchain_imagegen.storage.store import ImageStore
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -170,10 +173,13 @@ class Turn:
             return
         images = [*self._wanted(), *(image for message in self.messages for image in own_images(message, self.memory))]
         at_hand = {image.id: image for image in images if image.sha256 in self.store}
-        sources = prepare_sources(at_hand.values(), self.store)
-        self.memory.add(
-            *(image for image in sources if isinstance(image, GeneratedImage) and image != at_hand[image.id])
-        )
+        for image in at_hand.values():
+            try:
+                sources = prepare_sources([image], self.store)
+            except ImageGenerationError as error:  # one odd upload must not end the conversation: the service judges it
+                logger.warning("the upload %s is sent as it is: %s", image.handle, error)
+            else:
+                self.memory.add(*(new for new in sources if isinstance(new, GeneratedImage) and new != image))
 
     def _slim(self, message: AIMessage) -> BaseMessage:
         """Return an answer without the base64 that it still holds from a time before the middleware."""

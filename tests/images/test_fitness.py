@@ -10,6 +10,7 @@ import zlib
 from typing import Any
 
 import numpy as np
+import openai
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 from PIL import Image
@@ -136,6 +137,19 @@ def test_an_upload_in_an_agent_is_made_fit(kind: str, talks: Any):
     (source,) = talks.simulator.orders[0].sources
     assert unfit_because(source) is None
     assert talk.memory[0].read() == data
+
+
+def test_an_upload_that_cannot_be_made_fit_ends_no_agent(talks: Any, caplog: pytest.LogCaptureFixture):
+    """A photo too large to be converted goes to the service as it is, with a logged warning; no state is lost."""
+    data = encoded("BMP")
+    data = data[:18] + (60_000).to_bytes(4, "little") * 2 + data[26:]
+    block = {"type": "image", "base64": base64.b64encode(data).decode(), "mime_type": "image/bmp"}
+    talk = talks.start(ImageGenerationMiddleware({"quality": "low"}))
+
+    with pytest.raises(openai.BadRequestError, match="unsupported image"):
+        talk.say(HumanMessage([{"type": "text", "text": "make it night"}, block]))
+
+    assert "is sent as it is" in caplog.text
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP"])
