@@ -25,9 +25,9 @@ MAYBE_PAID = {
     "stall": (delay(1.0), {"timeout": 0.3}),
     "stall in the body": (delay(1.0, at="body"), {"timeout": 0.3}),
     "no answer": (refuse_connection(), {}),
-    "gateway": (html_page(502), {}),
-    "gateway in time": (html_page(504), {}),
-    "page of a proxy": (html_page(500), {}),
+    "gateway": (html_page(502, drawn=True), {}),
+    "gateway in time": (html_page(504, drawn=True), {}),
+    "page of a proxy": (html_page(500, drawn=True), {}),
 }
 
 
