@@ -107,11 +107,6 @@ def _as_image(found: GeneratedImage | Record) -> GeneratedImage | None:
     return found if isinstance(found, GeneratedImage) else read_record(found)
 
 
-def uploads_in(message: BaseMessage, store: ImageStore) -> Iterator[GeneratedImage]:
-    """Yield the pictures that a user's message brings; see `pictures_in`."""
-    return pictures_in(message, store)
-
-
 def pictures_in(message: BaseMessage, store: ImageStore) -> Iterator[GeneratedImage]:
     """Yield the pictures in the blocks of a message whose bytes are at hand; base64 is put into the store.
 

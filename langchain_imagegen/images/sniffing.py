@@ -134,8 +134,3 @@ def sniff(head: bytes) -> Media | None:
     sniffer = Sniffer()
     sniffer.feed(head)
     return sniffer.media
-
-
-def extension_of(mime_type: str) -> str:
-    """Return the file extension of a MIME type without a dot; `bin` for an unknown type."""
-    return EXTENSIONS.get(mime_type.partition(";")[0].strip().lower(), "bin")

@@ -24,6 +24,12 @@ class Mending(Sink):
     def __init__(self) -> None:
         self.mended = False
         self._refused: list[bytes] = []
+        self._error: str | None = None
+
+    @property
+    def flawed(self) -> bool:
+        """Return True if the data is known not to be a whole picture."""
+        return self._error is not None
 
     def spill(self, text: bytes) -> None:
         """Keep the rest of a text that is not plain base64."""
@@ -50,13 +56,7 @@ class Held(Mending):
         super().__init__()
         self._store = store
         self._pieces: list[bytes] = []
-        self._error: str | None = None
         self._blob: Blob | None = None
-
-    @property
-    def flawed(self) -> bool:
-        """Return True if the data is known not to be a whole picture."""
-        return self._error is not None
 
     def write(self, data: bytes) -> None:
         """Take the next bytes."""
@@ -106,13 +106,7 @@ class Written(Mending):
         self._writer = store.writer(expected)
         self._waiting: list[bytes] = []
         self._held = self._taken = 0
-        self._error: str | None = None
         self._blob: Blob | None = None
-
-    @property
-    def flawed(self) -> bool:
-        """Return True if the data is known not to be a whole picture."""
-        return self._error is not None
 
     def write(self, data: bytes) -> None:
         """Take the next bytes; a store that is not on a disk gets them at once."""
