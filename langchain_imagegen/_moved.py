@@ -13,7 +13,7 @@ _PACKAGE = __name__.partition(".")[0]
 _MOVED = {
     "artifacts": ("images.image", "images.result"),
     "capabilities": ("options.models",),
-    "generator": ("drawing.generator", "drawing.connections", "drawing.transport"),
+    "generator": ("drawing.generator", "drawing.settings", "drawing.connections", "drawing.transport"),
     "memory": ("conversation.memory", "conversation.channel"),
     "messages": ("conversation.messages",),
     "middleware": ("agents.middleware",),

@@ -15,67 +15,18 @@ from langchain_imagegen.conversation.messages import Conversation, read_conversa
 from langchain_imagegen.conversation.references import Source, prepare_sources, resolve
 from langchain_imagegen.conversation.states import messages_of
 from langchain_imagegen.drawing.ladder import Drawing
+from langchain_imagegen.drawing.settings import GeneratorSettings
 from langchain_imagegen.errors import OptionError
 from langchain_imagegen.images.image import GeneratedImage, is_record
 from langchain_imagegen.images.result import ImageResult
 from langchain_imagegen.options.models import image_model
-from langchain_imagegen.options.options import Api, ImageOptions, Reference
+from langchain_imagegen.options.options import ImageOptions
 from langchain_imagegen.options.request import ImageRequest
 from langchain_imagegen.options.text import check_json, replace_surrogates
 from langchain_imagegen.options.validation import listed
 from langchain_imagegen.storage.store import ImageStore
 
-RESERVED = (
-    "model",
-    "input",
-    "prompt",
-    "instructions",
-    "tool_choice",
-    "previous_response_id",
-    "conversation",
-    "store",
-    "stream",
-    "reasoning",
-    "background",
-)
-"""Request fields that the generator sets, so `model_kwargs` cannot set them."""
-
-_ONLY_RESPONSES = ("tools", "include", "max_tool_calls", "parallel_tool_calls", "text", "truncation")
-
-SETTING_HINTS = {
-    "store": "it is True or False, whether the service keeps the response; a folder for pictures goes into "
-    "image_store=ImageStore('pictures')",
-    **{
-        name: f"it is an option: ImageGenerator(options={{{name!r}: …}}), or draw.invoke(prompt, {name}=…)"
-        for name in ImageOptions.model_fields
-        if name != "model"
-    },
-    **{name: f"it belongs to a request: draw.invoke(prompt, {name}=…)" for name in ("images", "mask", "conversation")},
-}
-"""Advice for arguments that people expect `ImageGenerator` to take."""
-
 _NO_CONVERSATION = Conversation(turns=(), prompt="", images=(), earlier=())
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """The fields of `ImageGenerator` that apply to every request."""
-
-    model: str
-    options: ImageOptions
-    provider: str
-    api: Api
-    memory: ImageMemory | None
-    image_store: ImageStore
-    store: bool | None
-    tool_choice: Any
-    instructions: str | None
-    reference: Reference
-    max_retries: int
-    check_options: bool
-    prepare: bool
-    reasoning: Mapping[str, Any] | None
-    model_kwargs: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -86,14 +37,14 @@ class Placed:
     place: int | None
 
 
-def prepare(placed: Placed, fields: Mapping[str, Any], settings: Settings, *, stream: bool) -> Drawing:
+def prepare(placed: Placed, fields: Mapping[str, Any], settings: GeneratorSettings, *, stream: bool) -> Drawing:
     """Return a prepared request: references resolved, local bytes in the store, options merged and checked.
 
     Raises:
         OptionError: The request can never work.
         UnknownImageError: A reference names no image.
     """
-    read, conversation = read_input(placed.given, settings.image_store)
+    read, conversation = read_input(placed.given, settings.chosen_store)
     request = ImageRequest.parse(join_fields(read, fields))
     check_json(
         prompt=request.prompt,
@@ -108,7 +59,7 @@ def prepare(placed: Placed, fields: Mapping[str, Any], settings: Settings, *, st
     instructions = request.instructions or settings.instructions
     if settings.check_options:
         options.check(api=settings.api, mask=mask is not None, stream=stream)
-    settings.image_store.check_writable()
+    settings.chosen_store.check_writable()
     if settings.api == "images":
         _check_images_api(request, sources, conversation, instructions)
     return Drawing(
@@ -137,13 +88,13 @@ def prepare(placed: Placed, fields: Mapping[str, Any], settings: Settings, *, st
     )
 
 
-def _resolve(references: list[Any], settings: Settings) -> list[Source]:
-    sources = resolve(references, settings.memory, settings.image_store)
-    return prepare_sources(sources, settings.image_store) if settings.prepare else sources
+def _resolve(references: list[Any], settings: GeneratorSettings) -> list[Source]:
+    sources = resolve(references, settings.memory, settings.chosen_store)
+    return prepare_sources(sources, settings.chosen_store) if settings.prepare else sources
 
 
 def _prepare_earlier(
-    earlier: tuple[GeneratedImage, ...], sources: tuple[Source, ...], settings: Settings
+    earlier: tuple[GeneratedImage, ...], sources: tuple[Source, ...], settings: GeneratorSettings
 ) -> tuple[GeneratedImage, ...]:
     """Return the images of earlier turns; the latest one that is no source goes along, and is prepared for it."""
     asked = {source.id for source in sources if isinstance(source, GeneratedImage)}
@@ -151,36 +102,8 @@ def _prepare_earlier(
     if not settings.prepare or not unasked:
         return earlier
     latest = list(unasked.values())[-1]
-    (sent,) = prepare_sources([latest], settings.image_store)
+    (sent,) = prepare_sources([latest], settings.chosen_store)
     return tuple(sent if isinstance(sent, GeneratedImage) and image.id == latest.id else image for image in earlier)
-
-
-def check_model_kwargs(given: Mapping[str, Any], reasoning: Mapping[str, Any] | None, api: Api) -> None:
-    """Check the fields of `model_kwargs` and `reasoning`.
-
-    Raises:
-        OptionError: A field is set by the generator, or the API has no such field. The error names each field.
-    """
-    check_json(model_kwargs=given, reasoning=reasoning)
-    reserved = (*RESERVED, *(ImageOptions.model_fields if api == "images" else ()))
-    problems = [
-        f"model_kwargs has {name!r}, which the generator sets: use its own setting or option"
-        for name in given
-        if name in reserved
-    ]
-    tools = given.get("tools", [])
-    if not isinstance(tools, list) or any(not isinstance(tool, Mapping) for tool in tools):
-        problems.append("model_kwargs has 'tools' which is not a list of dicts")
-    elif any(tool.get("type") == "image_generation" for tool in tools):
-        problems.append("model_kwargs has a second image_generation tool: use options= and ImageOptions(extra=…)")
-    if api == "images":
-        problems += [
-            f'model_kwargs has {name!r}, which api="images" does not have' for name in given if name in _ONLY_RESPONSES
-        ]
-    if api == "images" and reasoning:
-        problems.append('reasoning is for the mainline model, and api="images" uses none: leave it out')
-    if problems:
-        raise OptionError(*problems)
 
 
 def _check_images_api(

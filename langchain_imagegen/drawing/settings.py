@@ -1,0 +1,182 @@
+"""The settings of `ImageGenerator`: its fields, their checks, and the connections that they describe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import (
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+
+from langchain_imagegen._moved import OldPickles
+from langchain_imagegen.conversation.memory import ImageMemory
+from langchain_imagegen.drawing.composition import Composable
+from langchain_imagegen.drawing.connections import Connections
+from langchain_imagegen.errors import OptionError
+from langchain_imagegen.options.options import Api, ImageOptions, Reference
+from langchain_imagegen.options.validation import complaints
+from langchain_imagegen.storage.store import ImageStore, default_store
+
+if TYPE_CHECKING:
+    from langchain_imagegen.drawing.transport import Transport
+
+FORCED = {"type": "image_generation"}
+AZURE_HEADER = "x-ms-oai-image-generation-deployment"
+
+SETTING_HINTS = {
+    "store": "it is True or False, whether the service keeps the response; a folder for pictures goes into "
+    "image_store=ImageStore('pictures')",
+    **{
+        name: f"it is an option: ImageGenerator(options={{{name!r}: …}}), or draw.invoke(prompt, {name}=…)"
+        for name in ImageOptions.model_fields
+        if name != "model"
+    },
+    **{name: f"it belongs to a request: draw.invoke(prompt, {name}=…)" for name in ("images", "mask", "conversation")},
+}
+"""Advice for arguments that people expect `ImageGenerator` to take."""
+
+
+class GeneratorSettings(OldPickles, Composable):
+    """The fields of `ImageGenerator`, checked when it is made."""
+
+    model_config = ConfigDict(
+        arbitrary_types_allowed=True, extra="forbid", protected_namespaces=(), hide_input_in_errors=True
+    )
+
+    model: str = Field(default="gpt-5.4", description="the mainline model, which is never a GPT Image model")
+    options: ImageOptions = Field(default_factory=ImageOptions, description="options for every picture")
+    api: Api = Field(
+        default="responses", description='`"images"` uses the Images API, which draws without a mainline model'
+    )
+    memory: ImageMemory | None = Field(
+        default=None, description="remembers each picture and resolves handles and `last`"
+    )
+    image_store: ImageStore | None = Field(
+        default=None, description="where image bytes are stored; `None` means the default store"
+    )
+    store: bool | None = Field(
+        default=None, description="whether the service keeps the response; `None` leaves it to the service"
+    )
+    tool_choice: Any = Field(default=FORCED, description="`None` or `auto` lets the mainline model choose to draw")
+    instructions: str | None = Field(
+        default=None, description="instructions for the mainline model, besides the prompt"
+    )
+    reference: Reference = Field(
+        default="auto", description="the first way in which an edit names its source; see `ImageResult.rung`"
+    )
+    delivery: Literal["direct", "stream"] = Field(
+        default="direct",
+        description="`stream` makes `invoke` read events too, so that less is lost with a broken connection",
+    )
+    prepare: bool = Field(
+        default=True,
+        description="convert images that the service does not accept (BMP, HEIC, CMYK, …; needs Pillow)",
+    )
+    reasoning: dict[str, Any] | None = Field(
+        default=None,
+        description='how hard the mainline model thinks, such as `{"effort": "low"}`; this affects time and price',
+    )
+    model_kwargs: dict[str, Any] = Field(
+        default_factory=dict, description="further request fields, sent as they are: metadata, tools, include, …"
+    )
+    check_options: bool = Field(default=True, description="reject options that can never work before anything is sent")
+    api_key: SecretStr | Callable[[], Any] | None = Field(
+        default=None,
+        repr=False,
+        description="the key, or a sync or async function that returns it; `None` reads OPENAI_API_KEY",
+    )
+    base_url: str | None = Field(default=None, description="`None` reads OPENAI_BASE_URL, else OpenAI is used")
+    organization: str | None = None
+    timeout: float | None = Field(
+        default=300.0, gt=0, allow_inf_nan=False, description="seconds without a byte after which a call fails"
+    )
+    max_retries: int = Field(default=2, ge=0, description="how often to resend a request that certainly drew nothing")
+    client: Any = Field(
+        default=None, exclude=True, repr=False, description="an `OpenAI` or `AzureOpenAI` to use instead"
+    )
+    async_client: Any = Field(default=None, exclude=True, repr=False, description="the same for async calls")
+    azure_image_deployment: str | None = Field(default=None, description="Azure's deployment of the image model")
+
+    _connections: Connections = PrivateAttr()
+
+    if not TYPE_CHECKING:  # type checkers read the fields
+
+        def __init__(self, **settings: Any) -> None:
+            try:
+                super().__init__(**settings)
+            except ValidationError as error:
+                raise OptionError(*complaints(error, type(self), hints=SETTING_HINTS)) from None
+
+    @field_validator("model")
+    @classmethod
+    def _mainline(cls, value: str) -> str:
+        from langchain_imagegen.options.rules import check_mainline
+
+        check_mainline(value)
+        return value
+
+    @field_validator("options", mode="before")
+    @classmethod
+    def _parsed(cls, value: Any) -> ImageOptions:
+        return ImageOptions.parse(value)
+
+    @field_validator("api_key", mode="before")
+    @classmethod
+    def _sendable_key(cls, value: Any) -> Any:
+        from langchain_imagegen.drawing.credentials import clean_key
+
+        key = value.get_secret_value() if isinstance(value, SecretStr) else value
+        return key if key is None or callable(key) else SecretStr(clean_key(key))
+
+    @field_validator("organization", "azure_image_deployment", "base_url", "client", "async_client")
+    @classmethod
+    def _sendable(cls, value: Any, info: ValidationInfo) -> Any:
+        from langchain_imagegen.drawing.credentials import check_setting
+
+        return None if value is None else check_setting(value, str(info.field_name))
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        from langchain_imagegen.drawing.credentials import redact_url
+
+        for name, value in super().__repr_args__():
+            yield name, redact_url(value) if name == "base_url" and value else value
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Check the settings and prepare the connections; nothing is opened yet."""
+        super().model_post_init(context)
+        from langchain_imagegen.options.text import check_json
+
+        check_json(model=self.model, tool_choice=self.tool_choice, instructions=self.instructions)
+        if self.model_kwargs or self.reasoning:
+            from langchain_imagegen.drawing.model_kwargs import check_model_kwargs
+
+            check_model_kwargs(self.model_kwargs, self.reasoning, self.api)
+        key = self.api_key.get_secret_value() if isinstance(self.api_key, SecretStr) else self.api_key
+        self._connections = Connections(
+            {"api_key": key, "base_url": self.base_url, "organization": self.organization},
+            client=self.client,
+            async_client=self.async_client,
+            timeout=self.timeout,
+            headers={AZURE_HEADER: self.azure_image_deployment} if self.azure_image_deployment else None,
+        )
+
+    @property
+    def provider(self) -> str:
+        """The host of the service's base URL."""
+        return self._transport.provider
+
+    @property
+    def chosen_store(self) -> ImageStore:
+        """The image store: `image_store`, or the default one."""
+        return self.image_store or default_store()
+
+    @property
+    def _transport(self) -> Transport:
+        return self._connections.transport
