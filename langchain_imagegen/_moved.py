@@ -1,4 +1,4 @@
-"""What keeps pickles and imports of version 0.1.0 working: old addresses of modules, defaults for new fields."""
+"""Keeps pickles and imports of version 0.1.0 working: old module names, and defaults for fields added since."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _MOVED = {
 
 
 def look_up(module: str, name: str) -> Any:
-    """Return what `name` of the module with this old name is now.
+    """Return the attribute `name` of the module with this old name, from the module that defines it now.
 
     Raises:
-        AttributeError: The module never had it.
+        AttributeError: No current module defines it.
     """
     if not name.startswith("__"):
         for new in _MOVED[module]:
@@ -42,11 +42,11 @@ def look_up(module: str, name: str) -> Any:
 
 
 class MovedModules:
-    """Finds a module under its old name: each attribute is looked up where it lives now."""
+    """An import finder for old module names; attributes come from the modules that define them now."""
 
     @staticmethod
     def find_spec(name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        """Return the spec of a module that moved; None for every other."""
+        """Return the spec of a module that moved, and None for any other module."""
         del path, target
         package, _, module = name.rpartition(".")
         loader: Any = MovedModules
@@ -54,18 +54,18 @@ class MovedModules:
 
     @staticmethod
     def create_module(spec: ModuleSpec) -> ModuleType:
-        """Return an empty module that looks its attributes up."""
-        module = ModuleType(spec.name, "Moved: import from `langchain_imagegen` itself.")
+        """Return an empty module that looks up its attributes on access."""
+        module = ModuleType(spec.name, "Moved: import its names from `langchain_imagegen`.")
         vars(module)["__getattr__"] = partial(look_up, spec.name.rpartition(".")[2])
         return module
 
     @staticmethod
     def exec_module(module: ModuleType) -> None:
-        """Leave the module as it was created."""
+        """Do nothing: the module has no code of its own."""
 
 
 class OldPickles:
-    """A pydantic model whose pickles may be older than some of its fields: those get their defaults."""
+    """Base of pydantic models whose pickles may lack newer fields; those fields get their defaults on unpickling."""
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         kind: Any = type(self)
@@ -79,6 +79,6 @@ class OldPickles:
 
 
 def install() -> None:
-    """Have Python ask here for modules that it does not find elsewhere."""
+    """Register `MovedModules` as the last import finder."""
     if MovedModules not in sys.meta_path:
         sys.meta_path.append(MovedModules)

@@ -1,20 +1,20 @@
-"""Every error of the package; nothing else, so that any module may import it.
+"""Every error of the package. Nothing else is defined here, so that any module may import it.
 
 ImageGenerationError
-├── OptionError (also a ValueError)        an option or input that can never work
-├── NoImageError                           the answer holds no picture; `.text` says what it holds instead
+├── OptionError (also a ValueError)        an option or input can never work
+├── NoImageError                           the answer has no picture; `.text` is what the model wrote instead
 ├── ModerationError                        the safety system refused; `.stage`, `.categories`
-├── UnknownImageError                      a reference names no image; `.known` lists the handles there are
-├── CorruptImageError                      the picture's data cannot be read as a picture
-├── ImageFetchError                        the service gave a web address that cannot be fetched; `.url`
-├── ImageStoreError                        the bytes cannot be written, found or trusted
+├── UnknownImageError                      a reference matches no image, or several; `.known` lists the valid handles
+├── CorruptImageError                      the data is not a picture, is truncated or is too large
+├── ImageFetchError                        the service sent a web address that cannot be fetched; `.url`
+├── ImageStoreError                        the bytes cannot be written, are missing or have been altered
 ├── ServiceError                           the service answered with an error; `.status`, `.code`, …
-│   ├── RateLimitError                     too many requests; `.retry_after` in seconds where known
+│   ├── RateLimitError                     too many requests; `.retry_after` in seconds if known
 │   ├── QuotaError                         the account has no credit left; waiting does not help
-│   ├── AuthenticationError                the key is missing or wrong
-│   └── OrganizationNotVerifiedError       the image model wants a verified organization
-├── ConnectionLostError                    no answer, or one that broke off; `.response_id` where known
-└── ImageTimeoutError                      no answer in time; `.response_id` where known
+│   ├── AuthenticationError                the key is missing, wrong or lacks permission
+│   └── OrganizationNotVerifiedError       the image model requires a verified organization
+├── ConnectionLostError                    no connection, or a truncated answer; `.response_id` if known
+└── ImageTimeoutError                      no answer in time; `.response_id` if known
 
 Each message says what is wrong and what to do about it.
 """
@@ -25,16 +25,16 @@ from collections.abc import Sequence
 
 
 class ImageGenerationError(Exception):
-    """Base of every error that this package raises on purpose."""
+    """Base class of every error that this package raises deliberately."""
 
 
 class OptionError(ImageGenerationError, ValueError):
     """An option, a combination of options or an input that can never work.
 
-    Args:
-        problems: Each problem in a sentence: the value as written, and what is accepted.
+    If the service rejected it, `.code`, `.param` and `.request_id` are what the service sent.
 
-    If the service refused it, `.code`, `.param` and `.request_id` are the service's own words.
+    Args:
+        problems: One sentence per problem: the value as the user wrote it, and what is accepted. `.problems` has them.
     """
 
     code: str | None = None
@@ -47,7 +47,7 @@ class OptionError(ImageGenerationError, ValueError):
 
 
 class NoImageError(ImageGenerationError):
-    """The service answered without a picture; `.text` is what the model said instead."""
+    """The service answered without a picture. `.text` is what the model wrote instead, possibly empty."""
 
     def __init__(self, message: str, *, text: str = "", response_id: str | None = None) -> None:
         super().__init__(message)
@@ -58,7 +58,7 @@ class NoImageError(ImageGenerationError):
 class ModerationError(ImageGenerationError):
     """The safety system refused the prompt or the picture.
 
-    `.stage` is `"input"`, `"output"` or `"unknown"`; `.categories` are the service's own words and open-ended.
+    `.stage` is `"input"`, `"output"` or `"unknown"`. `.categories` are the service's own terms, which may change.
     """
 
     def __init__(self, message: str, *, stage: str = "unknown", categories: Sequence[str] = ()) -> None:
@@ -68,7 +68,7 @@ class ModerationError(ImageGenerationError):
 
 
 class UnknownImageError(ImageGenerationError):
-    """A reference that names no known image, or more than one; `.known` lists the handles there are."""
+    """A reference matches no known image, or more than one. `.known` lists the valid handles."""
 
     def __init__(self, message: str, *, known: Sequence[str] = ()) -> None:
         super().__init__(message)
@@ -76,11 +76,11 @@ class UnknownImageError(ImageGenerationError):
 
 
 class CorruptImageError(ImageGenerationError):
-    """Data that was said to be a picture and is not one, or is cut, or is larger than allowed."""
+    """Data that should be a picture but is not one, is truncated, or is larger than allowed."""
 
 
 class ImageFetchError(ImageGenerationError):
-    """The picture was drawn and lies at `.url`, but could not be fetched from there."""
+    """The service drew the picture and sent its address, `.url`, but it could not be fetched from there."""
 
     def __init__(self, message: str, *, url: str) -> None:
         super().__init__(message)
@@ -88,10 +88,10 @@ class ImageFetchError(ImageGenerationError):
 
 
 class ImageStoreError(ImageGenerationError):
-    """A picture's bytes cannot be written, are not found, or do not match their digest.
+    """A picture's bytes cannot be written, are missing, or do not match their digest.
 
-    `.location` is the folder or URL of the store. The message leaves local folders out, since chat models read it;
-    tracebacks show them as a note.
+    `.location` is the folder or URL of the store. The message omits local folders because chat models may read it;
+    tracebacks show the location as a note.
     """
 
     def __init__(self, message: str, *, location: str | None = None) -> None:
@@ -104,9 +104,14 @@ class ImageStoreError(ImageGenerationError):
 class ServiceError(ImageGenerationError):
     """The service answered with an error.
 
-    `.status` is the HTTP status (`None` inside a stream), `.code` the service's own word, `.request_id` what its
-    support asks for, `.retry_after` the delay in seconds that it asked for, `.retryable` what it says of trying again
-    (`None`: nothing), `.own` whether the body was the service's JSON error object and not, say, a gateway's page.
+    Args:
+        message: What is wrong and what to do.
+        status: The HTTP status; None if the error arrived inside a stream.
+        code: The service's error code.
+        request_id: The id to quote to the service's support.
+        retry_after: Seconds to wait before a retry, as the service requested.
+        retryable: Whether the service said that a retry may succeed; None if it said nothing.
+        own: True if the body was the service's JSON error object, False if it was, say, a gateway's error page.
     """
 
     def __init__(
@@ -130,7 +135,7 @@ class ServiceError(ImageGenerationError):
 
 
 class RateLimitError(ServiceError):
-    """Too many requests or images a minute; `.retry_after` says how long to wait where the service told."""
+    """Too many requests or images per minute. `.retry_after` is the number of seconds to wait, or None if unknown."""
 
 
 class QuotaError(ServiceError):
@@ -138,15 +143,18 @@ class QuotaError(ServiceError):
 
 
 class AuthenticationError(ServiceError):
-    """The API key is missing, wrong, or not allowed to do this."""
+    """The API key is missing, wrong, or lacks permission for this request."""
 
 
 class OrganizationNotVerifiedError(ServiceError):
-    """The image model is open to verified organizations only."""
+    """The image model is available only to verified organizations."""
 
 
 class ConnectionLostError(ImageGenerationError):
-    """No connection, or an answer that broke off; `.response_id` is what to ask for where it was already known."""
+    """No connection, or an answer that broke off. `.response_id` identifies the response, if it was already known.
+
+    `.sent` is False if the request certainly did not reach the service.
+    """
 
     def __init__(self, message: str, *, response_id: str | None = None, sent: bool = True) -> None:
         super().__init__(message)
@@ -155,7 +163,7 @@ class ConnectionLostError(ImageGenerationError):
 
 
 class ImageTimeoutError(ImageGenerationError):
-    """No answer in time; the service may still finish and bill the picture, as `.response_id` where known."""
+    """No answer in time. The service may still finish and bill the picture; `.response_id` identifies it, if known."""
 
     def __init__(self, message: str, *, response_id: str | None = None) -> None:
         super().__init__(message)

@@ -16,7 +16,7 @@ from langchain_imagegen.storage.writer import BlobWriter
 from langchain_imagegen.streaming.decoder import Sink
 from langchain_imagegen.streaming.extractor import Extractor, Gap
 from langchain_imagegen.streaming.placeholders import write_token
-from langchain_imagegen.streaming.sinks import AT_A_TIME
+from langchain_imagegen.streaming.sinks import WRITE_SIZE
 
 Parts = Sequence["bytes | Gap"]
 
@@ -38,7 +38,7 @@ class Picture(Sink):
     @property
     def due(self) -> bool:
         """True if a whole piece is buffered; after a fault everything stays buffered."""
-        return self._held >= AT_A_TIME and self._fault is None
+        return self._held >= WRITE_SIZE and self._fault is None
 
     def known(self, text: memoryview) -> bool:
         """Return False. Keep the last group of characters, which base64 may spell in several ways."""

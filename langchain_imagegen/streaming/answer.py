@@ -33,7 +33,7 @@ from langchain_imagegen.streaming.decompression import inflater_for
 from langchain_imagegen.streaming.events import EventReader
 from langchain_imagegen.streaming.extractor import Extractor
 from langchain_imagegen.streaming.odd_forms import Address, find_picture
-from langchain_imagegen.streaming.sinks import Held, Repeated, Written, corrupt
+from langchain_imagegen.streaming.sinks import DuplicateSink, MemorySink, StoreSink, corrupt_image_error
 
 _COMPLETED = re.compile(rb'"image_(?:generation|edit)\.completed"|event: ?image_(?:generation|edit)\.completed')
 _RESULT = re.compile(rb'"result"\s*:\s*(?:[\[{][^{}\[\]]*)?\Z')
@@ -79,9 +79,9 @@ class Body:
         self._extractor = Extractor(self._open)
         self._events = EventReader()
         self._arrivals: list[Arrival] = []
-        self._latest: Held | Written | None = None  # what comes next may be a copy of it
-        self._shown: Held | Written | None = None
-        self._unfinished: list[Held | Written] = []
+        self._latest: MemorySink | StoreSink | None = None  # what comes next may be a copy of it
+        self._shown: MemorySink | StoreSink | None = None
+        self._unfinished: list[MemorySink | StoreSink] = []
         self._text: list[bytes] = []
         self._warnings: list[str] = []
         self._wanted: list[str] = []
@@ -141,18 +141,18 @@ class Body:
         sink = self._sink(before)
         final = not self._streamed or _RESULT.search(before) or _COMPLETED.search(before)
         self._arrivals.append(Arrival(sink, id_of(before), final=bool(final)))
-        if isinstance(sink, (Held, Written)):
+        if isinstance(sink, (MemorySink, StoreSink)):
             self._latest = sink
         return sink
 
-    def _sink(self, before: bytes) -> Held | Written | Repeated | None:
+    def _sink(self, before: bytes) -> MemorySink | StoreSink | DuplicateSink | None:
         if not self._streamed or _COMPLETED.search(before):
-            return Written(self._store, max(self._to_come, 0) // 4 * 3)
+            return StoreSink(self._store, max(self._to_come, 0) // 4 * 3)
         if not _RESULT.search(before):
-            return Held(self._store) if self._partials else Written(self._store)
+            return MemorySink(self._store) if self._partials else StoreSink(self._store)
         if (id_of(before) or "") in self._whole():
             return None
-        return Repeated(self._latest, self._store) if self._latest else Written(self._store)
+        return DuplicateSink(self._latest, self._store) if self._latest else StoreSink(self._store)
 
     def _whole(self) -> set[str]:
         """Return the ids of the pictures of which a good copy arrived before, as `response.completed` repeats them."""
@@ -285,7 +285,7 @@ class Body:
     def _picture(self, value: object) -> Blob:
         found = find_picture(value)
         if found is None:
-            raise corrupt(f"there is {_kind(value)} where its base64 belongs")
+            raise corrupt_image_error(f"there is {_kind(value)} where its base64 belongs")
         if isinstance(found, Address):
             return self._linked(found)
         if isinstance(found, bytes):
@@ -294,7 +294,7 @@ class Body:
         sink = self._arrivals[found].sink if found < len(self._arrivals) else None
         if sink is None:
             raise CorruptImageError("the service sent a second copy of a picture in place of the first")
-        if sink.mended or not isinstance(value, dict) or len(value) != 1 or "$picture" not in value:
+        if sink.repaired or not isinstance(value, dict) or len(value) != 1 or "$picture" not in value:
             self._warn(_ODD_FORM)
         return sink.blob()
 
@@ -313,12 +313,12 @@ class Body:
         if isinstance(found, bytes):
             return found
         sink = self._arrivals[found].sink if isinstance(found, int) and found < len(self._arrivals) else None
-        if not isinstance(sink, Held if self._partials else Written):
+        if not isinstance(sink, MemorySink if self._partials else StoreSink):
             raise CorruptImageError("a partial picture stands where a finished one belongs")
         if sink.flawed:
             raise CorruptImageError("a partial picture is corrupt")
         self._shown = sink
-        return sink.data() if isinstance(sink, Held) else sink.read(0, _HEAD)
+        return sink.data() if isinstance(sink, MemorySink) else sink.read(0, _HEAD)
 
     def _warn(self, warning: str) -> None:
         if warning not in self._warnings:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from langchain_imagegen.errors import CorruptImageError
 from langchain_imagegen.images.image import GeneratedImage, Origin
 from langchain_imagegen.images.sniffing import Blob
-from langchain_imagegen.streaming.sinks import Held, Repeated, Written
+from langchain_imagegen.streaming.sinks import DuplicateSink, MemorySink, StoreSink
 
 _ID = re.compile(rb'"(?:item_)?id"\s*:\s*"([\w-]{1,128})"')
 
@@ -18,7 +18,7 @@ _ID = re.compile(rb'"(?:item_)?id"\s*:\s*"([\w-]{1,128})"')
 class Arrival:
     """A picture taken out of an answer; `sink` is `None` for a copy that was not kept."""
 
-    sink: Held | Written | Repeated | None
+    sink: MemorySink | StoreSink | DuplicateSink | None
     id: str | None
     final: bool
 

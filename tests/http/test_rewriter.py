@@ -23,7 +23,7 @@ from langchain_imagegen import ImageStore
 from langchain_imagegen.http.rewriter import Reader
 from langchain_imagegen.simulator.drawing import draw
 from langchain_imagegen.streaming.placeholders import read_token, write_token
-from langchain_imagegen.streaming.sinks import AT_A_TIME
+from langchain_imagegen.streaming.sinks import WRITE_SIZE
 from tests.conversations import encoded, photo
 
 PNG = draw("a fox", size=(816, 816))
@@ -152,7 +152,7 @@ def test_only_what_touches_the_store_is_due(reader):
         due.append(reader.is_due(parts))
         reader.fill(parts)
 
-    assert len(HEAVY) // AT_A_TIME - 2 <= sum(due) <= len(HEAVY) // AT_A_TIME + 2
+    assert len(HEAVY) // WRITE_SIZE - 2 <= sum(due) <= len(HEAVY) // WRITE_SIZE + 2
     assert not due[-1]
 
 

@@ -37,7 +37,7 @@ from langchain_imagegen.simulator import (
     refusal,
 )
 from langchain_imagegen.streaming.placeholders import read_token
-from langchain_imagegen.streaming.sinks import AT_A_TIME
+from langchain_imagegen.streaming.sinks import WRITE_SIZE
 from tests import sdk
 from tests.conversations import VERSIONS, encoded, photo
 from tests.framed import ENCODINGS, FRAMINGS, JSON, SSE, Framed, framed
@@ -469,7 +469,7 @@ async def test_text_needs_no_thread(image_store):
             await client.post(f"{served.base_url}/responses")
 
     assert idle == 0
-    assert 1 <= threads.given <= len(HEAVY) // AT_A_TIME + 2
+    assert 1 <= threads.given <= len(HEAVY) // WRITE_SIZE + 2
 
 
 def answer_of(result: str) -> bytes:

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from langchain_imagegen import ImageGenerator, ImageResult, ImageStore
 from langchain_imagegen.errors import CorruptImageError
 from langchain_imagegen.streaming.extractor import Extractor
-from langchain_imagegen.streaming.sinks import AT_A_TIME, Held, Repeated, Written
+from langchain_imagegen.streaming.sinks import WRITE_SIZE, DuplicateSink, MemorySink, StoreSink
 from tests.loopback import JSON, SSE, serving, split
 
 CHUNK = 1 << 16
@@ -98,7 +98,7 @@ def fed(sink: Any, data: bytes, sizes: list[int], *, cut: int = 0) -> Any:
 SIZES = st.lists(st.integers(1, 400), min_size=1, max_size=4)
 
 
-@pytest.mark.parametrize("kind", [Held, Written])
+@pytest.mark.parametrize("kind", [MemorySink, StoreSink])
 @given(sizes=SIZES, tail=st.binary(max_size=60), place=st.integers(0, 700), other=st.binary(max_size=3))
 @example(sizes=[7], tail=b"", place=0, other=b"")
 @example(sizes=[400], tail=b"abc", place=len(SMALL) + 3, other=b"d")
@@ -110,7 +110,7 @@ def test_a_second_copy_is_what_it_is(kind: Any, sizes: list[int], tail: bytes, p
     second = first[:at] + other + first[at + len(other) :]
     original = fed(kind(store), first, sizes)
 
-    copy = fed(Repeated(original, store), second, sizes)
+    copy = fed(DuplicateSink(original, store), second, sizes)
 
     try:
         blob = copy.blob()
@@ -121,25 +121,25 @@ def test_a_second_copy_is_what_it_is(kind: Any, sizes: list[int], tail: bytes, p
     assert store.get(original.blob().sha256) == first
 
 
-@pytest.mark.parametrize("kind", [Held, Written])
+@pytest.mark.parametrize("kind", [MemorySink, StoreSink])
 @pytest.mark.parametrize("cut", [4, 5, 100])
 def test_a_copy_that_breaks_off_is_no_picture(kind: Any, cut: int, image_store: ImageStore):
     """The beginning of a known picture does not pass for the whole of it."""
     original = fed(kind(image_store), SMALL, [100])
 
-    copy = fed(Repeated(original, image_store), SMALL, [100], cut=cut)
+    copy = fed(DuplicateSink(original, image_store), SMALL, [100], cut=cut)
 
     with pytest.raises(CorruptImageError, match="breaks off"):
         copy.blob()
     assert image_store.get(original.blob().sha256) == SMALL
 
 
-@pytest.mark.parametrize("kind", [Held, Written])
+@pytest.mark.parametrize("kind", [MemorySink, StoreSink])
 @pytest.mark.parametrize("more", ["A", "%"])
 def test_what_goes_on_behind_a_copy_is_told(kind: Any, more: str, image_store: ImageStore):
     """A copy followed by something that is not base64 is as corrupt as it is without the original."""
     original = fed(kind(image_store), SMALL, [100])
-    alone, copy = Written(image_store), Repeated(original, image_store)
+    alone, copy = StoreSink(image_store), DuplicateSink(original, image_store)
 
     for sink in (alone, copy):
         extractor = Extractor(lambda _, sink=sink: sink)
@@ -151,14 +151,14 @@ def test_what_goes_on_behind_a_copy_is_told(kind: Any, more: str, image_store: I
             sink.blob()
 
 
-@pytest.mark.parametrize("kind", [Held, Written])
+@pytest.mark.parametrize("kind", [MemorySink, StoreSink])
 def test_a_picture_is_not_lost_with_a_flawed_first_copy(kind: Any, image_store: ImageStore):
     """A picture that equals the valid beginning of a corrupt one is a picture of its own."""
     original = kind(image_store)
     extractor = Extractor(lambda _: original)
     extractor.feed(f'{{"result": "{encoded(SMALL)}%"}}'.encode())
 
-    copy = fed(Repeated(original, image_store), SMALL, [100])
+    copy = fed(DuplicateSink(original, image_store), SMALL, [100])
 
     assert image_store.get(copy.blob().sha256) == SMALL
 
@@ -167,10 +167,10 @@ def test_a_copy_is_not_written_again(tmp_path: Path):
     """A copy of a picture leaves no file of its own, at any time."""
     store = ImageStore(tmp_path)
     picture = png(1_000_000)
-    original = fed(Written(store), picture, [CHUNK])
+    original = fed(StoreSink(store), picture, [CHUNK])
     before = files(tmp_path)
 
-    copy = fed(Repeated(original, store), picture, [CHUNK])
+    copy = fed(DuplicateSink(original, store), picture, [CHUNK])
 
     assert files(tmp_path) == before
     assert copy.blob() == original.blob()
@@ -352,7 +352,7 @@ def test_a_cancelled_drawing_leaves_no_file(
     async def cancelled(draw: ImageGenerator) -> None:
         task = asyncio.create_task(draw.ainvoke("draw"))
         # nothing but a look tells when a file is there
-        while not (server.posts and (files(folder) or pieces * CHUNK * 3 / 4 < AT_A_TIME)):  # noqa: ASYNC110
+        while not (server.posts and (files(folder) or pieces * CHUNK * 3 / 4 < WRITE_SIZE)):  # noqa: ASYNC110
             await asyncio.sleep(0.001)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
