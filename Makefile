@@ -13,13 +13,13 @@ STANDARD := .venv-standard/bin
 help:
 	@echo 'make demo [PROMPT="draw …"]  draw a picture and edit it; offline unless OPENAI_API_KEY is set'
 	@echo 'make test                    run all tests, offline'
-	@echo 'make check                   lint, format and types'
-	@echo 'make bench                   time and memory next to the ways around us; writes benchmarks/RESULTS.md'
+	@echo 'make check                   check style, formatting and types'
+	@echo 'make bench                   compare time and memory with other clients; writes benchmarks/RESULTS.md'
 	@echo 'make record                  record the cassettes again'
 	@echo 'make notebooks               run the notebooks again, in place'
-	@echo 'make clean                   remove what the other verbs made'
+	@echo 'make clean                   remove environments, caches, demo/ and dist/'
 	@echo
-	@echo 'The first of them sets up .venv with $(PYTHON); PYTHON=… names another one, 3.11 or later.'
+	@echo 'The first command sets up .venv with $(PYTHON); PYTHON=… selects another Python, 3.11 or later.'
 
 demo: .venv/ready
 	@$(BIN)/python examples/demo.py $${PROMPT:+"$$PROMPT"}
@@ -46,7 +46,7 @@ notebooks: .venv/tested
 clean:
 	rm -rf .venv .venv-standard demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 
-# langchain-tests wants vcrpy before 9, our own tests want 9: two environments.
+# langchain-tests needs vcrpy before 9 and our own tests need 9, so there are two environments.
 .venv/ready: WANTED = -e ".[all]"
 .venv/tested: WANTED = -e ".[all]" --group test --group bench --group lint
 .venv-standard/ready: WANTED = -e ".[simulator]" --group standard
@@ -54,9 +54,9 @@ clean:
 .venv/tested: .venv/ready
 .venv/ready .venv/tested .venv-standard/ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo '$(PYTHON) is no Python 3.11 or later: give another one, as in "make PYTHON=python3.12 …"' >&2; exit 1; }
+	  { echo '$(PYTHON) is not Python 3.11 or later: select another one, as in "make PYTHON=python3.12 …"' >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
-	  { echo '$(PYTHON) cannot make environments: install its venv module (on Debian and Ubuntu: apt-get install python3-venv)' >&2; exit 1; }
+	  { echo '$(PYTHON) cannot create virtual environments: install its venv module (on Debian and Ubuntu: apt-get install python3-venv)' >&2; exit 1; }
 	@test -x $(@D)/bin/pip || $(PYTHON) -m venv $(@D)
 	@echo 'installing into $(@D) …'
 	@$(@D)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'

@@ -1,4 +1,4 @@
-"""Time and memory of one picture, next to the other ways of getting it: `python -m benchmarks`.
+"""Measures the time and memory that pictures cost with this package and with other clients: `python -m benchmarks`.
 
-Nothing in here is part of the package, and nothing in the package knows of it.
+The benchmarks are not part of the package, and the package does not import them.
 """

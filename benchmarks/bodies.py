@@ -1,6 +1,6 @@
-"""Answers of the service with pictures of any size, each picture new and each a valid PNG.
+"""Response bodies of the service with pictures of any size, each of them a valid PNG with its own serial number.
 
-What is sent is prepared but for a serial number, so that a server gives it away without work. Nothing in here sends.
+A body is prepared except for the serial number, so that the server sends it without further work.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SIZES = {"64 KB": 64_000, "2 MB": 2_000_000, "12 MB": 12_000_000}
 PARTIALS = 3
 SERIAL_DIGITS = 11
 
-_HOLE = re.compile(rb"@(serial|start|rest\d)@")
+_PLACEHOLDER = re.compile(rb"@(serial|start|rest\d)@")
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
@@ -29,14 +29,14 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG of noise, which no compressor makes smaller, as a photograph's bytes are.
+    """A PNG of noise, which compresses no better than the bytes of a photograph.
 
-    Its first 63 bytes hold a serial number in a text chunk. That is a multiple of three, so that their base64 is
-    followed by that of the rest, which is always the same.
+    Its first 63 bytes include a serial number in a text chunk. Since 63 is a multiple of three, the base64 of the
+    rest does not depend on the serial number.
 
     Args:
-        size: About how many bytes.
-        seed: Pictures of another seed have nothing in common but their first bytes.
+        size: The approximate number of bytes.
+        seed: Pictures with different seeds share only their first bytes.
     """
 
     size: int
@@ -44,81 +44,81 @@ class Picture:
 
     @property
     def edge(self) -> int:
-        """Width and height in pixels."""
+        """The width and height in pixels."""
         return int((self.size / 3) ** 0.5)
 
     def start(self, serial: int) -> bytes:
-        """The bytes that differ from picture to picture."""
+        """Return the first 63 bytes, which contain the serial number."""
         head = _chunk(b"IHDR", struct.pack(">IIBBBBB", self.edge, self.edge, 8, 2, 0, 0, 0))
         return b"\x89PNG\r\n\x1a\n" + head + _chunk(b"tEXt", b"Serial\0" + b"%0*d" % (SERIAL_DIGITS, serial))
 
     @cached_property
     def rest(self) -> bytes:
-        """All other bytes."""
+        """The remaining bytes, which do not depend on the serial number."""
         row = self.edge * 3
         noise = random.Random(self.seed).randbytes(self.edge * row)
         rows = b"".join(b"\0" + noise[at : at + row] for at in range(0, len(noise), row))
         return _chunk(b"IDAT", zlib.compress(rows, 0)) + _chunk(b"IEND", b"")
 
-    def numbered(self, serial: int) -> bytes:
-        """The whole picture."""
+    def data(self, serial: int) -> bytes:
+        """Return the whole PNG with this serial number."""
         return self.start(serial) + self.rest
 
     @property
-    def exact(self) -> int:
-        """How many bytes it really has."""
-        return len(self.numbered(0))
+    def byte_count(self) -> int:
+        """The exact number of bytes."""
+        return len(self.data(0))
 
 
 def serial_of(picture: bytes) -> int:
-    """The number that a picture was given."""
+    """Return the serial number of a picture."""
     at = picture.index(b"Serial\0") + len(b"Serial\0")
     return int(picture[at : at + SERIAL_DIGITS])
 
 
 class Body:
-    """A body with holes where each answer has something of its own.
+    """A response body with placeholders for what differs between answers.
 
     Args:
-        content_type: As the service names it.
-        text: The body, with `@serial@`, `@start@` and `@rest0@` … for the pictures' base64.
-        pictures: The final one first, then the partial ones.
+        content_type: The value of the header.
+        text: The body. `@serial@` stands for the serial number, `@start@` and `@rest0@` … for base64 of the pictures.
+        pictures: The final picture first, then the partial ones.
     """
 
     def __init__(self, content_type: str, text: str, pictures: Sequence[Picture] = ()) -> None:
         self.content_type = content_type
         self._pictures = pictures
         rests = {b"rest%d" % number: base64.b64encode(picture.rest) for number, picture in enumerate(pictures)}
-        self._pieces = [rests.get(piece, piece) for piece in _HOLE.split(text.encode())]
-        self.length = sum(map(len, self.filled(0)))
+        self._pieces = [rests.get(piece, piece) for piece in _PLACEHOLDER.split(text.encode())]
+        self.length = sum(map(len, self.pieces(0)))
 
-    def filled(self, serial: int) -> list[bytes]:
-        """The pieces of one answer, in order; long ones are not copied."""
-        fill = {b"serial": b"%0*d" % (SERIAL_DIGITS, serial)}
+    def pieces(self, serial: int) -> list[bytes]:
+        """Return the body of one answer in pieces, without copying the long ones."""
+        values = {b"serial": b"%0*d" % (SERIAL_DIGITS, serial)}
         for picture in self._pictures[:1]:
-            fill[b"start"] = base64.b64encode(picture.start(serial))
-        return [fill.get(piece, piece) for piece in self._pieces]
+            values[b"start"] = base64.b64encode(picture.start(serial))
+        return [values.get(piece, piece) for piece in self._pieces]
 
 
-def plain(size: int) -> Body:
-    """One JSON answer with a picture of so many bytes."""
+def json_body(size: int) -> Body:
+    """Return a JSON answer with a picture of about `size` bytes."""
     return Body("application/json", json.dumps(_response()), [Picture(size)])
 
 
-def words() -> Body:
-    """One JSON answer without a picture."""
+def text_body() -> Body:
+    """Return a JSON answer with text and no picture."""
     return Body("application/json", json.dumps(_response(output=[_message()])))
 
 
-def streamed(size: int) -> Body:
-    """The same as events, after partial pictures, each as large as the final one.
+def stream_body(size: int) -> Body:
+    """Return an event stream with partial pictures and a final one, each of about `size` bytes.
 
-    One partial more comes than was asked for and equals the final picture, whose base64 comes twice more after
-    it: so it is in recordings of the live service.
+    As in recordings of the live service, the stream has one partial picture more than requested. That one equals
+    the final picture, whose base64 follows two more times.
     """
     frames = [json.dumps({**event, "sequence_number": number}) for number, event in enumerate(_events())]
-    told = "".join(f"event: {json.loads(frame)['type']}\ndata: {frame}\n\n" for frame in frames)
-    return Body("text/event-stream; charset=utf-8", told, [Picture(size, seed) for seed in range(PARTIALS + 1)])
+    text = "".join(f"event: {json.loads(frame)['type']}\ndata: {frame}\n\n" for frame in frames)
+    return Body("text/event-stream; charset=utf-8", text, [Picture(size, seed) for seed in range(PARTIALS + 1)])
 
 
 def _call() -> dict[str, Any]:
@@ -137,8 +137,8 @@ def _call() -> dict[str, Any]:
 
 
 def _message() -> dict[str, Any]:
-    words = {"type": "output_text", "text": "Here is the fox.", "annotations": [], "logprobs": []}
-    return {"id": "msg_@serial@", "type": "message", "status": "completed", "role": "assistant", "content": [words]}
+    part = {"type": "output_text", "text": "Here is the fox.", "annotations": [], "logprobs": []}
+    return {"id": "msg_@serial@", "type": "message", "status": "completed", "role": "assistant", "content": [part]}
 
 
 def _response(**changes: Any) -> dict[str, Any]:
@@ -173,7 +173,7 @@ def _response(**changes: Any) -> dict[str, Any]:
 
 
 def _events() -> list[dict[str, Any]]:
-    """The events of one response in the order in which they were recorded."""
+    """Return the events of one response in recorded order."""
     early = _response(output=[], status="in_progress", usage=None)
     here = {"item_id": "ig_@serial@", "output_index": 0}
     pending = {"id": "ig_@serial@", "type": "image_generation_call", "status": "in_progress"}
@@ -197,23 +197,23 @@ def _events() -> list[dict[str, Any]]:
         *partials,
         {"type": f"{drawing}.completed", **here},
         {"type": "response.output_item.done", "output_index": 0, "item": _call()},
-        *_words(),
+        *_message_events(),
         {"type": "response.completed", "response": _response()},
     ]
 
 
-def _words() -> list[dict[str, Any]]:
-    """The events of the message after the picture."""
+def _message_events() -> list[dict[str, Any]]:
+    """Return the events of the message after the picture."""
     message = _message()
-    [words] = message["content"]
+    [part] = message["content"]
     here = {"item_id": message["id"], "output_index": 1, "content_index": 0}
-    empty = {**words, "text": ""}
+    empty = {**part, "text": ""}
     pending = {**message, "status": "in_progress", "content": []}
     return [
         {"type": "response.output_item.added", "output_index": 1, "item": pending},
         {"type": "response.content_part.added", **here, "part": empty},
-        {"type": "response.output_text.delta", **here, "delta": words["text"], "logprobs": []},
-        {"type": "response.output_text.done", **here, "text": words["text"], "logprobs": []},
-        {"type": "response.content_part.done", **here, "part": words},
+        {"type": "response.output_text.delta", **here, "delta": part["text"], "logprobs": []},
+        {"type": "response.output_text.done", **here, "text": part["text"], "logprobs": []},
+        {"type": "response.content_part.done", **here, "part": part},
         {"type": "response.output_item.done", "output_index": 1, "item": message},
     ]

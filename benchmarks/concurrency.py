@@ -1,4 +1,4 @@
-"""Many pictures at once from a service that takes its time: the wall time next to the raw socket's, and the memory."""
+"""Measures many concurrent calls to a service with latency: wall time compared with a raw socket, and peak memory."""
 
 from __future__ import annotations
 
@@ -7,43 +7,44 @@ from functools import partial
 
 from benchmarks.bodies import SIZES, Picture
 from benchmarks.contestants import AIOHTTP, CHAT, FLOOR, OURS, SDK, UNREAD, WIRE
-from benchmarks.lineup import present
-from benchmarks.memory import peak
-from benchmarks.rounds import FOLDER, MEMORY, Bench, Row, compared, interleaved, timed
+from benchmarks.lineup import installed
+from benchmarks.memory import peak_bytes
+from benchmarks.rounds import FOLDER, MEMORY, Bench, Row, comparison_rows, run_rounds, timer
 
-LATENCY = 200
+LATENCY = 200  # milliseconds
 ROUNDS = {("64 KB", MEMORY): 7, ("2 MB", MEMORY): 5, ("2 MB", FOLDER): 5}
-WHO = (UNREAD, SDK, CHAT, OURS, WIRE, AIOHTTP)
+CONTESTANTS = (UNREAD, SDK, CHAT, OURS, WIRE, AIOHTTP)
 
 
 def measure(bench: Bench) -> Iterator[Row]:
-    """Wall time of small and of middling pictures, memory of the latter on their way into files."""
+    """Yield the wall time for 64 KB and 2 MB pictures, and the peak memory of writing 2 MB pictures into files."""
     for (size, where), rounds in ROUNDS.items():
-        yield from _timed(bench, size, where, bench.rounds(rounds))
-    yield from _traced(bench, "2 MB")
+        yield from _time_rows(bench, size, where, bench.rounds(rounds))
+    yield from _memory_rows(bench, "2 MB")
 
 
-def _timed(bench: Bench, size: str, where: str, rounds: int) -> Iterator[Row]:
-    kinds = present(FLOOR, *WHO)
+def _time_rows(bench: Bench, size: str, where: str, rounds: int) -> Iterator[Row]:
+    kinds = installed(FLOOR, *CONTESTANTS)
     url = bench.server.url(size, LATENCY)
-    with bench.shelf(where) as shelf, bench.opened(kinds, url, shelf) as contestants:
+    with bench.shelf(where) as shelf, bench.open_contestants(kinds, url, shelf) as contestants:
         works = {
-            name: timed(partial(contestant.crowd, bench.loop, bench.crowd)) for name, contestant in contestants.items()
+            name: timer(partial(contestant.draw_many, bench.loop, bench.concurrency))
+            for name, contestant in contestants.items()
         }
-        found = interleaved(works, rounds, shelf.clear, warm=True)
-    yield from compared(found, FLOOR, measure="crowd", unit="ms", size=size, where=where, half="async")
+        times = run_rounds(works, rounds, shelf.clear, warm=True)
+    yield from comparison_rows(times, FLOOR, measure="crowd", unit="ms", size=size, where=where, half="async")
 
 
-def _traced(bench: Bench, size: str) -> Iterator[Row]:
-    total = bench.crowd * Picture(SIZES[size]).exact
+def _memory_rows(bench: Bench, size: str) -> Iterator[Row]:
+    total = bench.concurrency * Picture(SIZES[size]).byte_count
     url = bench.server.url(size, LATENCY)
-    with bench.shelf(FOLDER) as shelf, bench.opened(present(*WHO), url, shelf) as contestants:
+    with bench.shelf(FOLDER) as shelf, bench.open_contestants(installed(*CONTESTANTS), url, shelf) as contestants:
         for name, contestant in contestants.items():
-            top = peak(partial(contestant.crowd, bench.loop, bench.crowd), shelf.clear)
+            peak = peak_bytes(partial(contestant.draw_many, bench.loop, bench.concurrency), shelf.clear)
             yield Row(
                 measure="crowd memory",
                 contestant=name,
-                value=top / total,
+                value=peak / total,
                 unit="x",
                 size=size,
                 where=FOLDER,

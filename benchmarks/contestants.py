@@ -1,6 +1,6 @@
-"""What every way of getting a picture has in common, and the shelf on which its pictures end.
+"""The interface of the compared clients ("contestants"), and the shelf where they put their pictures.
 
-Which ways there are stands in `lineup`; what is measured about them, in the modules of the measures.
+`lineup` lists the contestants. Each measure has a module of its own.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ SYNC, ASYNC = "sync", "async"
 
 
 class Shelf:
-    """Where pictures end: in memory, or in a folder.
+    """The place where contestants put their pictures: memory or a folder.
 
     Args:
-        folder: `None` is memory.
+        folder: The folder; `None` means memory.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -47,21 +47,21 @@ class Shelf:
         self._others = folder / "others" if folder else None
 
     def keep(self, data: bytes) -> bytes:
-        """Put a picture here, as one does who has no store."""
+        """Keep a picture for a contestant that does not use the image store, and return it."""
         if self._others:
             self._others.mkdir(exist_ok=True)
             (self._others / f"{next(self._numbers)}.png").write_bytes(data)
         return data
 
     def clear(self) -> None:
-        """Forget all pictures, so that each call begins alike."""
+        """Remove all pictures, so that every call starts under the same conditions."""
         MemoryFileSystem.store.clear()
         for path in self.folder.iterdir() if self.folder else ():
             shutil.rmtree(path)
 
 
 class Contestant:
-    """One way from a request to a picture, or to a picture after its partial ones.
+    """One client that draws pictures, with or without partial ones.
 
     Args:
         url: The service's base URL.
@@ -77,11 +77,11 @@ class Contestant:
 
     @classmethod
     def missing(cls) -> list[str]:
-        """Modules without which this cannot run."""
+        """Return the modules that this contestant needs and that are not installed."""
         return [name for name in cls.needs if find_spec(name) is None]
 
     def draw(self) -> Any:
-        """One picture."""
+        """Draw one picture."""
         raise NotImplementedError
 
     async def adraw(self) -> Any:
@@ -89,25 +89,25 @@ class Contestant:
         raise NotImplementedError
 
     def stream(self) -> Iterator[Any]:
-        """Partial pictures, as far as they are given, and the final one last."""
+        """Yield the partial pictures, if the client provides any, and the final one last."""
         raise NotImplementedError
 
     def astream(self) -> AsyncIterator[Any]:
         """Async twin of `stream`."""
         raise NotImplementedError
 
-    def crowd(self, loop: asyncio.AbstractEventLoop, count: int) -> list[Any]:
-        """So many pictures at once."""
+    def draw_many(self, loop: asyncio.AbstractEventLoop, count: int) -> list[Any]:
+        """Draw `count` pictures concurrently."""
 
-        async def gathered() -> list[Any]:
+        async def gather_all() -> list[Any]:
             return await asyncio.gather(*(self.adraw() for _ in range(count)))
 
-        return loop.run_until_complete(gathered())
+        return loop.run_until_complete(gather_all())
 
     def read(self, drawn: Any) -> bytes:
-        """The bytes of what was drawn."""
+        """Return the bytes of a drawn picture."""
         data: bytes = drawn
         return data
 
     async def aclose(self) -> None:
-        """Give connections back."""
+        """Close the connections."""

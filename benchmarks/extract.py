@@ -1,6 +1,6 @@
-"""How long it takes to get the pictures out of a body, ways side by side: `python -m benchmarks.extract`.
+"""Compares ways to get the pictures out of a response body: `python -m benchmarks.extract`.
 
-Each round times every way once, so that the ratios compare like with like; the table shows medians.
+Each round times every way once, and ratios are taken within a round. The table shows medians over the rounds.
 """
 
 from __future__ import annotations
@@ -37,30 +37,30 @@ class Bytes(Sink, bytearray):
         assert error is None
 
 
-class Nowhere(Sink):
+class Discard(Sink):
     """A sink that keeps nothing."""
 
     def write(self, data: bytes) -> None:
-        """Forget them."""
+        """Drop the bytes."""
 
     def close(self, error: str | None = None) -> None:
         assert error is None
 
 
 def picture(megabytes: int) -> bytes:
-    """Noise that begins as a PNG does."""
+    """Return noise that starts with the signature of a PNG."""
     return b"\x89PNG\r\n\x1a\n" + random.Random(megabytes).randbytes(megabytes * 1_000_000)
 
 
 def body(encoded: str, *, escape: bool = False) -> bytes:
-    """A response with one picture."""
+    """Return a JSON response with one picture."""
     call = {"id": "ig_1", "type": "image_generation_call", "status": "completed", "result": encoded}
     text = json.dumps({"id": "resp_1", "object": "response", "output": [call]})
     return (text.replace("/", "\\/") if escape else text).encode()
 
 
 def stream(encoded: str) -> bytes:
-    """Three partials and the final picture twice, as the service sends them."""
+    """Return an event stream with four partial pictures and the final picture twice, as the service sends it."""
     partial = {"type": "response.image_generation_call.partial_image", "item_id": "ig_1"}
     item = {"id": "ig_1", "type": "image_generation_call", "result": encoded}
     events = [{**partial, "partial_image_index": n, "partial_image_b64": encoded} for n in range(4)]
@@ -70,66 +70,66 @@ def stream(encoded: str) -> bytes:
 
 
 def chunks(data: bytes) -> list[bytes]:
-    """A body as it comes from a socket."""
+    """Split a body as it arrives from a socket."""
     return [data[start : start + CHUNK] for start in range(0, len(data), CHUNK)]
 
 
-def standard(parts: Parts) -> bytes:
-    """The standard library's way."""
+def json_and_base64(parts: Parts) -> bytes:
+    """Parse and decode with the standard library."""
     return base64.b64decode(json.loads(b"".join(parts))["output"][0]["result"])
 
 
-def parsed(parts: Parts) -> Any:
-    """The standard library's way without decoding."""
+def json_only(parts: Parts) -> Any:
+    """Parse with the standard library, without decoding."""
     return json.loads(b"".join(parts))
 
 
-def extracted(parts: Parts, sink: Callable[[], Any] = Bytes) -> Any:
-    """Our way."""
+def extract(parts: Parts, sink: Callable[[], Any] = Bytes) -> Any:
+    """Extract the pictures while the body arrives, then parse the rest."""
     extractor = Extractor(lambda _: sink())
     return from_json(b"".join([*map(extractor.feed, parts), extractor.finish()]))
 
 
-def dropped(parts: Parts) -> Any:
-    """Our way with pictures that nobody wants."""
-    return extracted(parts, lambda: None)
+def drop(parts: Parts) -> Any:
+    """Extract pictures that nobody wants, then parse the rest."""
+    return extract(parts, lambda: None)
 
 
 def sdk_events(parts: Parts) -> list[Any]:
-    """The SDK's way with a stream, without its models."""
-    found = []
+    """Read a stream as the SDK does, without its models."""
+    pictures = []
     for event in SSEDecoder().iter_bytes(iter(parts)):
         data = json.loads(event.data)
         encoded = data.get("partial_image_b64") or data.get("item", {}).get("result")
-        found.append(encoded and base64.b64decode(encoded))
-    return found
+        pictures.append(encoded and base64.b64decode(encoded))
+    return pictures
 
 
-def extracted_events(parts: Parts) -> list[Any]:
-    """Our way with a stream."""
+def extract_events(parts: Parts) -> list[Any]:
+    """Extract the pictures of a stream while it arrives, then parse the events."""
     extractor, reader = Extractor(lambda _: Bytes()), EventReader()
     events = [event for part in parts for event in reader.feed(extractor.feed(part))]
     return [from_json(event) for event in events + reader.feed(extractor.finish()) + reader.finish()]
 
 
 def seconds(way: Way, parts: Parts) -> float:
-    """How long a way takes."""
+    """Return how long a way takes."""
     start = time.perf_counter()
     way(parts)
     return time.perf_counter() - start
 
 
-def peak(way: Way, parts: Parts) -> int:
-    """How many bytes a way holds at the most."""
+def peak_bytes(way: Way, parts: Parts) -> int:
+    """Return the peak memory of a way."""
     tracemalloc.start()
     way(parts)
-    _, most = tracemalloc.get_traced_memory()
+    _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    return most
+    return peak
 
 
 def compare(title: str, data: bytes, baseline: Way, **ways: Way) -> None:
-    """Print a table."""
+    """Time all ways on one body and print a table."""
     parts = chunks(data)
     rounds = [[seconds(way, parts) for way in (baseline, *ways.values())] for _ in range(ROUNDS)]
     print(f"\n{title}, {len(data) / 1e6:.1f} MB of text in chunks of 64 KB")
@@ -138,7 +138,7 @@ def compare(title: str, data: bytes, baseline: Way, **ways: Way) -> None:
         median = statistics.median(round_[column] for round_ in rounds)
         ratio = statistics.median(round_[column] / round_[0] for round_ in rounds)
         rate = len(data) / median / 1e6
-        memory = peak(way, parts) / 1024
+        memory = peak_bytes(way, parts) / 1024
         print(f"  {name:<34}{median * 1e3:>8.2f}{rate:>8.0f}{ratio:>8.3f}{memory:>10.0f}")
 
 
@@ -147,16 +147,16 @@ def main() -> None:
     for megabytes in (2, 12):
         encoded = base64.b64encode(picture(megabytes)).decode()
         ways = {
-            "extracted into memory": extracted,
-            "extracted into nowhere": lambda parts: extracted(parts, Nowhere),
-            "dropped": dropped,
+            "extract into memory": extract,
+            "extract and discard": lambda parts: extract(parts, Discard),
+            "drop": drop,
         }
-        compare(f"JSON, {megabytes} MB picture", body(encoded), standard, **ways)
-        compare("the same with escaped slashes", body(encoded, escape=True), standard, **ways)
+        compare(f"JSON, {megabytes} MB picture", body(encoded), json_and_base64, **ways)
+        compare("the same with escaped slashes", body(encoded, escape=True), json_and_base64, **ways)
     encoded = base64.b64encode(picture(2)).decode()
-    compare("SSE, six times a 2 MB picture", stream(encoded), sdk_events, extracted=extracted_events)
+    compare("SSE, six times a 2 MB picture", stream(encoded), sdk_events, extract=extract_events)
     prose = body("No picture, but a long text. " * 300_000)
-    compare("JSON without a picture", prose, parsed, extracted=extracted)
+    compare("JSON without a picture", prose, json_only, extract=extract)
 
 
 if __name__ == "__main__":

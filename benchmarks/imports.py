@@ -1,7 +1,7 @@
-"""How long a fresh process takes to import a package and to have what one asks it with.
+"""Measures how long a fresh process takes to import a package and the classes needed to draw with it.
 
-Everybody's bytecode is in a cache that the first, uncounted processes fill: an installer compiles packages, but a
-checkout would be compiled by each process anew where nothing may be written beside it.
+All bytecode is in a cache that the first, uncounted processes fill. Installed packages are compiled anyway, but a
+checkout on a read-only file system would otherwise be compiled again by every process.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from collections.abc import Iterator
 from functools import partial
 
 from benchmarks.contestants import AGENTS, BASE, CHAT, OURS, PYDANTIC, SDK
-from benchmarks.lineup import present
-from benchmarks.rounds import Bench, Row, compared, interleaved, timed
+from benchmarks.lineup import installed
+from benchmarks.rounds import Bench, Row, comparison_rows, run_rounds, timer
 
 ROUNDS = 9
-ROUNDS_ALONE = 60  # of ours and the base: hundredths are to be told apart, and processes vary by a third
+ROUNDS_ALONE = 60  # of ours and the base: processes vary by a third, and differences of hundredths must show
 
-WHAT = {
+CODE = {
     BASE: "from langchain_core.tools import BaseTool; from langchain_core.runnables import RunnableSerializable",
     OURS: "import langchain_imagegen; langchain_imagegen.ImageGenerationTool()",
     SDK: "import openai; openai.OpenAI",
@@ -31,14 +31,16 @@ WHAT = {
 
 
 def measure(bench: Bench) -> Iterator[Row]:
-    """Each in fresh processes; ours also makes a tool."""
-    here = {BASE, OURS} | ({kind.name for kind in present()} if not bench.quick else set())
+    """Yield the import times, each measured in fresh processes; ours includes creating a tool."""
+    names = {BASE, OURS} | ({kind.name for kind in installed()} if not bench.quick else set())
     with tempfile.TemporaryDirectory() as cache:
-        works = {name: timed(partial(_run, code, cache)) for name, code in WHAT.items() if name in here}
-        among_all = interleaved(works, bench.rounds(ROUNDS), lambda: None)
-        alone = interleaved({name: works[name] for name in (BASE, OURS)}, bench.rounds(ROUNDS_ALONE), lambda: None)
-    yield from compared(alone, BASE, measure="import", unit="ms")
-    yield from (row for row in compared(among_all, BASE, measure="import", unit="ms") if row.contestant not in alone)
+        works = {name: timer(partial(_run, code, cache)) for name, code in CODE.items() if name in names}
+        among_all = run_rounds(works, bench.rounds(ROUNDS), lambda: None)
+        alone = run_rounds({name: works[name] for name in (BASE, OURS)}, bench.rounds(ROUNDS_ALONE), lambda: None)
+    yield from comparison_rows(alone, BASE, measure="import", unit="ms")
+    yield from (
+        row for row in comparison_rows(among_all, BASE, measure="import", unit="ms") if row.contestant not in alone
+    )
 
 
 def _run(code: str, cache: str) -> None:

@@ -1,4 +1,4 @@
-"""Who takes part, in the order in which tables show them."""
+"""The contestants, in the order in which tables show them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ EVERYBODY: tuple[type[Contestant], ...] = (
 )
 
 ON_REQUEST: tuple[type[Contestant], ...] = (Unread, GeneratorOverAiohttp)
-"""Those who take part only where they are named: the one gives no picture, the other differs in crowds."""
+"""Contestants of some measures only: the first returns no picture, the second differs only in concurrent calls."""
 
 ORDER = (Floor.name, Unread.name, *(kind.name for kind in EVERYBODY[1:]), GeneratorOverAiohttp.name)
 
 
-def present(*names: str) -> list[type[Contestant]]:
-    """Those of these names, or everybody, whose libraries are installed."""
+def installed(*names: str) -> list[type[Contestant]]:
+    """Return the contestants with these names, or `EVERYBODY`, without those whose libraries are not installed."""
     wanted = [kind for kind in (*EVERYBODY, *ON_REQUEST) if kind.name in names] if names else EVERYBODY
     return [kind for kind in wanted if not kind.missing()]

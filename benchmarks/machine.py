@@ -1,4 +1,4 @@
-"""On what and with what the figures were made; nothing that tells whose machine it is."""
+"""Describes the machine and the versions of a run, without anything that identifies the machine's owner."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ PACKAGES = (
 )
 
 
-def described() -> dict[str, Any]:
-    """The machine, the day, and the versions of all that took part."""
-    found = {"Python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
+def describe_run() -> dict[str, Any]:
+    """Return the date, the machine, its load, and the versions of Python and the packages."""
+    versions = {"Python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "cpu": _cpu(),
         "cores": os.cpu_count(),
         "os": _system(),
         "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
-        "versions": {name: found for name, found in found.items() if found},
+        "versions": {name: found for name, found in versions.items() if found},
     }
 
 

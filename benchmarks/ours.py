@@ -1,4 +1,4 @@
-"""`ImageGenerator`, with and without reading the bytes back, and `ChatOpenAI` with this package below it."""
+"""This package as a contestant: `ImageGenerator`, alone and with reading, and `ChatOpenAI` over `http_clients()`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from langchain_imagegen import GeneratedImage, ImageGenerator, PartialImage, htt
 
 
 class Generator(Contestant):
-    """`ImageGenerator`: it ends with the picture in the image store, its digest and format known."""
+    """`ImageGenerator`: the picture ends up in the image store, with its digest and format known."""
 
     name = OURS
 
@@ -45,7 +45,7 @@ class Generator(Contestant):
 
 
 class GeneratorOverAiohttp(Generator):
-    """The same with the SDK's own client for aiohttp in place of its default."""
+    """`ImageGenerator` with the SDK's client for aiohttp instead of the default one."""
 
     name = AIOHTTP
     needs = ("aiohttp",)
@@ -64,7 +64,7 @@ class GeneratorOverAiohttp(Generator):
 
 
 class GeneratorAndRead(Generator):
-    """The same, and then the bytes are read back out of the store, which checks them against their digest."""
+    """`ImageGenerator`, and then the bytes are read from the store, which checks them against their digest."""
 
     name = READ
 
@@ -76,7 +76,7 @@ class GeneratorAndRead(Generator):
 
 
 class ChatOverTransport(Chat):
-    """`ChatOpenAI` with `http_clients(store)`, which keeps base64 from ever reaching it."""
+    """`ChatOpenAI` with `http_clients(store)`, so that it never receives base64."""
 
     name = WIRE
 

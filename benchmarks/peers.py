@@ -1,6 +1,6 @@
-"""The ways around this package: OpenAI's SDK, `ChatOpenAI`, pydantic-ai, the Agents SDK, each as its own guide shows.
+"""The other contestants: OpenAI's SDK, `ChatOpenAI`, pydantic-ai and the Agents SDK, used as their guides show.
 
-Each ends with the picture's bytes in hand, decoded by the standard library where the library itself does not.
+Each of them ends with the picture's bytes. If a library does not decode base64, the standard library does.
 """
 
 from __future__ import annotations
@@ -50,19 +50,19 @@ class RawSDK(Contestant):
 
     def stream(self) -> Iterator[bytes]:
         for event in self.client.responses.create(model=MODEL, input=PROMPT, tools=[STREAMED], stream=True):
-            yield from self._told(event)
+            yield from self._pictures_in(event)
 
     async def astream(self) -> AsyncIterator[bytes]:
         events = await self.aclient.responses.create(model=MODEL, input=PROMPT, tools=[STREAMED], stream=True)
         async for event in events:
-            for picture in self._told(event):
+            for picture in self._pictures_in(event):
                 yield picture
 
     async def aclose(self) -> None:
         self.client.close()
         await self.aclient.close()
 
-    def _told(self, event: Any) -> Iterator[bytes]:
+    def _pictures_in(self, event: Any) -> Iterator[bytes]:
         if event.type == PARTIAL:
             yield base64.b64decode(event.partial_image_b64)
         elif event.type == "response.completed":
@@ -74,7 +74,7 @@ class RawSDK(Contestant):
 
 
 class Unread(RawSDK):
-    """The SDK's client reads the body and nobody looks at it: the floor of a call of all that is built on it."""
+    """The SDK's client reads the body and discards it: the lower bound for everything that is built on that client."""
 
     name = UNREAD
 
@@ -94,7 +94,7 @@ class Unread(RawSDK):
 
 
 class Chat(Contestant):
-    """`ChatOpenAI.bind_tools`; it gives no partial pictures."""
+    """`ChatOpenAI.bind_tools`, which provides no partial pictures."""
 
     name = CHAT
     needs = ("langchain_openai",)
@@ -107,7 +107,7 @@ class Chat(Contestant):
         self.model = self.chat.bind_tools([TOOL])
 
     def clients(self) -> dict[str, Any]:
-        """HTTP clients of its own, made as the SDK makes its: those that `ChatOpenAI` shares outlive the event loop."""
+        """Return new HTTP clients with the SDK's defaults; those that `ChatOpenAI` shares outlive the event loop."""
         from openai import DefaultAsyncHttpxClient, DefaultHttpxClient
 
         return {"http_client": DefaultHttpxClient(), "http_async_client": DefaultAsyncHttpxClient()}
@@ -131,7 +131,7 @@ class Chat(Contestant):
         yield self.picture(message)
 
     def picture(self, message: Any) -> Any:
-        """The picture of an answer."""
+        """Return the picture of an answer."""
         [result] = [block["result"] for block in message.content if block["type"] == CALL]
         return self.shelf.keep(base64.b64decode(result))
 
@@ -191,7 +191,7 @@ class Agents(Contestant):
         from openai import AsyncOpenAI
 
         super().__init__(url, shelf)
-        set_tracing_disabled(disabled=True)  # it would be sent to OpenAI
+        set_tracing_disabled(disabled=True)  # traces would be sent to OpenAI
         self.client = AsyncOpenAI(base_url=url, api_key=KEY)
         model = OpenAIResponsesModel(MODEL, openai_client=self.client)
         self.agent = Agent(name="artist", model=model, tools=[ImageGenerationTool(tool_config=TOOL)])

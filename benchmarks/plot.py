@@ -1,4 +1,4 @@
-"""One picture of the results, for light and for dark pages. It reads what was measured and measures nothing."""
+"""Plots the results as one picture that works on light and dark pages. Nothing is measured here."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from benchmarks.contestants import AGENTS, ASYNC, CHAT, FLOOR, OURS, PYDANTIC, S
 from benchmarks.results import Results
 from benchmarks.rounds import FOLDER, MEMORY
 
-WHO = (SDK, CHAT, PYDANTIC, AGENTS, OURS)
-INK, OTHER, ACCENT = "#7a828e", "#a9b4c2", "#1a9c6b"  # each stands out from white and from #0d1117
+CONTESTANTS = (SDK, CHAT, PYDANTIC, AGENTS, OURS)
+INK, OTHER, ACCENT = "#7a828e", "#a9b4c2", "#1a9c6b"  # readable on white and on #0d1117
 
 NOTE = "async calls; the service answers at once; dotted: a raw socket and pybase64, without HTTP library and JSON"
 
@@ -25,13 +25,13 @@ STYLE = {
     "axes.edgecolor": INK,
     "xtick.color": INK,
     "ytick.color": INK,
-    "svg.hashsalt": "langchain_imagegen",  # the same figures give the same file
+    "svg.hashsalt": "langchain_imagegen",  # makes the file reproducible
 }
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One measure as bars."""
+    """One measure as a bar chart; `absent` labels contestants without a figure."""
 
     title: str
     unit: str
@@ -43,7 +43,7 @@ class Panel:
     absent: str = ""
 
     def values(self, results: Results) -> dict[str, float]:
-        """By contestant, as far as measured."""
+        """Return the figures by contestant, without those that were not measured."""
         rows = results.of(self.measure, size=self.size, where=self.where, half=self.half)
         return {row.contestant: row.value * self.scale for row in rows}
 
@@ -59,25 +59,25 @@ PANELS = (
 
 
 def draw(results: Results, file: Path) -> None:
-    """Write the plot, as SVG or PNG as the name says."""
+    """Write the plot as SVG or PNG, depending on the file's suffix."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9.2, 4.3), layout="constrained")
         figure.get_layout_engine().set(w_pad=0.08, h_pad=0.1)
         for number, (panel, axes) in enumerate(zip(PANELS, figure.subplots(2, 3).flat, strict=True)):
-            _bars(axes, panel, panel.values(results), named=number % 3 == 0)
+            _bars(axes, panel, panel.values(results), with_names=number % 3 == 0)
         figure.supxlabel(NOTE, fontsize=7.5, color=INK)
         figure.savefig(file, transparent=True, dpi=180, metadata={"Date": None} if file.suffix == ".svg" else None)
 
 
-def _bars(axes: Any, panel: Panel, values: dict[str, float], *, named: bool) -> None:
-    widest = max([*values.values(), 1e-9])
+def _bars(axes: Any, panel: Panel, values: dict[str, float], *, with_names: bool) -> None:
+    longest = max([*values.values(), 1e-9])
     floor = values.get(FLOOR, 0) if panel.measure != "memory" else 0
-    for place, name in enumerate(WHO):
+    for place, name in enumerate(CONTESTANTS):
         value = values.get(name)
         colour = ACCENT if name == OURS else OTHER
         axes.barh(place, value or 0, height=0.68, color=colour)
         axes.text(
-            (floor if value is None else value) + widest * 0.02,
+            (floor if value is None else value) + longest * 0.02,
             place,
             panel.absent if value is None else _label(value),
             va="center",
@@ -87,8 +87,8 @@ def _bars(axes: Any, panel: Panel, values: dict[str, float], *, named: bool) -> 
     if floor:
         axes.axvline(floor, color=INK, linewidth=1, linestyle=(0, (2, 2)))
     axes.set_title(f"{panel.title} ({panel.unit})", loc="left", fontsize=8.5, color=INK)
-    axes.set_yticks(range(len(WHO)), WHO if named else [""] * len(WHO))
-    axes.set_xlim(0, widest * 1.18)
+    axes.set_yticks(range(len(CONTESTANTS)), CONTESTANTS if with_names else [""] * len(CONTESTANTS))
+    axes.set_xlim(0, longest * 1.18)
     axes.invert_yaxis()
     axes.set_xticks([])
     axes.tick_params(length=0)

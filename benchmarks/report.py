@@ -1,4 +1,4 @@
-"""`RESULTS.md`: every figure of a run, the targets first. It reads what was measured and measures nothing."""
+"""Renders `RESULTS.md`: all figures of a run, the targets first. Nothing is measured here."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ it sends the first requests while the others are being built. "{AIOHTTP}" is the
 `async_client` was made with `openai.DefaultAioHttpClient`."""
 
 
-def rendered(results: Results) -> str:
-    """The whole page."""
-    judged = "" if results.run.get("quick") else _targets(results)
-    sections = [_head(results.run), judged, *_measures(results), _machine(results.run)]
+def render_page(results: Results) -> str:
+    """Return the whole page as Markdown."""
+    targets = "" if results.run.get("quick") else _targets(results)
+    sections = [_head(results.run), targets, *_measures(results), _versions(results.run)]
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
@@ -58,30 +58,30 @@ def _head(run: dict[str, Any]) -> str:
 
 def _targets(results: Results) -> str:
     header = ["", "at most", "measured", "", "over aiohttp", "floor", "SDK's reading", SDK, CHAT]
-    rows = [_verdict(target, results) for target in TARGETS]
+    rows = [_target_row(target, results) for target in TARGETS]
     met = sum(row[3] == "met" for row in rows)
-    words = (
+    intro = (
         "Time is over the SDK's (`client.responses.create` and `base64.b64decode`), wall time of many calls over the "
         "floor's, import over that of `BaseTool` and `RunnableSerializable`; memory is in pictures."
     )
-    return f"## Targets: {met} of {len(rows)} met\n\n{words}\n\n{table(header, rows)}"
+    return f"## Targets: {met} of {len(rows)} met\n\n{intro}\n\n{table(header, rows)}"
 
 
-def _verdict(target: Target, results: Results) -> list[str]:
+def _target_row(target: Target, results: Results) -> list[str]:
     row = target.row(results)
     others = [_figure(target.row(results, name)) for name in (AIOHTTP, target.floor, UNREAD, SDK, CHAT)]
-    verdict = "not measured" if row is None else "met" if row.compared <= target.at_most else "**not met**"
+    verdict = "not measured" if row is None else "met" if row.ratio_or_value <= target.at_most else "**not met**"
     at_most = _number(target.at_most, row.unit if row else "")
-    return [target.title, at_most, _told(row, at_most, verdict), verdict, *others]
+    return [target.title, at_most, _distinct_figure(row, at_most, verdict), verdict, *others]
 
 
-def _told(row: Row | None, at_most: str, verdict: str) -> str:
-    """The figure, with a digit more where it would look as if it were the target."""
-    return f"{row.compared:.3f}" if row and verdict != "met" and _figure(row) == at_most else _figure(row)
+def _distinct_figure(row: Row | None, at_most: str, verdict: str) -> str:
+    """Return the figure, with one more digit if a missed target would otherwise look like a met one."""
+    return f"{row.ratio_or_value:.3f}" if row and verdict != "met" and _figure(row) == at_most else _figure(row)
 
 
 def _figure(row: Row | None) -> str:
-    return NONE if row is None else _number(row.compared, row.unit)
+    return NONE if row is None else _number(row.ratio_or_value, row.unit)
 
 
 # --- measures
@@ -90,20 +90,22 @@ def _figure(row: Row | None) -> str:
 def _measures(results: Results) -> Iterator[str]:
     for where in (MEMORY, FOLDER):
         rows = results.of("plain", where=where)
-        yield _compared(f"## One call, into {_place(where)}", "Over the SDK, and milliseconds.", rows)
-    yield _compared("## One call over TLS, into memory", "Over the SDK, and milliseconds.", results.of("encrypted"))
-    yield _compared("## A stream of three partial pictures and the final one", _STREAMED, results.of("stream"))
-    yield _compared("### Until the first partial picture", "", results.of("first partial"))
-    yield _compared("## 64 calls at once", _CROWD, results.of("crowd"), by_place=True)
-    yield _compared("### Peak memory", "In sums of all pictures.", results.of("crowd memory"), by_place=True)
-    yield _compared("## Peak memory of one call", "In pictures.", results.of("memory"), by_place=True)
-    yield _editing(results)
-    told = (
+        yield _comparison_table(f"## One call, into {_place(where)}", "Over the SDK, and milliseconds.", rows)
+    yield _comparison_table(
+        "## One call over TLS, into memory", "Over the SDK, and milliseconds.", results.of("encrypted")
+    )
+    yield _comparison_table("## A stream of three partial pictures and the final one", _STREAMED, results.of("stream"))
+    yield _comparison_table("### Until the first partial picture", "", results.of("first partial"))
+    yield _comparison_table("## 64 calls at once", _CROWD, results.of("crowd"), by_place=True)
+    yield _comparison_table("### Peak memory", "In sums of all pictures.", results.of("crowd memory"), by_place=True)
+    yield _comparison_table("## Peak memory of one call", "In pictures.", results.of("memory"), by_place=True)
+    yield _editing_table(results)
+    intro = (
         f"A fresh process, over one that imports the base classes: ours in {imports.ROUNDS_ALONE} rounds of these two "
         f"alone, the others in {imports.ROUNDS} rounds of all."
     )
-    yield _many_images(results)
-    yield _compared("## Import", told, results.of("import"))
+    yield _many_images_table(results)
+    yield _comparison_table("## Import", intro, results.of("import"))
 
 
 _STREAMED = (
@@ -116,15 +118,15 @@ _CROWD = (
 )
 
 
-def _compared(title: str, words: str, rows: Sequence[Row], *, by_place: bool = False) -> str:
-    """A table with a line for each contestant and a column for each kind of picture."""
+def _comparison_table(title: str, intro: str, rows: Sequence[Row], *, by_place: bool = False) -> str:
+    """Return a table with a line for each contestant and a column for each kind of picture."""
     if not rows:
         return ""
     columns = list(dict.fromkeys((row.size, row.where if by_place else "", row.half) for row in rows))
-    found = {(row.contestant, row.size, row.where if by_place else "", row.half): row for row in rows}
-    lines = [[name, *(_cell(found.get((name, *column))) for column in columns)] for name in _names(rows)]
+    by_cell = {(row.contestant, row.size, row.where if by_place else "", row.half): row for row in rows}
+    lines = [[name, *(_cell(by_cell.get((name, *column))) for column in columns)] for name in _sorted_names(rows)]
     heads = [", ".join(filter(None, (size, _into(where), half))) or "time" for size, where, half in columns]
-    return "\n\n".join(filter(None, (title, words, table(["", *heads], lines))))
+    return "\n\n".join(filter(None, (title, intro, table(["", *heads], lines))))
 
 
 def _cell(row: Row | None) -> str:
@@ -133,8 +135,8 @@ def _cell(row: Row | None) -> str:
     return _number(row.value, row.unit) if row.ratio is None else f"{row.ratio:.2f} ({_number(row.value, row.unit)})"
 
 
-def _names(rows: Iterable[Row]) -> list[str]:
-    """Contestants in the order of the line-up, others first."""
+def _sorted_names(rows: Iterable[Row]) -> list[str]:
+    """Return the names of the contestants in the order of the line-up, others first."""
     return sorted({row.contestant for row in rows}, key=lambda name: ORDER.index(name) if name in ORDER else -1)
 
 
@@ -148,10 +150,10 @@ _EDITING = {
 }
 
 
-def _editing(results: Results) -> str:
+def _editing_table(results: Results) -> str:
     names = [WORDS, CHAT, OURS, WIRED, CHAINED_WORDS, CHAINED]
     lines = [[title, *(_figure(results.find(measure, name)) for name in names)] for measure, title in _EDITING.items()]
-    words = (
+    intro = (
         "`create_agent` and `ChatOpenAI` with a `SqliteSaver` in a file, its journal written into it; the hosted tool "
         "bound as it is, and with `ImageGenerationMiddleware`. The floor is as many turns of words alone: all messages "
         "are sent with every turn, and `ChatOpenAI` and the SDK go through each of them by its types, pictures or not. "
@@ -159,31 +161,31 @@ def _editing(results: Results) -> str:
         "Traces are the inputs and outputs of runs as JSON."
     )
     header = ["", WORDS, CHAT, "with the middleware", "and `wire=True`", CHAINED_WORDS, "the middleware, chained"]
-    return f"## Ten turns, each an edit of 2 MB\n\n{words}\n\n{table(header, lines)}"
+    return f"## Ten turns, each an edit of 2 MB\n\n{intro}\n\n{table(header, lines)}"
 
 
-def _many_images(results: Results) -> str:
-    """A table with a line for each step and a column for each number of images."""
+def _many_images_table(results: Results) -> str:
+    """Return a table with a line for each step and a column for each number of images."""
     steps = ("from_state", "add", "get", "agent turn")
     rows = {step: results.of(f"many images: {step}") for step in steps}
     if not any(rows.values()):
         return ""
-    words = "Time of each image over that in a memory of 1,000, and microseconds; `get` is one look-up."
+    intro = "Time of each image over that in a memory of 1,000, and microseconds; `get` is one look-up."
     heads = list(dict.fromkeys(row.size for found in rows.values() for row in found))
     lines = [
         [f"`{step}`", *(f"{row.ratio or 1:.2f} ({row.value * 1000:.1f} µs)" for row in found)]
         for step, found in rows.items()
     ]
-    return f"## A memory of many images\n\n{words}\n\n{table(['', *heads], lines)}"
+    return f"## A memory of many images\n\n{intro}\n\n{table(['', *heads], lines)}"
 
 
-# --- words
+# --- cells and texts
 
 
-def _machine(run: dict[str, Any]) -> str:
+def _versions(run: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
-    busy = f" Load when it began: {run['load']}." if run.get("load") is not None else ""
-    return f"## Versions\n\n{versions}.{busy}"
+    load = f" Load when it began: {run['load']}." if run.get("load") is not None else ""
+    return f"## Versions\n\n{versions}.{load}"
 
 
 def _place(where: str) -> str:
@@ -203,6 +205,6 @@ def _number(value: float, unit: str) -> str:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of Markdown, its first column words and its others figures."""
+    """Return a Markdown table whose first column is aligned left and the others right."""
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,4 +1,4 @@
-"""How things are compared: round by round, each round in another order, ratios within a round, medians over rounds."""
+"""Compares contestants in rounds: each round has another order, ratios are taken within a round, then medians."""
 
 from __future__ import annotations
 
@@ -26,12 +26,15 @@ class Row:
     """One figure.
 
     Args:
-        measure: What was measured, and of what kind it is: `size`, `where` and `half` say of which picture, into
-            what, in which half.
-        contestant: Whose figure it is.
+        measure: What was measured.
+        contestant: The name of the contestant.
         value: The median, in `unit`.
-        ratio: The median of the ratios to whom the measure compares with.
-        quartiles: Between which half of the ratios lie, or of the values where there are no ratios.
+        unit: `"ms"`, `"B"` or `"x"`.
+        size: The size of the pictures.
+        where: Where the pictures went: `"memory"` or `"folder"`.
+        half: `"sync"` or `"async"`.
+        ratio: The median of the ratios to the contestant that the measure compares with.
+        quartiles: The first and third quartile of the ratios, or of the values if there are no ratios.
     """
 
     measure: str
@@ -45,99 +48,102 @@ class Row:
     quartiles: tuple[float, float] | None = None
 
     @property
-    def compared(self) -> float:
-        """What a target is about: the ratio, or the value where there is none."""
+    def ratio_or_value(self) -> float:
+        """The figure that a target limits: the ratio, or the value if there is none."""
         return self.value if self.ratio is None else self.ratio
 
     def as_json(self) -> dict[str, Any]:
-        """The row without what it does not have, in few digits."""
-        return {name: _short(value) for name, value in asdict(self).items() if value not in ("", None)}
+        """Return the row as a dict without empty fields, with rounded figures."""
+        return {name: _round_floats(value) for name, value in asdict(self).items() if value not in ("", None)}
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What a measure is given: the server, an event loop, and how thorough to be."""
+    """What every measure needs: the server, an event loop, and whether to run one quick round only."""
 
     server: Server
     loop: asyncio.AbstractEventLoop
     quick: bool = False
 
     def rounds(self, wanted: int) -> int:
-        """How many rounds there are to be."""
+        """Return the number of rounds to run."""
         return 1 if self.quick else wanted
 
     def sizes(self) -> list[str]:
-        """The sizes of pictures, small ones first."""
+        """Return the names of the picture sizes, smallest first."""
         return list(SIZES)[: -1 if self.quick else None]
 
     @property
-    def crowd(self) -> int:
-        """How many pictures are asked for at once."""
+    def concurrency(self) -> int:
+        """The number of concurrent calls."""
         return 8 if self.quick else 64
 
     @contextmanager
     def shelf(self, where: str) -> Iterator[Shelf]:
-        """An empty shelf that leaves nothing behind."""
+        """Yield an empty shelf, and remove its pictures afterwards."""
         with tempfile.TemporaryDirectory() as folder:
             shelf = Shelf(Path(folder) if where == FOLDER else None)
             yield shelf
             shelf.clear()
 
     @contextmanager
-    def opened(self, kinds: Sequence[type[Contestant]], url: str, shelf: Shelf) -> Iterator[Mapping[str, Contestant]]:
-        """Contestants by name, whose connections are closed after the block."""
-        made = {kind.name: kind(url, shelf) for kind in kinds}
+    def open_contestants(
+        self, kinds: Sequence[type[Contestant]], url: str, shelf: Shelf
+    ) -> Iterator[Mapping[str, Contestant]]:
+        """Yield contestants by name, and close their connections after the block."""
+        contestants = {kind.name: kind(url, shelf) for kind in kinds}
         try:
-            yield made
+            yield contestants
         finally:
-            for contestant in made.values():
+            for contestant in contestants.values():
                 self.loop.run_until_complete(contestant.aclose())
 
 
-def interleaved(
+def run_rounds(
     works: Mapping[str, Callable[[], float]], rounds: int, after: Callable[[], object], *, warm: bool = False
 ) -> dict[str, list[float]]:
-    """What each work gave in each round.
+    """Run every work once per round, after one run each that is not counted, and return their figures by name.
 
-    A first turn of each is not counted. Nobody pays for the garbage of another: what was there before is set aside,
-    and what a work leaves is collected behind it.
+    No work pays for the garbage of another: objects that existed before are frozen, and garbage is collected after
+    each run.
 
     Args:
-        works: By the names of the contestants.
-        rounds: How many there are.
-        after: Called behind each turn.
-        warm: Whether each turn that counts comes right behind one that does not. HTTP clients hang up after some
-            seconds, which a round of many can last.
+        works: The functions to run, by contestant; each returns its figure.
+        rounds: The number of rounds.
+        after: Called after each run.
+        warm: Whether an uncounted run directly precedes every counted one. HTTP clients close idle connections after
+            some seconds, and a round can take longer.
     """
     for work in works.values():
         work()
         after()
     gc.collect()
     gc.freeze()
-    found: dict[str, list[float]] = {name: [] for name in works}
+    figures: dict[str, list[float]] = {name: [] for name in works}
     for number in range(rounds):
-        for name in rotated(list(works), number):
+        for name in round_order(list(works), number):
             for _ in range(2 if warm else 1):
                 value = works[name]()
                 after()
                 gc.collect()
-            found[name].append(value)
+            figures[name].append(value)
     gc.unfreeze()
-    return found
+    return figures
 
 
-def rotated(names: Sequence[str], number: int) -> list[str]:
-    """The order of a round: everybody comes first in turn, and nobody always right behind the same one.
+def round_order(names: Sequence[str], number: int) -> list[str]:
+    """Return the order of a round: each name is first in turn, and the others follow in random order.
 
-    The order of the others is drawn by lot, in each run alike: whoever follows one of its own kind has warm caches.
+    A fixed order would favor a contestant that always follows a similar one, which leaves caches warm. The random
+    order is the same in every run.
     """
     first = names[number % len(names)]
     others = [name for name in names if name != first]
     return [first, *random.Random(number).sample(others, len(others))]
 
 
-def timed(work: Callable[[], object]) -> Callable[[], float]:
-    """The work as one that gives the milliseconds it took."""
+def timer(work: Callable[[], object]) -> Callable[[], float]:
+    """Return a function that does the work and returns the milliseconds it took."""
 
     def run() -> float:
         began = time.perf_counter()
@@ -147,10 +153,10 @@ def timed(work: Callable[[], object]) -> Callable[[], float]:
     return run
 
 
-def compared(found: Mapping[str, Sequence[float]], base: str, **facts: str) -> Iterator[Row]:
-    """A row for each, with its ratio to the base of the same round."""
-    for name, values in found.items():
-        ratios = [value / other for value, other in zip(values, found[base], strict=True)]
+def comparison_rows(figures: Mapping[str, Sequence[float]], base: str, **facts: str) -> Iterator[Row]:
+    """Yield a row for each contestant, with its ratio to the base in the same round."""
+    for name, values in figures.items():
+        ratios = [value / other for value, other in zip(values, figures[base], strict=True)]
         yield Row(
             contestant=name,
             value=statistics.median(values),
@@ -161,14 +167,14 @@ def compared(found: Mapping[str, Sequence[float]], base: str, **facts: str) -> I
 
 
 def quartiles(values: Sequence[float]) -> tuple[float, float]:
-    """Between which half of the values lie."""
+    """Return the first and the third quartile."""
     if len(values) < 2:
         return (values[0], values[0])
     low, _, high = statistics.quantiles(values, n=4, method="inclusive")
     return (low, high)
 
 
-def _short(value: Any) -> Any:
+def _round_floats(value: Any) -> Any:
     if isinstance(value, (tuple, list)):
-        return [_short(each) for each in value]
+        return [_round_floats(each) for each in value]
     return float(f"{value:.5g}") if isinstance(value, float) else value

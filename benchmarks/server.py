@@ -1,8 +1,8 @@
-"""The service's side of the benchmarks, in a process of its own: it answers at once, or after a given latency.
+"""The benchmarks' server, which runs in a separate process and answers immediately or after a given latency.
 
-A path names the size of the picture and the latency in milliseconds: `/2MB/200/v1/responses`. Who asks for a stream
-gets one, and who does not bind the tool gets words. `GET /lengths` tells how long the requests since the last such
-question were. With a certificate it speaks TLS. Nothing in here is measured.
+A path names the size of the picture and the latency in milliseconds: `/2MB/200/v1/responses`. A request for a stream
+gets a stream, and a request without the tool gets text. `GET /request-sizes` returns the sizes of all requests since
+the last such call. With a certificate, the server uses TLS. None of its work is measured.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from benchmarks.bodies import SIZES, Body, plain, streamed, words
+from benchmarks.bodies import SIZES, Body, json_body, stream_body, text_body
 
-HERE = Path(__file__).parents[1]
-LARGE = 100_000
+ROOT = Path(__file__).parents[1]
+LARGE = 100_000  # bytes from which a piece is sent on its own
 
 _BYTES = {name.replace(" ", ""): size for name, size in SIZES.items()}
 _TOOL = b'"image_generation"'
@@ -41,21 +41,25 @@ class Server:
     scheme: str = "http"
 
     def url(self, size: str, latency: int = 0) -> str:
-        """The base URL at which pictures are of this size."""
+        """Return the base URL for pictures of this size, and answers after `latency` milliseconds."""
         return f"{self.scheme}://127.0.0.1:{self.port}/{size.replace(' ', '')}/{latency}/v1"
 
-    def lengths(self) -> list[int]:
-        """Bytes of each request since this was last asked."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/lengths") as answer:
-            lengths: list[int] = json.load(answer)
-        return lengths
+    def request_sizes(self) -> list[int]:
+        """Return the body size in bytes of each request since the last call of this method."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/request-sizes") as answer:
+            sizes: list[int] = json.load(answer)
+        return sizes
 
 
 @contextmanager
-def serving(certificate: Path | None = None) -> Iterator[Server]:
-    """A server that is gone after the block; it speaks TLS with the certificate of a file that has its key too."""
+def start_server(certificate: Path | None = None) -> Iterator[Server]:
+    """Yield a running server and stop it after the block.
+
+    Args:
+        certificate: A file with a certificate and its key, to use TLS.
+    """
     command = [sys.executable, "-m", "benchmarks.server", *([str(certificate)] if certificate else [])]
-    with subprocess.Popen(command, cwd=HERE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout
             yield Server(int(process.stdout.readline()), "https" if certificate else "http")
@@ -64,7 +68,7 @@ def serving(certificate: Path | None = None) -> Iterator[Server]:
 
 
 class Service:
-    """Answers connections, each in a thread; sending leaves the interpreter to the other threads."""
+    """Answers each connection in a thread; sending releases the interpreter lock."""
 
     def __init__(self, certificate: str | None = None) -> None:
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if certificate else None
@@ -73,10 +77,10 @@ class Service:
         self._bodies: dict[tuple[str, Callable[[int], Body] | None], Body] = {}
         self._making = threading.Lock()
         self._serials = itertools.count(1)
-        self._lengths: list[int] = []
+        self._request_sizes: list[int] = []
 
     def listen(self) -> None:
-        """Tell the port and answer for ever."""
+        """Print the port and answer connections forever."""
         listener = socket.create_server(("127.0.0.1", 0), backlog=256)
         print(listener.getsockname()[1], flush=True)
         while True:
@@ -90,31 +94,31 @@ class Service:
         with connection, connection.makefile("rb") as requests:
             try:
                 while line := requests.readline():
-                    self._answer(connection, line.split()[1].decode(), _read(requests))
-            except OSError:  # a client that hangs up
+                    self._answer(connection, line.split()[1].decode(), _read_body(requests))
+            except OSError:  # the client hung up
                 return
 
-    def _answer(self, connection: socket.socket, path: str, asked: bytes) -> None:
-        if path == "/lengths":
-            told, self._lengths = json.dumps(self._lengths).encode(), []
-            connection.sendall(_head("application/json", len(told)) + told)
+    def _answer(self, connection: socket.socket, path: str, request: bytes) -> None:
+        if path == "/request-sizes":
+            sizes, self._request_sizes = json.dumps(self._request_sizes).encode(), []
+            connection.sendall(_head("application/json", len(sizes)) + sizes)
             return
-        self._lengths.append(len(asked))
+        self._request_sizes.append(len(request))
         _, size, latency, *_ = path.split("/")
         time.sleep(int(latency) / 1000)
-        _send(connection, self._body(size, asked), next(self._serials))
+        _send(connection, self._body(size, request), next(self._serials))
 
-    def _body(self, size: str, asked: bytes) -> Body:
-        """Made when it is first wanted, which is before anything is measured."""
-        make = (streamed if _STREAM.search(asked) else plain) if _TOOL in asked else None
+    def _body(self, size: str, request: bytes) -> Body:
+        """Return the body for a request, made on first use, which is before anything is measured."""
+        make = (stream_body if _STREAM.search(request) else json_body) if _TOOL in request else None
         with self._making:
             if (size, make) not in self._bodies:
-                self._bodies[size, make] = make(_BYTES[size]) if make else words()
+                self._bodies[size, make] = make(_BYTES[size]) if make else text_body()
             return self._bodies[size, make]
 
 
-def _read(requests: BinaryIO) -> bytes:
-    """The body of a request whose first line was read."""
+def _read_body(requests: BinaryIO) -> bytes:
+    """Return the body of a request whose first line was read before."""
     length = 0
     while (header := requests.readline()) not in (b"\r\n", b""):
         if header.lower().startswith(b"content-length:"):
@@ -127,16 +131,16 @@ def _head(content_type: str, length: int) -> bytes:
 
 
 def _send(connection: socket.socket, body: Body, serial: int) -> None:
-    """Long pieces go out as they are, short ones with what follows them."""
-    waiting = bytearray(_head(body.content_type, body.length))
-    for piece in body.filled(serial):
+    """Send a body; long pieces are sent without a copy, and short ones are joined."""
+    buffer = bytearray(_head(body.content_type, body.length))
+    for piece in body.pieces(serial):
         if len(piece) < LARGE:
-            waiting += piece
+            buffer += piece
         else:
-            connection.sendall(waiting)
+            connection.sendall(buffer)
             connection.sendall(piece)
-            waiting.clear()
-    connection.sendall(waiting)
+            buffer.clear()
+    connection.sendall(buffer)
 
 
 if __name__ == "__main__":

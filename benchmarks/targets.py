@@ -1,4 +1,4 @@
-"""What this package has to reach; whether it does is for the report to say."""
+"""The performance targets of this package. The report says whether they are met."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.rounds import FOLDER, MEMORY, Row
 
 @dataclass(frozen=True)
 class Target:
-    """The most that one figure may be: a ratio where its measure compares, else a value."""
+    """An upper limit for one figure: its ratio, or its value if the measure has no ratios."""
 
     title: str
     at_most: float
@@ -23,7 +23,7 @@ class Target:
     floor: str = FLOOR
 
     def row(self, results: Results, contestant: str = "") -> Row | None:
-        """The figure that this is about, or the same figure of somebody else."""
+        """Return the figure that the target limits, or the same figure of another contestant."""
         facts = {"size": self.size, "where": self.where, "half": self.half}
         return results.find(self.measure, contestant or self.contestant, **facts)
 

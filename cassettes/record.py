@@ -1,6 +1,6 @@
-"""Records the cassettes again: against the service when OPENAI_API_KEY is set, else against the simulator.
+"""Records the cassettes again: against the service if OPENAI_API_KEY is set, otherwise against the simulator.
 
-Eight small pictures at low quality; against the service that costs a few cents.
+It draws eight small, low-quality pictures, which cost a few cents if the service draws them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Draws a picture while showing partial ones, then edits it: `python examples/demo.py "draw a fox"`.
+"""Draws a picture, reports its partial pictures, then edits it: `python examples/demo.py "draw a fox"`.
 
 OpenAI draws if OPENAI_API_KEY is set, otherwise a simulator on this machine.
 """
@@ -20,19 +20,19 @@ FOLDER = Path("demo")
 def show(result: ImageResult, path: Path) -> None:
     """Save a picture and print its details."""
     image, tokens = result.image, result.usage or {}
-    drawn = result.image_usage.total_tokens if result.image_usage else "not told"
+    drawn = result.image_usage.total_tokens if result.image_usage else "unknown"
     print(f"  saved as        {image.save(path)}")
     print(f"  size            {image.width}x{image.height} pixels, {image.size_bytes:,} bytes, {image.mime_type}")
     print(f"  handle          {image.handle}")
     print(f"  call id         {image.id}")
     print(f"  response id     {image.response_id}")
     print(f"  revised prompt  {image.revised_prompt}")
-    print(f"  tokens          {tokens.get('total_tokens', 'not told')} mainline model, {drawn} image model")
+    print(f"  tokens          {tokens.get('total_tokens', 'unknown')} mainline model, {drawn} image model")
 
 
 def main(prompt: str, *, live: bool) -> None:
     """Draw a picture, edit it, and show how the pictures are related."""
-    where = "drawn by OpenAI's service" if live else "simulated: drawn on this machine, by no model (no OPENAI_API_KEY)"
+    where = "drawn by OpenAI's service" if live else "simulated: drawn on this machine without a model, as OPENAI_API_KEY is not set"
     print(f"Pictures are {where}.")
     with nullcontext() if live else Simulator() as simulator:
         service = {} if simulator is None else {"base_url": simulator.base_url, "api_key": "sk-simulated"}

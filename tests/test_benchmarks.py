@@ -15,14 +15,14 @@ from benchmarks.__main__ import FIGURES, PAGE, PLOT
 from benchmarks.bodies import PARTIALS, SIZES, Picture, serial_of
 from benchmarks.contestants import AIOHTTP, ASYNC, FLOOR, OURS, SDK, SYNC, UNREAD, Contestant, Shelf
 from benchmarks.editing import measure as edit
-from benchmarks.encrypted import certified
+from benchmarks.encrypted import trusted_certificate
 from benchmarks.lineup import EVERYBODY
 from benchmarks.ours import Generator, GeneratorOverAiohttp
 from benchmarks.peers import RawSDK, Unread
-from benchmarks.report import NONE, rendered
+from benchmarks.report import NONE, render_page
 from benchmarks.results import Results
-from benchmarks.rounds import FOLDER, MEMORY, Bench, Row, interleaved
-from benchmarks.server import Server, serving
+from benchmarks.rounds import FOLDER, MEMORY, Bench, Row, run_rounds
+from benchmarks.server import Server, start_server
 from benchmarks.targets import TARGETS
 
 SIZE = "64 KB"
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:asynchronous generator:ResourceW
 @pytest.fixture(scope="module")
 def server():
     """The benchmarks' server, in a process of its own."""
-    with serving() as started:
+    with start_server() as started:
         yield started
 
 
@@ -73,7 +73,7 @@ def contestant(request: pytest.FixtureRequest, server: Server, shelf: Shelf, loo
 
 def sent(picture: bytes, seed: int = 0) -> bytes:
     """The picture that the server sent under the number of this one."""
-    return Picture(SIZES[SIZE], seed).numbered(serial_of(picture))
+    return Picture(SIZES[SIZE], seed).data(serial_of(picture))
 
 
 async def listed(pieces: Any) -> list[Any]:
@@ -102,7 +102,7 @@ def test_every_way_gives_the_picture_that_was_sent(contestant: Contestant, loop:
 
 def test_every_way_gives_many_at_once(contestant: Contestant, loop: asyncio.AbstractEventLoop):
     """So many calls at once give as many different pictures, each whole."""
-    pictures = [contestant.read(drawn) for drawn in contestant.crowd(loop, CROWD)]
+    pictures = [contestant.read(drawn) for drawn in contestant.draw_many(loop, CROWD)]
 
     assert len(set(pictures)) == CROWD
     assert pictures == [sent(picture) for picture in pictures]
@@ -110,7 +110,7 @@ def test_every_way_gives_many_at_once(contestant: Contestant, loop: asyncio.Abst
 
 def test_pictures_come_over_tls(shelf: Shelf, loop: asyncio.AbstractEventLoop):
     """The server speaks TLS with a certificate that is trusted for as long, and sends the same pictures."""
-    with certified() as certificate, serving(certificate) as secured:
+    with trusted_certificate() as certificate, start_server(certificate) as secured:
         made = Generator(secured.url(SIZE), shelf)
         pictures = [made.read(drawn) for drawn in (made.draw(), loop.run_until_complete(made.adraw()))]
         loop.run_until_complete(made.aclose())
@@ -126,10 +126,10 @@ def test_the_sdk_whose_answers_nobody_reads_asks_the_same(
     lengths = []
     for kind in (RawSDK, Unread):
         made = kind(server.url(SIZE), Shelf(tmp_path))
-        server.lengths()
+        server.request_sizes()
         made.draw()
-        made.crowd(loop, CROWD)
-        lengths.append(server.lengths())
+        made.draw_many(loop, CROWD)
+        lengths.append(server.request_sizes())
         loop.run_until_complete(made.aclose())
 
     assert lengths[0] == lengths[1]
@@ -154,10 +154,10 @@ def test_pictures_are_pictures(size: str):
     """What the server sends is a valid PNG of about the size that tables name."""
     picture = Picture(SIZES[size])
 
-    with Image.open(io.BytesIO(picture.numbered(7))) as opened:
+    with Image.open(io.BytesIO(picture.data(7))) as opened:
         opened.load()
         assert opened.text == {"Serial": "00000000007"}
-    assert abs(picture.exact / SIZES[size] - 1) < 0.02
+    assert abs(picture.byte_count / SIZES[size] - 1) < 0.02
 
 
 def test_each_takes_its_turn_in_another_order():
@@ -165,7 +165,7 @@ def test_each_takes_its_turn_in_another_order():
     turns: list[str] = []
     works = {name: lambda name=name: turns.append(name) or float(len(turns)) for name in "abcd"}
 
-    found = interleaved(works, 12, lambda: None)
+    found = run_rounds(works, 12, lambda: None)
     uncounted, *rounds = ["".join(turns[start : start + 4]) for start in range(0, len(turns), 4)]
     assert uncounted == "abcd"
     assert "".join(order[0] for order in rounds) == "abcd" * 3
@@ -179,7 +179,7 @@ def test_a_warm_turn_comes_right_behind_one_that_does_not_count():
     turns: list[str] = []
     works = {name: lambda name=name: turns.append(name) or float(len(turns)) for name in "ab"}
 
-    found = interleaved(works, 2, lambda: None, warm=True)
+    found = run_rounds(works, 2, lambda: None, warm=True)
 
     assert "".join(turns) == "abaabbbbaa"
     assert found == {"a": [4, 10], "b": [6, 8]}
@@ -209,12 +209,12 @@ def test_what_is_measured_again_takes_the_place_of_what_was():
     rows = (row("plain", SDK, 12.5, ratio=1.0, size="2 MB"), row("crowd", SDK, 7, ratio=2.0))
     newer = Results({**RUN, "date": "2026-02-02"}, (row("crowd", OURS, 3, ratio=1.5),))
 
-    both = Results(RUN, rows).replaced_by(newer, ["concurrency"])
+    both = Results(RUN, rows).merge(newer, ["concurrency"])
 
     assert [(each.measure, each.contestant) for each in both.rows] == [("plain", SDK), ("crowd", OURS)]
-    assert "on 2026-01-01" in rendered(both)
-    assert "Measured again since, alone: concurrency (2026-02-02)." in rendered(both)
-    assert "again" not in rendered(Results(RUN, rows)).partition("##")[0]
+    assert "on 2026-01-01" in render_page(both)
+    assert "Measured again since, alone: concurrency (2026-02-02)." in render_page(both)
+    assert "again" not in render_page(Results(RUN, rows)).partition("##")[0]
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_the_report_judges_each_target(ratio: float | None, shown: str, verdict:
     ratios = {AIOHTTP: 0.35, FLOOR: 0.25, UNREAD: 0.3, SDK: 1.0}
     others = [row("plain", name, 1, ratio=other, **facts) for name, other in ratios.items()]
     ours = [row("plain", OURS, 2, ratio=ratio, **facts)] if ratio else []
-    page = rendered(Results(RUN, (*others, *ours)))
+    page = render_page(Results(RUN, (*others, *ours)))
 
     [line] = [line for line in page.splitlines() if line.startswith(f"| {TARGETS[0].title} |")]
     assert line.split(" | ")[1:8] == ["0.45", shown, verdict, "0.35", "0.25", "0.30", "1.00"]
@@ -235,7 +235,7 @@ def test_the_report_judges_each_target(ratio: float | None, shown: str, verdict:
 
 def test_a_quick_run_is_not_judged():
     """Figures of a single round are called what they are."""
-    page = rendered(Results({**RUN, "quick": True}, ()))
+    page = render_page(Results({**RUN, "quick": True}, ()))
 
     assert "no target is judged" in page
     assert "## Targets" not in page
@@ -247,6 +247,6 @@ def test_the_page_and_the_plot_are_those_of_the_figures(tmp_path: Path):
     results = Results.read(FIGURES)
     plot.draw(results, tmp_path / PLOT.name)
 
-    assert PAGE.read_text(encoding="utf-8") == rendered(results)
+    assert PAGE.read_text(encoding="utf-8") == render_page(results)
     assert labels(PLOT) == labels(tmp_path / PLOT.name)
     assert {SDK, OURS} < set(labels(PLOT))
