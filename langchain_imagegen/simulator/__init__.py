@@ -1,7 +1,7 @@
-"""The offline counterpart of the service: its wire protocol on a loopback port, with simulated pictures.
+"""The offline counterpart of the service: it speaks the wire protocol on a loopback port and draws placeholders.
 
-It imports nothing else of this package, so that a mistake in our reading of the service cannot be
-mirrored here.
+It must not import anything else from this package. Otherwise both sides would share a mistake about the
+service, and no test would see it.
 """
 
 from __future__ import annotations
@@ -9,16 +9,12 @@ from __future__ import annotations
 from langchain_imagegen.simulator.dialects import azure_stream, xai_item
 from langchain_imagegen.simulator.faults import (
     Fault,
-    answer,
-    bad_key,
     corrupt_base64,
     cut_before_terminal,
     cut_body,
     delay,
     failed,
     flat_error_event,
-    html_page,
-    http_error,
     image,
     incomplete,
     keepalive,
@@ -28,14 +24,20 @@ from langchain_imagegen.simulator.faults import (
     nested_error_event,
     no_image,
     not_an_image,
+    refusal,
+    refuse_connection,
+    shortened_base64,
+    unknown_event,
+)
+from langchain_imagegen.simulator.http_faults import (
+    answer,
+    bad_key,
+    html_page,
+    http_error,
     organization_not_verified,
     quota_exceeded,
     rate_limited,
-    refusal,
-    refuse_connection,
     server_error,
-    shortened_base64,
-    unknown_event,
 )
 from langchain_imagegen.simulator.simulator import RecordedRequest, Simulator
 

@@ -10,7 +10,7 @@ from PIL import ImageFont
 
 UPLOADED = "uploaded picture"
 _MARK = "langchain_imagegen simulator"
-_TALLEST = 0.45
+_MAX_PANEL_SHARE = 0.45
 
 
 @dataclass(frozen=True)
@@ -87,14 +87,14 @@ def panel_of(prompts: tuple[str, ...], size: tuple[int, int], note: str, *, text
     text_size = text_size or max(9, min(size) // 34)
     blank = Panel((), note, width, 0, text_size)
     room = width - blank.indent - blank.pad
-    rows = [Row(step, _wrap(prompt, room, text_size)) for step, prompt in enumerate(prompts, 1)]
-    lines = max(1, int((height * _TALLEST - 2 * blank.pad - blank.line) / blank.line))
-    kept = tuple(_fit(rows, lines))
+    rows = [Row(step, _wrap_text(prompt, room, text_size)) for step, prompt in enumerate(prompts, 1)]
+    lines = max(1, int((height * _MAX_PANEL_SHARE - 2 * blank.pad - blank.line) / blank.line))
+    kept = tuple(_fit_rows(rows, lines))
     tall = 2 * blank.pad + round(blank.line * 0.9) + blank.line * sum(len(row.lines) for row in kept)
     return Panel(kept, note, width, min(tall, height), text_size)
 
 
-def _fit(rows: list[Row], lines: int) -> list[Row]:
+def _fit_rows(rows: list[Row], lines: int) -> list[Row]:
     if sum(len(row.lines) for row in rows) <= lines or len(rows) == 1:
         return rows
     rows = [Row(row.step, row.lines[:1]) for row in rows]
@@ -105,16 +105,16 @@ def _fit(rows: list[Row], lines: int) -> list[Row]:
     return [rows[0], Row(0, (f"… {left_out} more",)), *latest] if lines > 2 else latest
 
 
-def _wrap(text: str, room: float, size: int) -> tuple[str, ...]:
+def _wrap_text(text: str, room: float, size: int) -> tuple[str, ...]:
     """Return at most two lines of at most `room` pixels. A shortened line ends in an ellipsis."""
     words = text.split() or ["(no words)"]
-    first = _longest(words, room, size)
+    first = _count_fitting_words(words, room, size)
     lead = " ".join(words[:first]) if first else words[0]
     rest = " ".join(words[max(first, 1) :])
     return tuple(shorten(line, room, size) for line in (lead, rest) if line)
 
 
-def _longest(words: list[str], room: float, size: int) -> int:
+def _count_fitting_words(words: list[str], room: float, size: int) -> int:
     count = 0
     while count < len(words) and font(size).getlength(" ".join(words[: count + 1])) <= room:
         count += 1

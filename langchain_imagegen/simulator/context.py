@@ -1,11 +1,11 @@
-"""Reads `input`: turns items, ids and earlier responses into what a model sees. Makes no decisions."""
+"""Reads the `input` of a request: turns items, ids and earlier responses into the parts that a model sees."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from langchain_imagegen.simulator.errors import ApiError, invalid_value, missing
+from langchain_imagegen.simulator.errors import ApiError, invalid_value, missing_parameter
 from langchain_imagegen.simulator.storage import Account, Part
 from langchain_imagegen.simulator.uploads import load_image
 
@@ -14,14 +14,14 @@ _ROLES = {"user": "user", "assistant": "assistant", "system": "other", "develope
 
 def read_context(request: Mapping[str, Any], account: Account, *, reasoning_required: bool) -> list[Part]:
     """Return every part that a model would see, earlier responses and conversations first."""
-    parts = _earlier(request, account)
+    parts = _earlier_parts(request, account)
     given = read_input(request.get("input"), account, store=request.get("store") is not False)
     if reasoning_required:
         _check_companions([*parts, *given])
     return [*parts, *given]
 
 
-def _earlier(request: Mapping[str, Any], account: Account) -> list[Part]:
+def _earlier_parts(request: Mapping[str, Any], account: Account) -> list[Part]:
     if previous := request.get("previous_response_id"):
         return list(account.conversation_until(previous))
     if conversation := conversation_id(request):
@@ -47,36 +47,36 @@ def read_input(given: Any, account: Account, *, store: bool) -> list[Part]:
         return [Part("user", given)]
     if not isinstance(given, list):
         raise invalid_value("input", "Invalid type for 'input': expected a string or an array of input items.")
-    return [_part(item, f"input[{n}]", account, store=store) for n, item in enumerate(given)]
+    return [_read_part(item, f"input[{n}]", account, store=store) for n, item in enumerate(given)]
 
 
-def _part(item: Any, param: str, account: Account, *, store: bool) -> Part:
+def _read_part(item: Any, param: str, account: Account, *, store: bool) -> Part:
     if not isinstance(item, dict):
         raise invalid_value(param, f"Invalid type for '{param}': expected an object.")
     kind = item.get("type", "message")
     if kind == "message":
-        return _message(item, param, account)
+        return _read_message(item, param, account)
     if kind in {"image_generation_call", "item_reference"}:
         return account.item(str(item.get("id")), store=store)
     if kind == "reasoning":
-        return _reasoning(item, account, store=store)
+        return _read_reasoning(item, account, store=store)
     if kind == "function_call":
         return Part("call", str(item.get("arguments", "")), id=item.get("id"))
     if kind == "function_call_output":
-        text, images = _content(item.get("output", ""), f"{param}.output", account)
+        text, images = _read_content(item.get("output", ""), f"{param}.output", account)
         return Part("output", text, images)
     return Part("other", id=item.get("id"))
 
 
-def _message(item: Mapping[str, Any], param: str, account: Account) -> Part:
+def _read_message(item: Mapping[str, Any], param: str, account: Account) -> Part:
     role = item.get("role")
     if role not in _ROLES:
-        raise missing(f"{param}.role") if role is None else invalid_value(param, f"Invalid value: '{role}'.")
-    text, images = _content(item.get("content", ""), f"{param}.content", account)
+        raise missing_parameter(f"{param}.role") if role is None else invalid_value(param, f"Invalid value: '{role}'.")
+    text, images = _read_content(item.get("content", ""), f"{param}.content", account)
     return Part(_ROLES[role], text, images)
 
 
-def _content(content: Any, param: str, account: Account) -> tuple[str, tuple[bytes, ...]]:
+def _read_content(content: Any, param: str, account: Account) -> tuple[str, tuple[bytes, ...]]:
     if isinstance(content, str):
         return content, ()
     if not isinstance(content, list):
@@ -90,7 +90,7 @@ def _content(content: Any, param: str, account: Account) -> tuple[str, tuple[byt
     return "\n".join(text for text in texts if text), tuple(images)
 
 
-def _reasoning(item: Mapping[str, Any], account: Account, *, store: bool) -> Part:
+def _read_reasoning(item: Mapping[str, Any], account: Account, *, store: bool) -> Part:
     item_id = str(item.get("id"))
     if not item.get("encrypted_content"):
         account.item(item_id, store=store)

@@ -1,4 +1,4 @@
-"""The error answers of the service, in its own form; which rule was broken is decided elsewhere."""
+"""The error answers of the service, in its JSON format and with its texts. Other modules check the rules."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ USER_ERROR = "image_generation_user_error"
 
 
 class ApiError(Exception):
-    """An error answer: `status` and `headers` of the HTTP answer, `detail` for its JSON body."""
+    """An error answer with its HTTP status and headers. `detail` is the error object in the body."""
 
     def __init__(
         self,
@@ -29,7 +29,7 @@ class ApiError(Exception):
 
 
 class UnreadablePictureError(ValueError):
-    """A source or mask that cannot be drawn on; `place` is `source 1`, `source 2`, … or `mask`."""
+    """A source or mask that cannot be opened as a picture. `place` is `source 1`, `source 2`, … or `mask`."""
 
     def __init__(self, place: str, problem: str) -> None:
         super().__init__(f"{place} {problem}")
@@ -44,41 +44,44 @@ def error_detail(
     param: str | None = None,
     moderation: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The error object of a body, an event, a response or a failed item."""
+    """Return the error object for a body, an event, a response or a failed item."""
     detail: dict[str, Any] = {"message": message, "type": kind, "param": param, "code": code}
     return {**detail, "moderation_details": dict(moderation)} if moderation else detail
 
 
 def invalid_value(param: str, message: str, *, kind: str = "invalid_request_error") -> ApiError:
-    """400 `invalid_value`."""
+    """Return a 400 with the code `invalid_value`."""
     return ApiError(400, message, code="invalid_value", kind=kind, param=param)
 
 
-def not_one_of(param: str, value: object, allowed: tuple[str, ...]) -> ApiError:
-    """400 for a value outside an enumeration."""
+def unsupported_value(param: str, value: object, allowed: tuple[str, ...]) -> ApiError:
+    """Return the 400 for a value that is not one of the allowed ones."""
     quoted = [f"'{name}'" for name in allowed]
     listed = f"{', '.join(quoted[:-1])}, and {quoted[-1]}" if len(quoted) > 1 else quoted[0]
     return invalid_value(param, f"Invalid value: '{value}'. Supported values are: {listed}.")
 
 
 def invalid_image_file(param: str, message: str = "Invalid image data.") -> ApiError:
-    """400 of the Images API for a source that is no picture, as recorded."""
+    """Return the 400 of the Images API for a source that is not a picture. Code and text are from a recording."""
     return ApiError(400, message, code="invalid_image_file", kind=USER_ERROR, param=param)
 
 
-def missing(param: str) -> ApiError:
-    """400 for a required parameter that is not there."""
+def missing_parameter(param: str) -> ApiError:
+    """Return the 400 for a missing required parameter."""
     message = f"Missing required parameter: '{param}'."
     return ApiError(400, message, code="missing_required_parameter", param=param)
 
 
 def unknown_parameter(param: str) -> ApiError:
-    """400 for a parameter that does not exist."""
+    """Return the 400 for a parameter that does not exist."""
     return ApiError(400, f"Unknown parameter: '{param}'.", code="unknown_parameter", param=param)
 
 
 def item_not_found(item_id: str, *, unstored: bool) -> ApiError:
-    """404 for an item that does not resolve; the short form, for stored but lost items, is a guess."""
+    """Return the 404 for an unknown item id.
+
+    With `unstored` the text is the recorded one for items of responses with `store=False`. The shorter text is a guess.
+    """
     message = f"Item with id '{item_id}' not found."
     if unstored:
         message += (
@@ -89,12 +92,12 @@ def item_not_found(item_id: str, *, unstored: bool) -> ApiError:
 
 
 def response_not_found(response_id: str) -> ApiError:
-    """404 for retrieving, cancelling, resuming or deleting an unknown response."""
+    """Return the 404 for an unknown response id in a request to retrieve, cancel, resume or delete it."""
     return ApiError(404, f"Response with id '{response_id}' not found.")
 
 
 def previous_response_not_found(response_id: str) -> ApiError:
-    """400 for continuing from an unknown response."""
+    """Return the 400 for an unknown `previous_response_id`."""
     return ApiError(
         400,
         f"Previous response with id '{response_id}' not found.",
@@ -104,7 +107,7 @@ def previous_response_not_found(response_id: str) -> ApiError:
 
 
 def invalid_key(key: str) -> ApiError:
-    """401; without any key the wording differs and there is no code (the wording is a guess)."""
+    """Return the 401 for a wrong or missing key. A missing key has no code, and its text is a guess."""
     if not key:
         return ApiError(401, "You didn't provide an API key.")
     message = f"Incorrect API key provided: {key[:8]}***."

@@ -1,4 +1,4 @@
-"""The order in which a response becomes events, and their framing; pauses and delivery are the server's."""
+"""The events of a response, in order, and their encoding. `service` adds the pauses and `server` sends them."""
 
 from __future__ import annotations
 
@@ -11,48 +11,48 @@ from langchain_imagegen.simulator.faults import COMMENT, Event
 Partials = Mapping[str, Sequence[str]]
 
 
-def opening(shell: Event) -> list[Event]:
-    """The events before anything is done; a background response is queued first."""
-    if not shell["background"]:
-        return [_about("response.created", shell), _about("response.in_progress", shell)]
-    queued = {**shell, "status": "queued"}
+def opening_events(pending: Event) -> list[Event]:
+    """Return the events that precede any work. A background response is queued first."""
+    if not pending["background"]:
+        return [_response_event("response.created", pending), _response_event("response.in_progress", pending)]
+    queued = {**pending, "status": "queued"}
     return [
-        _about("response.created", queued),
-        _about("response.queued", queued),
-        _about("response.in_progress", {**shell, "status": "in_progress"}),
+        _response_event("response.created", queued),
+        _response_event("response.queued", queued),
+        _response_event("response.in_progress", {**pending, "status": "in_progress"}),
     ]
 
 
-def response_events(shell: Event, final: Event, partials: Partials) -> list[Event]:
-    """Every event of a response from first to last, not yet numbered.
+def response_events(pending: Event, final: Event, partials: Partials) -> list[Event]:
+    """Return every event of a response, without numbers.
 
     Args:
-        shell: The response while in progress.
-        final: The response when done.
-        partials: The partial pictures of each image item by its id, the last of them the finished one.
+        pending: The body of the response while it is in progress.
+        final: The body of the finished response.
+        partials: Base64 of the partial pictures for the id of each image item. The last one is the finished picture.
     """
-    events = opening(shell)
+    events = opening_events(pending)
     for index, item in enumerate(final["output"]):
         events += _item_events(index, item, partials)
-    return [*events, _about(f"response.{final['status']}", final)]
+    return [*events, _response_event(f"response.{final['status']}", final)]
 
 
-def _about(kind: str, response: Event) -> Event:
+def _response_event(kind: str, response: Event) -> Event:
     return {"type": kind, "response": response}
 
 
 def _item_events(index: int, item: Event, partials: Partials) -> list[Event]:
-    shape = {"image_generation_call": _image, "message": _message, "function_call": _function}
+    shape = {"image_generation_call": _image_events, "message": _message_events, "function_call": _function_events}
     between = shape[item["type"]](index, item, partials) if item["type"] in shape else []
     return [
-        {"type": "response.output_item.added", "output_index": index, "item": _fresh(item)},
+        {"type": "response.output_item.added", "output_index": index, "item": _item_in_progress(item)},
         *between,
         {"type": "response.output_item.done", "output_index": index, "item": item},
     ]
 
 
-def _fresh(item: Event) -> Event:
-    """An item as it is announced."""
+def _item_in_progress(item: Event) -> Event:
+    """Return an item as `response.output_item.added` shows it, without its content."""
     if item["type"] == "image_generation_call":
         return {"id": item["id"], "type": item["type"], "status": "in_progress"}
     if item["type"] == "message":
@@ -62,8 +62,11 @@ def _fresh(item: Event) -> Event:
     return item
 
 
-def _image(index: int, item: Event, partials: Partials) -> list[Event]:
-    """A failed item gets no partial and no `completed`, which is a guess."""
+def _image_events(index: int, item: Event, partials: Partials) -> list[Event]:
+    """Return the events between the start and the end of an image item.
+
+    A guess: a failed item has no partial picture and no `completed` event.
+    """
     place = {"output_index": index, "item_id": item["id"]}
     name = "response.image_generation_call"
     events: list[Event] = [{"type": f"{name}.in_progress", **place}, {"type": f"{name}.generating", **place}]
@@ -76,13 +79,13 @@ def _image(index: int, item: Event, partials: Partials) -> list[Event]:
     return [*events, {"type": f"{name}.completed", **place}]
 
 
-def _message(index: int, item: Event, _: Partials) -> list[Event]:
+def _message_events(index: int, item: Event, _: Partials) -> list[Event]:
     part = item["content"][0]
     word = "refusal" if part["type"] == "refusal" else "text"
     name = "response.refusal" if word == "refusal" else "response.output_text"
     place = {"item_id": item["id"], "output_index": index, "content_index": 0}
     logprobs: Event = {"logprobs": []} if word == "text" else {}
-    deltas = [{"type": f"{name}.delta", **place, "delta": piece, **logprobs} for piece in _pieces(part[word])]
+    deltas = [{"type": f"{name}.delta", **place, "delta": piece, **logprobs} for piece in _split_words(part[word])]
     return [
         {"type": "response.content_part.added", **place, "part": {**part, word: ""}},
         *deltas,
@@ -92,7 +95,7 @@ def _message(index: int, item: Event, _: Partials) -> list[Event]:
 
 
 def obfuscate(events: Iterable[Event]) -> list[Event]:
-    """Return the events with `obfuscation` in each text delta, which hides how long its text is."""
+    """Return the events with `obfuscation` added to each text delta, so that its size does not reveal its length."""
     return [
         {**event, "obfuscation": "x" * (16 - len(event["delta"]) % 16)}
         if event["type"] == "response.output_text.delta"
@@ -101,11 +104,11 @@ def obfuscate(events: Iterable[Event]) -> list[Event]:
     ]
 
 
-def _pieces(text: str) -> list[str]:
+def _split_words(text: str) -> list[str]:
     return re.findall(r"\s*\S+|\s+$", text)
 
 
-def _function(index: int, item: Event, _: Partials) -> list[Event]:
+def _function_events(index: int, item: Event, _: Partials) -> list[Event]:
     place = {"item_id": item["id"], "output_index": index}
     name = "response.function_call_arguments"
     return [
@@ -114,10 +117,10 @@ def _function(index: int, item: Event, _: Partials) -> list[Event]:
     ]
 
 
-def numbered(events: Iterable[Event]) -> list[Event]:
-    """Return the events with a `sequence_number` each, keys in recorded order: `type`, then by alphabet.
+def number_events(events: Iterable[Event]) -> list[Event]:
+    """Return the events, each with a `sequence_number`. Comments get none.
 
-    Comments get no number.
+    The keys are in the recorded order: `type` first, the others alphabetically.
     """
     result: list[Event] = []
     number = 0
@@ -131,8 +134,8 @@ def numbered(events: Iterable[Event]) -> list[Event]:
     return result
 
 
-def frame(event: Event) -> bytes:
-    """One event, or comment, as it goes over the wire."""
+def encode_event(event: Event) -> bytes:
+    """Return one event or comment as bytes of the event stream."""
     if COMMENT in event:
         return f": {event[COMMENT]}\n\n".encode()
     data = json.dumps(event, ensure_ascii=False, separators=(",", ":"))

@@ -1,4 +1,4 @@
-"""Which image options the service refuses, and in which words; for the tool and the Images API alike."""
+"""The image options that the service rejects, with its error texts. The image tool and the Images API share them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_imagegen.simulator.errors import USER_ERROR, ApiError, invalid_value, not_one_of
+from langchain_imagegen.simulator.errors import USER_ERROR, ApiError, invalid_value, unsupported_value
 
-DEFAULT_MODEL = "gpt-image-2"  # as echoed in the newest recording; the service's default moves
+DEFAULT_MODEL = "gpt-image-2"  # from the newest recording; the service changes its default over time
 PIXEL_FLOOR, PIXEL_BUDGET = 655_360, 8_294_400
 
 _FIXED_SIZES = ("1024x1024", "1024x1536", "1536x1024", "auto")
@@ -19,7 +19,7 @@ _FORMATS = ("png", "webp", "jpeg")
 
 @dataclass(frozen=True)
 class ImageModel:
-    """What one image model accepts; `sizes` is empty where any size within the rules goes."""
+    """The option values that one image model accepts. Empty `sizes` means any size that `_check_pixels` allows."""
 
     sizes: tuple[str, ...] = ()
     qualities: tuple[str, ...] = _QUALITIES
@@ -27,20 +27,20 @@ class ImageModel:
     fidelity: bool = False
 
 
-_OLD = ImageModel(sizes=_FIXED_SIZES, fidelity=True)
-_FINE = (*_QUALITIES[:-1], "xhigh", "max", "auto")
+_FIXED_SIZE_MODEL = ImageModel(sizes=_FIXED_SIZES, fidelity=True)
+_FINE_QUALITIES = (*_QUALITIES[:-1], "xhigh", "max", "auto")
 
-# A row stands for its dated snapshots too. `gpt-image-1` is shut down: that it then "does not exist" is a
-# guess, and so is what `chatgpt-image-latest` accepts.
+# A row also covers the dated snapshots of its model. Two guesses: the service reports `gpt-image-1`, which is shut
+# down, as a model that does not exist, and `chatgpt-image-latest` accepts the same options as the older models.
 _MODELS = {
-    "gpt-image-1-mini": _OLD,
-    "gpt-image-1.5": _OLD,
-    "chatgpt-image-latest": _OLD,
+    "gpt-image-1-mini": _FIXED_SIZE_MODEL,
+    "gpt-image-1.5": _FIXED_SIZE_MODEL,
+    "chatgpt-image-latest": _FIXED_SIZE_MODEL,
     "gpt-image-2": ImageModel(),
-    "gpt-image-2.5-sunburst": ImageModel(qualities=_FINE),
-    "gpt-image-2.5-flare": ImageModel(qualities=_FINE),
-    "gpt-image-2.6-sunburst": ImageModel(qualities=_FINE, formats=(*_FORMATS, "gif", "svg")),
-    "gpt-image-2.6-flare": ImageModel(qualities=_FINE, formats=(*_FORMATS, "gif", "svg")),
+    "gpt-image-2.5-sunburst": ImageModel(qualities=_FINE_QUALITIES),
+    "gpt-image-2.5-flare": ImageModel(qualities=_FINE_QUALITIES),
+    "gpt-image-2.6-sunburst": ImageModel(qualities=_FINE_QUALITIES, formats=(*_FORMATS, "gif", "svg")),
+    "gpt-image-2.6-flare": ImageModel(qualities=_FINE_QUALITIES, formats=(*_FORMATS, "gif", "svg")),
 }
 
 _ENUMERATIONS = {
@@ -60,7 +60,7 @@ _RANGES = {
 
 
 def check_options(options: Mapping[str, Any]) -> None:
-    """Raise the service's 400 for the first option, or pair of options, that it refuses."""
+    """Raise the service's 400 for the first option, or pair of options, that the service rejects."""
     model = image_model(options.get("model") or DEFAULT_MODEL)
     given = {name: value for name, value in options.items() if value is not None}
     _check_values(given, model)
@@ -71,7 +71,7 @@ def check_options(options: Mapping[str, Any]) -> None:
 
 
 def image_model(name: str) -> ImageModel:
-    """The rules of an image model or of its dated snapshot."""
+    """Return the accepted values of an image model or its dated snapshot. Raise the service's 400 if it is unknown."""
     found = _MODELS.get(re.sub(r"-\d{4}-\d\d-\d\d$", "", name))
     if found is None:
         raise invalid_value("model", f"The model '{name}' does not exist.", kind=USER_ERROR)
@@ -79,7 +79,7 @@ def image_model(name: str) -> ImageModel:
 
 
 def image_models() -> list[str]:
-    """The ids of all image models."""
+    """Return the ids of all image models."""
     return list(_MODELS)
 
 
@@ -87,15 +87,15 @@ def _check_values(given: Mapping[str, Any], model: ImageModel) -> None:
     allowed = {**_ENUMERATIONS, "quality": model.qualities, "output_format": model.formats}
     for name, values in allowed.items():
         if name in given and given[name] not in values:
-            raise not_one_of(name, given[name], values)
+            raise unsupported_value(name, given[name], values)
     for name, (low, high) in _RANGES.items():
-        if name in given and not _between(given[name], low, high):
+        if name in given and not _is_int_between(given[name], low, high):
             # The text is a guess.
             message = f"Invalid value for '{name}': expected an integer from {low} to {high}, got {given[name]!r}."
             raise ApiError(400, message, code="invalid_value", param=name)
 
 
-def _between(value: Any, low: int, high: int) -> bool:
+def _is_int_between(value: Any, low: int, high: int) -> bool:
     return type(value) is int and low <= value <= high
 
 
@@ -103,20 +103,20 @@ def _check_size(given: Mapping[str, Any], model: ImageModel) -> None:
     size = given.get("size", "auto")
     if model.sizes:
         if size not in model.sizes:
-            raise not_one_of("size", size, model.sizes)
+            raise unsupported_value("size", size, model.sizes)
     elif size != "auto":
         match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", str(size))
         if match is None:
-            raise not_one_of("size", size, _FIXED_SIZES)
-        _check_pixels(size, int(match[1]), int(match[2]), _frames(given))
+            raise unsupported_value("size", size, _FIXED_SIZES)
+        _check_pixels(size, int(match[1]), int(match[2]), _frame_count(given))
 
 
-def _frames(given: Mapping[str, Any]) -> int:
+def _frame_count(given: Mapping[str, Any]) -> int:
     return int(given.get("frame_count", 9)) if given.get("output_format") == "gif" else 1
 
 
 def _check_pixels(size: str, width: int, height: int, frames: int) -> None:
-    """The frames of a gif share one pixel budget."""
+    """Raise the service's 400 if a size breaks a rule. The pixel budget is for all frames of a gif together."""
     problem = ""
     if width % 16 or height % 16:
         problem = "Width and height must both be divisible by 16."
@@ -157,31 +157,31 @@ def _check_pairs(given: Mapping[str, Any], model: ImageModel) -> None:
 
 
 def _check_gif(given: Mapping[str, Any]) -> None:
-    """That these are refused is known; every text is a guess."""
+    """Raise a 400 for options that do not go with gif. The service is known to reject them. The texts are guesses."""
     form = given.get("output_format", "png")
     if form != "gif":
         for name in ("frame_count", "frame_duration_ms"):
             if name in given:
                 raise invalid_value(name, f"'{name}' is only supported for GIF output format", kind=USER_ERROR)
         return
-    _refuse(given, form, "partial_images", harmless=0)
-    _refuse(given, form, "output_compression", harmless=100)
-    _refuse(given, form, "input_image_mask")
-    _refuse(given, form, "mask")
+    _reject_option(given, form, "partial_images", default=0)
+    _reject_option(given, form, "output_compression", default=100)
+    _reject_option(given, form, "input_image_mask")
+    _reject_option(given, form, "mask")
 
 
 def _check_svg(given: Mapping[str, Any]) -> None:
-    """That these are refused is known; every text is a guess."""
+    """Raise a 400 for options that do not go with svg. The service is known to reject them. The texts are guesses."""
     form = given.get("output_format", "png")
     if form != "svg":
         if "svg" in given:
             raise invalid_value("svg", "'svg' is only supported for SVG output format", kind=USER_ERROR)
         return
-    _refuse(given, form, "partial_images", harmless=0)
-    _refuse(given, form, "output_compression", harmless=100)
-    _refuse(given, form, "n", harmless=1)
+    _reject_option(given, form, "partial_images", default=0)
+    _reject_option(given, form, "output_compression", default=100)
+    _reject_option(given, form, "n", default=1)
 
 
-def _refuse(given: Mapping[str, Any], form: str, name: str, *, harmless: object = None) -> None:
-    if given.get(name, harmless) != harmless:
+def _reject_option(given: Mapping[str, Any], form: str, name: str, *, default: object = None) -> None:
+    if given.get(name, default) != default:
         raise invalid_value(name, f"'{name}' is not supported for {form.upper()} output format", kind=USER_ERROR)

@@ -1,4 +1,4 @@
-"""The Images API: generations and edits, JSON and streamed. It keeps nothing."""
+"""The Images API: generations and edits, as JSON or as a stream. This API stores nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from langchain_imagegen.simulator.errors import (
     UnreadablePictureError,
     invalid_image_file,
     invalid_value,
-    missing,
+    missing_parameter,
     unknown_parameter,
 )
 from langchain_imagegen.simulator.faults import Event, Fault
@@ -33,22 +33,22 @@ _NUMBERS = {"n", "output_compression", "partial_images", "frame_count", "frame_d
 
 @dataclass(frozen=True)
 class ImagesCall:
-    """A checked call of the Images API: its options, and the pictures that it brings along."""
+    """A checked call of the Images API, with its options and the bytes of its pictures."""
 
     options: Mapping[str, Any]
     sources: tuple[bytes, ...] = ()
     mask: bytes | None = None
     edit: bool = False
     params: Mapping[str, str] = field(default_factory=dict)
-    """The parameter that brought each picture, by the place that `UnreadablePictureError` names."""
+    """The request parameter of each picture, by the `place` of `UnreadablePictureError`."""
 
     @property
     def streamed(self) -> bool:
-        """Whether the client reads events."""
+        """Whether the request asks for an event stream."""
         return bool(self.options.get("stream"))
 
     def plan(self) -> Plan:
-        """One order for each of `n`."""
+        """Return a plan with `n` pictures."""
         prompt, count = str(self.options["prompt"]), self.options.get("n") or 1
         order = replace(order_picture(self.options, prompt, sources=self.sources), mask=self.mask)
         others = [replace(order, prompt=f"{prompt} ({k} of {count})") for k in range(2, count + 1)]
@@ -56,30 +56,30 @@ class ImagesCall:
 
 
 def read_generation(body: Any) -> ImagesCall:
-    """A call of `/images/generations`."""
-    options = _checked(body, _FIELDS)
+    """Return the call in a body of `POST /images/generations`. Raise the service's 400 if it breaks a rule."""
+    options = _check_body(body, _FIELDS)
     return ImagesCall(options)
 
 
 def read_json_edit(body: Any, account: Account) -> ImagesCall:
-    """A call of `/images/edits` as JSON: pictures by URL or file id."""
-    options = _checked(body, _EDIT_FIELDS)
+    """Return the call in a JSON body of `POST /images/edits`. Its pictures are URLs or file ids."""
+    options = _check_body(body, _EDIT_FIELDS)
     given = options.get("images") or []
-    params = [_json_param(image, f"images[{n}]") for n, image in enumerate(given)]
-    sources = tuple(_json_picture(*each, account) for each in zip(given, params, strict=True))
+    params = [_picture_param(image, f"images[{n}]") for n, image in enumerate(given)]
+    sources = tuple(_read_picture(*each, account) for each in zip(given, params, strict=True))
     if (mask := options.get("mask")) is None:
-        return _edit(options, sources, None, params)
-    param = _json_param(mask, "mask")
-    return _edit(options, sources, _json_picture(mask, param, account), params, mask_param=param)
+        return _make_edit(options, sources, None, params)
+    param = _picture_param(mask, "mask")
+    return _make_edit(options, sources, _read_picture(mask, param, account), params, mask_param=param)
 
 
-def _json_param(image: Any, place: str) -> str:
+def _picture_param(image: Any, place: str) -> str:
     if not isinstance(image, dict):
         raise invalid_value(place, f"Invalid type for '{place}': expected an object.")
     return f"{place}.{'file_id' if 'file_id' in image else 'image_url'}"
 
 
-def _json_picture(image: Mapping[str, Any], param: str, account: Account) -> bytes:
+def _read_picture(image: Mapping[str, Any], param: str, account: Account) -> bytes:
     data = read_source(image, account, param)
     if is_picture(data):
         return data
@@ -87,14 +87,14 @@ def _json_picture(image: Mapping[str, Any], param: str, account: Account) -> byt
 
 
 def read_multipart_edit(fields: Sequence[Field]) -> ImagesCall:
-    """A call of `/images/edits` as a form: pictures as files."""
+    """Return the call in a multipart body of `POST /images/edits`. Its pictures are files."""
     images = [field for field in fields if field.name in {"image", "image[]"}]
     masks = [field for field in fields if field.name == "mask"]
     names = {"image", "image[]", "mask", "markup"}
-    options = _checked(_form_options([field for field in fields if field.name not in names]), _EDIT_FIELDS)
+    options = _check_body(_form_options([field for field in fields if field.name not in names]), _EDIT_FIELDS)
     params = [f"image[{n}]" for n in range(len(images))]
     sources = tuple(edit_image(*each) for each in zip(images, params, strict=True))
-    return _edit(options, sources, edit_image(masks[0], "mask") if masks else None, params)
+    return _make_edit(options, sources, edit_image(masks[0], "mask") if masks else None, params)
 
 
 def _form_options(fields: Sequence[Field]) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def _form_options(fields: Sequence[Field]) -> dict[str, Any]:
     return options
 
 
-def _edit(
+def _make_edit(
     options: Mapping[str, Any],
     sources: tuple[bytes, ...],
     mask: bytes | None,
@@ -119,44 +119,44 @@ def _edit(
     mask_param: str = "mask",
 ) -> ImagesCall:
     if not sources:
-        raise missing("image")
+        raise missing_parameter("image")
     if len(sources) > 16:
-        # That there are at most 16 is known, the text is a guess.
+        # The limit of 16 is known. The text is a guess.
         raise invalid_value("image", f"Invalid 'image': at most 16 images are accepted, got {len(sources)}.")
     places = {f"source {n}": param for n, param in enumerate(params, 1)} | {"mask": mask_param}
     return ImagesCall(options, sources, mask, edit=True, params=places)
 
 
-def _checked(body: Any, fields: set[str]) -> Mapping[str, Any]:
+def _check_body(body: Any, fields: set[str]) -> Mapping[str, Any]:
     if not isinstance(body, dict):
         raise ApiError(400, "We could not parse the JSON body of your request.")
     for name in body:
         if name not in fields:
             raise unknown_parameter(name)
     if not body.get("prompt"):
-        raise missing("prompt")
+        raise missing_parameter("prompt")
     if len(body["prompt"]) > 32_000:
         raise invalid_value("prompt", "Invalid 'prompt': string too long. Expected at most 32000 characters.")
     check_options(body)
     if body.get("stream") and body.get("output_format") in {"gif", "svg"}:
-        # That it is refused is known, the text is a guess.
+        # The service is known to reject this. The text is a guess.
         raise invalid_value("stream", f"Streaming is not supported for {body['output_format'].upper()} output format")
     return body
 
 
 def draw(call: ImagesCall, fault: Fault, studio: Studio) -> list[Picture]:
-    """The pictures of a call, or the error that a fault made of it: this API has no failed items."""
+    """Draw the pictures of a call. Raise `ApiError` if one of them fails: this API has no failed items."""
     plan = fault.plan(call.plan())
     errors = [plan.error, *(order.error for order in plan.pictures)]
     for error in filter(None, errors):
-        raise _as_api_error(error)
+        raise _to_api_error(error)
     try:
         return [studio.draw(order, fault, partials=call.streamed) for order in plan.pictures]
     except UnreadablePictureError as error:
         raise invalid_image_file(call.params[error.place]) from error
 
 
-def _as_api_error(detail: Mapping[str, Any]) -> ApiError:
+def _to_api_error(detail: Mapping[str, Any]) -> ApiError:
     return ApiError(
         400,
         detail["message"],
@@ -167,22 +167,22 @@ def _as_api_error(detail: Mapping[str, Any]) -> ApiError:
 
 
 def answer(call: ImagesCall, pictures: list[Picture]) -> dict[str, Any]:
-    """The JSON answer; `usage` is for all pictures together."""
+    """Return the body of the JSON answer. `usage` is the sum over all pictures."""
     orders = [picture.order for picture in pictures]
     return {
         "created": int(time.time()),
-        **_echo(call, orders),
+        **_echo_options(call, orders),
         "data": [{"b64_json": picture.base64} for picture in pictures],
         "usage": image_usage(orders),
     }
 
 
-def _echo(call: ImagesCall, orders: list[Order]) -> dict[str, str]:
+def _echo_options(call: ImagesCall, orders: list[Order]) -> dict[str, str]:
     return (orders or list(call.plan().pictures))[0].echo()
 
 
 def events(call: ImagesCall, fault: Fault, studio: Studio) -> list[Event]:
-    """The events of a streamed call. That several pictures come one after the other is a guess."""
+    """Draw the pictures of a streamed call and return its events. A guess: pictures are sent one after the other."""
     try:
         pictures = draw(call, fault, studio)
     except ApiError as error:

@@ -1,4 +1,4 @@
-"""From an order to a drawn picture and its tokens; when it is drawn and how it is sent is not here."""
+"""Makes orders from image options, draws them, and counts their tokens. Other modules decide when to draw and send."""
 
 from __future__ import annotations
 
@@ -16,15 +16,18 @@ from langchain_imagegen.simulator.plans import Order
 
 _SQUARE, _PORTRAIT, _LANDSCAPE = (1024, 1024), (1024, 1536), (1536, 1024)
 
-# Output tokens of square, portrait and landscape. Medium of `gpt-image-2` and its low for the long sides
-# are reckoned from prices; for 2.5 and 2.6 no numbers are known, so theirs are a guess, as are other sizes.
+# Output tokens of a square, portrait and landscape picture. For `gpt-image-2`, `medium` and the `low` values of
+# portrait and landscape are computed from prices. The values for 2.5, 2.6 and other sizes are guesses.
 _TOKENS_2 = {"low": (196, 166, 166), "medium": (1767, 1367, 1367), "high": (7024, 5488, 5488)}
 _TOKENS_1 = {"low": (272, 408, 400), "medium": (1056, 1584, 1568), "high": (4160, 6240, 6208)}
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A drawn order: its bytes, and the base64 that is sent, which a fault may have spoiled."""
+    """A drawn order. `data` is the picture itself, and `base64` is the text that is sent.
+
+    A fault can spoil `base64`. `partials` are base64 too, and the last one is the finished picture.
+    """
 
     order: Order
     data: bytes
@@ -33,16 +36,19 @@ class Picture:
 
 
 def order_picture(options: Mapping[str, Any], prompt: str, *, sources: tuple[bytes, ...] = ()) -> Order:
-    """Settle what the options leave open: `auto` becomes what the recordings show, sizes follow the words."""
+    """Return the order for a picture, with a value for every option.
+
+    `auto` becomes the value seen in recordings. For the size, the words of the prompt decide.
+    """
     given = {name: value for name, value in options.items() if value is not None}
     form = given.get("output_format", "png")
     return Order(
         prompt,
         given.get("model", DEFAULT_MODEL),
         action="edit" if sources else "generate",
-        size=_size(given, prompt),
-        quality=_settled(given.get("quality"), "high"),
-        background=_settled(given.get("background"), "opaque"),
+        size=_choose_size(given, prompt),
+        quality=_value_or_default(given.get("quality"), "high"),
+        background=_value_or_default(given.get("background"), "opaque"),
         output_format=form,
         compression=given.get("output_compression", 100),
         frame_count=given.get("frame_count", 9),
@@ -52,11 +58,11 @@ def order_picture(options: Mapping[str, Any], prompt: str, *, sources: tuple[byt
     )
 
 
-def _settled(value: str | None, default: str) -> str:
+def _value_or_default(value: str | None, default: str) -> str:
     return default if value in {None, "auto"} else str(value)
 
 
-def _size(given: Mapping[str, Any], prompt: str) -> tuple[int, int]:
+def _choose_size(given: Mapping[str, Any], prompt: str) -> tuple[int, int]:
     size = given.get("size", "auto")
     if size != "auto":
         width, height = size.split("x")
@@ -64,11 +70,11 @@ def _size(given: Mapping[str, Any], prompt: str) -> tuple[int, int]:
     if given.get("output_format") == "gif":
         edge = min(1024, math.isqrt(PIXEL_BUDGET // given.get("frame_count", 9)) // 16 * 16)
         return edge, edge
-    return size_by_words(prompt)
+    return _size_for_prompt(prompt)
 
 
-def size_by_words(prompt: str) -> tuple[int, int]:
-    """What `auto` means for a prompt; a guess, the model's own choice has no rule."""
+def _size_for_prompt(prompt: str) -> tuple[int, int]:
+    """Return width and height for the size `auto`. The rule is a guess: the live model follows no fixed one."""
     if re.search(r"\b(portrait|tall|vertical|poster)\b", prompt, re.IGNORECASE):
         return _PORTRAIT
     if re.search(r"\b(landscape|wide|panorama|horizontal|banner)\b", prompt, re.IGNORECASE):
@@ -78,32 +84,32 @@ def size_by_words(prompt: str) -> tuple[int, int]:
 
 @dataclass
 class Studio:
-    """Draws orders and remembers them: each is a picture that would have been paid for."""
+    """Draws orders and records them in `orders`. The live service would charge for each of them."""
 
     orders: list[Order] = field(default_factory=list)
 
     def draw(self, order: Order, fault: Fault, *, partials: bool = False) -> Picture:
-        """The finished picture; with `partials` also those of a stream, the last being the picture."""
+        """Return the drawn picture. With `partials`, include the partial pictures of a stream."""
         self.orders.append(order)
         drawn = replace(order, output_format=fault.drawn_as or order.output_format)
-        data = fault.picture(_draw(drawn, 1.0))
+        data = fault.picture(_draw_cached(drawn, 1.0))
         encoded = fault.encoded(base64.b64encode(data).decode("ascii"))
         if not partials or order.output_format in {"gif", "svg"}:
             return Picture(order, data, encoded)
-        return Picture(order, data, encoded, (*_unfinished(drawn, fault), encoded))
+        return Picture(order, data, encoded, (*_encode_partials(drawn, fault), encoded))
 
 
-def _unfinished(order: Order, fault: Fault) -> list[str]:
+def _encode_partials(order: Order, fault: Fault) -> list[str]:
     count = order.partial_images
     if fault.partials:
         return [base64.b64encode(data).decode("ascii") for data in fault.partials[:count]]
     steps = [(n + 1) / (count + 1) for n in range(count)]
-    return [base64.b64encode(_draw(order, step)).decode("ascii") for step in steps]
+    return [base64.b64encode(_draw_cached(order, step)).decode("ascii") for step in steps]
 
 
 @functools.lru_cache(maxsize=32)
-def _draw(order: Order, progress: float) -> bytes:
-    """Drawing is deterministic, so the same order need not be drawn twice."""
+def _draw_cached(order: Order, progress: float) -> bytes:
+    """Return the bytes of a picture. The cache is safe because the same order always gives the same bytes."""
     from langchain_imagegen.simulator.drawing import draw
 
     return draw(
@@ -122,7 +128,7 @@ def _draw(order: Order, progress: float) -> bytes:
 
 
 def image_tokens(order: Order) -> int:
-    """Output tokens of one picture, with 100 for each partial that was asked for."""
+    """Return the output tokens of one picture, including 100 for each requested partial picture."""
     table = _TOKENS_1 if order.model.startswith(("gpt-image-1", "chatgpt")) else _TOKENS_2
     factor = {"xhigh": 2, "max": 4}.get(order.quality, 1)
     row = table.get(order.quality, table["high"])
@@ -135,7 +141,7 @@ def image_tokens(order: Order) -> int:
 
 
 def image_usage(orders: list[Order]) -> dict[str, Any]:
-    """`tool_usage.image_gen`, summed over all pictures; the input side is a guess."""
+    """Return `tool_usage.image_gen`, the sum over all pictures. The numbers of input tokens are a guess."""
     text = sum(len(order.prompt) // 4 + 20 for order in orders)
     images = sum(1000 * len(order.sources) for order in orders)
     output = sum(image_tokens(order) for order in orders)

@@ -1,4 +1,4 @@
-"""What an answer will hold, decided before anything is drawn: plain values, no decisions."""
+"""The plan of an answer, made before any picture is drawn. Values only: `planning` makes the decisions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Order:
-    """One picture to draw, every option settled. With `error` it fails instead."""
+    """One picture to draw, with a value for every option. With `error`, the picture fails and is not drawn.
+
+    `size` is width and height in pixels. `error` is the error object of the failed item.
+    """
 
     prompt: str
     model: str
@@ -27,7 +30,7 @@ class Order:
     error: Mapping[str, Any] | None = field(default=None, hash=False)
 
     def echo(self) -> dict[str, str]:
-        """The settled options as an answer repeats them."""
+        """Return the options that an answer repeats, in its format."""
         return {
             "size": f"{self.size[0]}x{self.size[1]}",
             "quality": self.quality,
@@ -38,7 +41,7 @@ class Order:
 
 @dataclass(frozen=True)
 class FunctionCall:
-    """One call of a function tool."""
+    """One call of a function tool. `arguments` is JSON text."""
 
     name: str
     arguments: str
@@ -46,7 +49,7 @@ class FunctionCall:
 
 @dataclass(frozen=True)
 class Plan:
-    """The items of one response, and how it ends."""
+    """The items of one response, and the status it ends with. `incomplete` is the reason of an incomplete one."""
 
     reasoning: bool = False
     pictures: tuple[Order, ...] = ()

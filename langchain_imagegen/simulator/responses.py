@@ -1,6 +1,6 @@
-"""The JSON of a response and of its items, as pure functions of request, plan and pictures.
+"""The JSON of a response and its items, built from the request, the plan and the pictures.
 
-Keys and their order are those of the newest recording.
+The keys and their order are from the newest recording.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from langchain_imagegen.simulator.validation import TOOL
 Body = dict[str, Any]
 Request = Mapping[str, Any]
 
-# As recorded. Any other model is echoed as it was sent, which is a guess.
+# From recordings. A guess: every other model name is echoed as it was sent.
 _SNAPSHOTS = {
     "gpt-4.1": "gpt-4.1-2025-04-14",
     "gpt-4o-mini": "gpt-4o-mini-2024-07-18",
@@ -31,25 +31,25 @@ _SNAPSHOTS = {
 
 
 class Ids:
-    """New ids in the service's forms; the same ones in the same order for the same seed."""
+    """Creates ids in the formats of the service. The same seed gives the same ids in the same order."""
 
     def __init__(self, seed: int | None) -> None:
-        self._random = random.Random(seed)  # noqa: S311 - ids of a simulation
+        self._random = random.Random(seed)  # noqa: S311 - ids, not secrets
         self._lock = threading.Lock()
 
     def new(self, prefix: str) -> str:
-        """Prefix and 50 hexadecimal digits, as `ig_…`."""
+        """Return the prefix, an underscore and 50 hexadecimal digits, such as `ig_…`."""
         with self._lock:
             return f"{prefix}_{self._random.getrandbits(200):050x}"
 
     def short(self, prefix: str) -> str:
-        """Prefix and 24 letters and digits, as `call_…` and `file-…` have them."""
+        """Return the prefix and 24 letters and digits, such as `call_…` or `file-…`."""
         with self._lock:
             return prefix + "".join(self._random.choices(string.ascii_letters + string.digits, k=24))
 
 
-def shell(request: Request, response_id: str, created: int) -> Body:
-    """Return the response before there is anything in it."""
+def new_response(request: Request, response_id: str, created: int) -> Body:
+    """Return the body of a response that has just started. `created` is a Unix time in seconds."""
     return {
         "id": response_id,
         "object": "response",
@@ -93,7 +93,7 @@ def shell(request: Request, response_id: str, created: int) -> Body:
 
 
 def _reasoning_echo(request: Request) -> Body:
-    """Return `reasoning` as recorded: a model that does not reason gets no `mode` and a null `context`."""
+    """Return the `reasoning` object. As recorded, a model that does not reason has no `mode` and a null `context`."""
     asked = request.get("reasoning") or {}
     summary = asked.get("summary")
     if str(request["model"]).startswith("gpt-4"):
@@ -110,7 +110,7 @@ def _conversation_echo(request: Request) -> Body:
 
 
 def _tools_echo(request: Request) -> list[Body]:
-    """Functions first, as recorded, then the image tool with its defaults, but for what it never echoes."""
+    """Return the tools as a response repeats them, in recorded order: functions first, then the image tool."""
     tools = sorted(request.get("tools") or [], key=lambda tool: tool["type"] == TOOL)
     return [_image_tool_echo(tool) if tool["type"] == TOOL else dict(tool) for tool in tools]
 
@@ -130,8 +130,8 @@ def _image_tool_echo(tool: Mapping[str, Any]) -> Body:
     }
 
 
-def finished(start: Body, plan: Plan, output: list[Body], drawn: list[Order], completed: int) -> Body:
-    """The response when it is done."""
+def finish_response(start: Body, plan: Plan, output: list[Body], drawn: list[Order], completed: int) -> Body:
+    """Return the body of the finished response. `completed` is a Unix time in seconds."""
     return {
         **start,
         "status": plan.status,
@@ -150,7 +150,7 @@ def _tool_usage(drawn: list[Order]) -> Body:
 
 
 def _usage(plan: Plan) -> Body:
-    """Tokens of the mainline model; the numbers are a guess near the recorded ones."""
+    """Return the token usage of the chat model. A guess: the numbers are close to recorded ones."""
     reasoning = (576 if plan.pictures else 128) if plan.reasoning else 0
     words = len((plan.text or plan.refusal or "").split())
     given = 2279 if plan.pictures else 388
@@ -168,18 +168,18 @@ def _usage(plan: Plan) -> Body:
 
 
 def reasoning_item(ids: Ids, *, encrypted: bool) -> Body:
-    """A reasoning item, with its encrypted content when that was asked for."""
+    """Return a reasoning item, with `encrypted_content` if `encrypted` is true."""
     secret = {"encrypted_content": ids.short("gAAAAAB")} if encrypted else {}
     return {"id": ids.new("rs"), "type": "reasoning", "content": [], **secret, "summary": []}
 
 
 def image_item(item_id: str, picture: Picture) -> Body:
-    """An `image_generation_call` that worked."""
+    """Return an `image_generation_call` with its picture."""
     return _image_item(item_id, picture.order, "completed", picture.base64)
 
 
 def failed_image_item(item_id: str, order: Order) -> Body:
-    """An `image_generation_call` that did not; no such item was ever recorded, so its echo is a guess."""
+    """Return a failed `image_generation_call`. Its keys are a guess: no recording has a failed one."""
     return {**_image_item(item_id, order, "failed", None), "error": dict(order.error or {})}
 
 
@@ -200,7 +200,7 @@ def _image_item(item_id: str, order: Order, status: str, result: str | None) -> 
 
 
 def function_item(ids: Ids, call: FunctionCall) -> Body:
-    """A `function_call`."""
+    """Return a `function_call` item."""
     return {
         "id": ids.new("fc"),
         "type": "function_call",
@@ -212,7 +212,7 @@ def function_item(ids: Ids, call: FunctionCall) -> Body:
 
 
 def message_item(ids: Ids, model: str, part: Body) -> Body:
-    """The closing message; that of `gpt-5.4` says that it is final."""
+    """Return the last message item. `gpt-5.4` marks it with `phase`, as recorded."""
     phase = {"phase": "final_answer"} if re.match(r"gpt-5\.4", model) else {}
     return {
         "id": ids.new("msg"),
@@ -225,7 +225,7 @@ def message_item(ids: Ids, model: str, part: Body) -> Body:
 
 
 def message_parts(plan: Plan) -> Sequence[Body]:
-    """The one content part of the closing message, or none when there is no message."""
+    """Return the content part of the last message in a list. The list is empty if the plan has no message."""
     if plan.refusal is not None:
         return [{"type": "refusal", "refusal": plan.refusal}]
     if plan.text is not None:

@@ -1,4 +1,4 @@
-"""What a picture shows: colours, light and land, read off its prompt; numbers only, no drawing."""
+"""Derives the scene of a picture from its prompt: colours, light and land as numbers. Nothing is drawn here."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _STEPS = 96
 
 @dataclass(frozen=True)
 class Palette:
-    """The colours of one mood, and what floats in its air (`stars`, `snow`, `leaves` or nothing)."""
+    """The colours of one mood. `air` names its motes: `stars`, `snow`, `leaves` or none."""
 
     sky: Color
     horizon: Color
@@ -31,7 +31,7 @@ class Palette:
 
 @dataclass(frozen=True)
 class Land:
-    """How the ground rises: height of its waves, their number, whether they are jagged, what grows on it."""
+    """The shape of the ground: its hills, and what stands on them (`pines`, `houses` or nothing)."""
 
     swell: float = 0.07
     waves: float = 1.6
@@ -42,7 +42,7 @@ class Land:
 
 @dataclass(frozen=True)
 class Ridge:
-    """One layer of land: its outline from left to right, and the silhouettes that stand on it."""
+    """One layer of land: its outline from left to right, and the silhouettes of trees or houses on it."""
 
     color: Color
     mist: Color
@@ -52,7 +52,10 @@ class Ridge:
 
 @dataclass(frozen=True)
 class Scene:
-    """A landscape in unit coordinates, y downwards; radii are in units of the shorter edge."""
+    """A landscape in coordinates from 0 to 1, with y downwards. Radii are fractions of the shorter edge.
+
+    `light` is x, y and radius of the sun or moon. `motes` are x, y and radius of each star, snowflake or leaf.
+    """
 
     palette: Palette
     light: tuple[float, float, float]
@@ -60,7 +63,7 @@ class Scene:
     motes: tuple[tuple[float, float, float], ...]
 
 
-def _mood(colors: str, *, air: str = "") -> Palette:
+def _palette(colors: str, *, air: str = "") -> Palette:
     sky, horizon, light, far, near, accent = map(_rgb, colors.split())
     return Palette(sky, horizon, light, far, near, accent, air)
 
@@ -70,18 +73,18 @@ def _rgb(digits: str) -> Color:
     return red, green, blue
 
 
-_DAY = _mood("4a94d8 d8ecf5 fff4cf 93b9b4 2c5a55 e4572e")
-_NIGHT = _mood("0a1032 33447c f6f1d8 2b3766 090d22 f2c14e", air="stars")
-_DUSK = _mood("43306b f7a072 ffe0a8 a2587a 281736 f9c74f")
-_DAWN = _mood("7f9fd1 fbd3c4 fff0d9 a58bb0 3d3357 f2746b")
-_WINTER = _mood("8db4d6 f1f7fb ffffff bdd2e3 53728f c8434f", air="snow")
-_AUTUMN = _mood("d79e5c f9e8c6 fff3d4 c9803d 57291a 9c2a1b", air="leaves")
-_SPRING = _mood("97cfdb fdeaf0 fff8dd a9d197 457d58 e07a9f", air="leaves")
-_SUMMER = _mood("2b9fd6 fdf1cd ffe173 e9c184 177e83 ee6352")
-_SEA = _mood("57a6c9 e2f2ef fffbe0 5fa8b8 0f4761 f4a259")
-_RAIN = _mood("5c6b7d b9c4cc dfe6ea 84929e 2a343d e0a83a")
-_FOREST = _mood("86b8a6 eef3d8 fffbe0 7fa58a 163b2d e07b39")
-_DESERT = _mood("e3a26b fbe7c9 fff6dc d98f5a 6e2f22 2f7f86")
+_DAY = _palette("4a94d8 d8ecf5 fff4cf 93b9b4 2c5a55 e4572e")
+_NIGHT = _palette("0a1032 33447c f6f1d8 2b3766 090d22 f2c14e", air="stars")
+_DUSK = _palette("43306b f7a072 ffe0a8 a2587a 281736 f9c74f")
+_DAWN = _palette("7f9fd1 fbd3c4 fff0d9 a58bb0 3d3357 f2746b")
+_WINTER = _palette("8db4d6 f1f7fb ffffff bdd2e3 53728f c8434f", air="snow")
+_AUTUMN = _palette("d79e5c f9e8c6 fff3d4 c9803d 57291a 9c2a1b", air="leaves")
+_SPRING = _palette("97cfdb fdeaf0 fff8dd a9d197 457d58 e07a9f", air="leaves")
+_SUMMER = _palette("2b9fd6 fdf1cd ffe173 e9c184 177e83 ee6352")
+_SEA = _palette("57a6c9 e2f2ef fffbe0 5fa8b8 0f4761 f4a259")
+_RAIN = _palette("5c6b7d b9c4cc dfe6ea 84929e 2a343d e0a83a")
+_FOREST = _palette("86b8a6 eef3d8 fffbe0 7fa58a 163b2d e07b39")
+_DESERT = _palette("e3a26b fbe7c9 fff6dc d98f5a 6e2f22 2f7f86")
 
 _MOODS: tuple[tuple[str, Palette], ...] = (
     ("night midnight dark moon moonlight moonlit stars starry space galaxy nebula", _NIGHT),
@@ -97,7 +100,7 @@ _MOODS: tuple[tuple[str, Palette], ...] = (
     ("desert sand dune dunes mars canyon", _DESERT),
     ("day daylight noon sunny sun", _DAY),
 )
-_UNNAMED = (_DAY, _DUSK, _DAWN, _SUMMER, _SEA, _FOREST, _DESERT, _SPRING)
+_FALLBACK_MOODS = (_DAY, _DUSK, _DAWN, _SUMMER, _SEA, _FOREST, _DESERT, _SPRING)
 
 _COLORS: tuple[tuple[str, Color], ...] = (
     ("red crimson scarlet", (208, 52, 52)),
@@ -130,32 +133,35 @@ _LANDS: tuple[tuple[str, Land], ...] = (
 )
 
 
-def dice(text: str) -> random.Random:
-    """A random source that the text alone decides, on every machine alike."""
+def seeded_random(text: str) -> random.Random:
+    """Return a random generator with a seed from the text. It gives the same numbers on every machine."""
     digest = hashlib.sha256(text.encode()).digest()
     return random.Random(int.from_bytes(digest[:8], "big"))  # noqa: S311 - seeds pictures, not secrets
 
 
 def blend(a: Color, b: Color, share: float) -> Color:
-    """The colour that lies `share` of the way from `a` to `b`."""
+    """Return the mix of two colours: `a` for the share 0, `b` for 1."""
     red, green, blue = (round(x + (y - x) * share) for x, y in zip(a, b, strict=True))
     return red, green, blue
 
 
 def palette_of(prompt: str) -> Palette:
-    """The colours that the prompt names, else those that its digest picks."""
+    """Return the palette for the moods and colours that the prompt names, otherwise one chosen by its digest."""
     words = _words(prompt)
     colors = [color for names, color in _COLORS if words & set(names.split())]
     mood = next((mood for names, mood in _MOODS if words & set(names.split())), None)
     if mood is None and colors:
-        return _around(colors[0], colors[-1])
-    mood = mood or _UNNAMED[int(dice(prompt).random() * len(_UNNAMED))]
+        return _palette_around(colors[0], colors[-1])
+    mood = mood or _FALLBACK_MOODS[int(seeded_random(prompt).random() * len(_FALLBACK_MOODS))]
     return replace(mood, accent=colors[0]) if colors else mood
 
 
 def scene_of(prompt: str, *, aspect: float, quality: str = "low", phase: float = 0.0) -> Scene:
-    """The landscape of a prompt; `phase` from 0 to 1 moves its light and its air once around."""
-    roll = dice(prompt)
+    """Return the landscape of a prompt. A higher `quality` has more layers of land.
+
+    `aspect` is width divided by height. `phase`, from 0 to 1 in an animation, moves the light and the motes.
+    """
+    roll = seeded_random(prompt)
     palette = palette_of(prompt)
     swing = math.sin(2 * math.pi * phase)
     light = (
@@ -170,8 +176,8 @@ def scene_of(prompt: str, *, aspect: float, quality: str = "low", phase: float =
 
 
 def motes_of(prompt: str, palette: Palette, phase: float = 0.0) -> tuple[tuple[float, float, float], ...]:
-    """Stars, flakes or leaves of the air; flakes and leaves fall through the frame once a `phase`."""
-    roll = dice(f"air of {prompt}")
+    """Return x, y and radius of each mote. While `phase` goes from 0 to 1, snow and leaves fall through the frame."""
+    roll = seeded_random(f"air of {prompt}")
     if palette.air == "stars":
         return tuple((roll.random(), 0.5 * roll.random() ** 1.3, 0.0012 + 0.0022 * roll.random()) for _ in range(110))
     count, size = {"snow": (120, 0.0035), "leaves": (36, 0.0055)}.get(palette.air, (0, 0.0))
@@ -182,8 +188,8 @@ def _words(prompt: str) -> set[str]:
     return set(re.findall(r"[a-z]+", prompt.lower()))
 
 
-def _around(base: Color, accent: Color) -> Palette:
-    """A mood in the shades of one colour."""
+def _palette_around(base: Color, accent: Color) -> Palette:
+    """Return a palette in the shades of one colour."""
     hue, lightness, saturation = colorsys.rgb_to_hls(*(c / 255 for c in base))
 
     def shade(level: float, vivid: float = 0.8, turn: float = 0.0) -> Color:
@@ -200,14 +206,14 @@ def _ridge(palette: Palette, land: Land, roll: random.Random, *, depth: float, a
     swell = land.swell * (1.15 - 0.5 * depth)
     waves = [(swell / n, 2 * math.pi * land.waves * n * aspect**0.5, 6.3 * roll.random()) for n in (1, 2.3, 5.1)]
     base = 0.5 + 0.3 * depth + 0.02 * roll.random()
-    outline = tuple((x / _STEPS, base - _rise(x / _STEPS, waves, jagged=land.jagged)) for x in range(_STEPS + 1))
+    outline = tuple((x / _STEPS, base - _hill_height(x / _STEPS, waves, jagged=land.jagged)) for x in range(_STEPS + 1))
     near = depth > 0.45
     count = round(land.density * (0.6 + 0.8 * roll.random())) if near and land.growth else 0
     stands = tuple(_silhouette(land.growth, outline, roll, depth=depth, aspect=aspect) for _ in range(count))
     return Ridge(color, blend(color, palette.horizon, 0.45 * (1 - depth)), outline, stands)
 
 
-def _rise(x: float, waves: list[tuple[float, float, float]], *, jagged: bool) -> float:
+def _hill_height(x: float, waves: list[tuple[float, float, float]], *, jagged: bool) -> float:
     if jagged:
         return sum(a * (2 / math.pi) * math.asin(math.sin(f * x + p)) for a, f, p in waves)
     return sum(a * 0.7 * math.sin(f * x + p) for a, f, p in waves)

@@ -1,4 +1,4 @@
-"""HTTP/1.1 on a loopback port: reads requests, writes answers in chunks, knows nothing of images."""
+"""HTTP/1.1 on a loopback port: reads requests and writes answers in chunks. It knows nothing about images."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ HOST = "127.0.0.1"
 
 
 class Application(Protocol):
-    """What the server serves."""
+    """What the server needs from the application behind it."""
 
     def receive(self, call: Call) -> Fault:
-        """Note a request, and say what goes wrong with it."""
+        """Record a request and return the fault to apply to it."""
         ...
 
     def answer(self, call: Call, fault: Fault) -> Answer:
-        """The answer to a request."""
+        """Return the answer to a request."""
         ...
 
     def wait(self, seconds: float) -> None:
-        """Let time pass, less if the server stops."""
+        """Wait this many seconds, or until the server stops."""
         ...
 
     def request_id(self) -> str:
-        """A new `x-request-id`."""
+        """Return a new value for the `x-request-id` header."""
         ...
 
 
 class LoopbackServer(ThreadingHTTPServer):
-    """Threads and sockets of all connections are known, so that none outlives `stop`."""
+    """A threading HTTP server that keeps track of its threads and sockets, so that none outlives `stop`."""
 
     request_queue_size = 512
     allow_reuse_address = True
@@ -51,16 +51,16 @@ class LoopbackServer(ThreadingHTTPServer):
         self._loop = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
 
     def server_bind(self) -> None:
-        """Bind without the look-up of a host name, which can take seconds offline."""
+        """Bind the socket but skip the host name lookup of the base class, which can take seconds offline."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = HOST, self.server_address[1]
 
     def start(self) -> None:
-        """Accept connections, in a thread of its own."""
+        """Accept connections in a background thread."""
         self._loop.start()
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Serve a connection in a thread that is remembered."""
+        """Serve a connection in a new thread and remember that thread until it ends."""
         thread = threading.Thread(target=self._serve, args=(request, client_address), daemon=True)
         self._connections[thread] = request
         thread.start()
@@ -72,12 +72,12 @@ class LoopbackServer(ThreadingHTTPServer):
             self._connections.pop(threading.current_thread(), None)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Be silent about clients that went away."""
+        """Ignore clients that disconnected. Report any other error as the base class does."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)
 
     def stop(self) -> None:
-        """Accept no more, close what is open, and wait until every thread is gone."""
+        """Stop accepting, close every open connection, and wait up to 5 seconds for each thread to end."""
         self.shutdown()
         self._loop.join()
         self.server_close()
@@ -88,7 +88,7 @@ class LoopbackServer(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Reads a request, has it answered, writes the answer in chunks."""
+    """Reads a request, asks the application for the answer, and writes it in chunks."""
 
     protocol_version = "HTTP/1.1"
     server_version = "Simulator"
@@ -109,17 +109,17 @@ class _Handler(BaseHTTPRequestHandler):
         self._handle()
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Write no log: the output belongs to whoever started the simulator."""
+        """Write no log. Standard error belongs to the program that started the simulator."""
 
     def _handle(self) -> None:
-        call = self._read()
+        call = self._read_call()
         fault = self.server.application.receive(call)
         if fault.delivery.refuse:
             self.close_connection = True
             return
-        self._write(self.server.application.answer(call, fault), fault)
+        self._write_answer(self.server.application.answer(call, fault), fault)
 
-    def _read(self) -> Call:
+    def _read_call(self) -> Call:
         url = urllib.parse.urlsplit(self.path)
         headers = {name.lower(): value for name, value in self.headers.items()}
         query = dict(urllib.parse.parse_qsl(url.query))
@@ -135,8 +135,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.rfile.readline()
         return b"".join(chunks)
 
-    def _write(self, answer: Answer, fault: Fault) -> None:
-        """A broken delivery acts on the whole body, so that whatever is not sent was made all the same."""
+    def _write_answer(self, answer: Answer, fault: Fault) -> None:
+        """Write the answer. With a delivery fault, build the full body first, because unsent pictures are drawn too."""
         delivery, wait = fault.delivery, self.server.application.wait
         body = answer.body if delivery == Delivery() else [b"".join(answer.body)]
         if delivery.before_headers:

@@ -14,22 +14,22 @@ from typing import Any
 from langchain_imagegen.simulator import images_api
 from langchain_imagegen.simulator.context import read_context
 from langchain_imagegen.simulator.drafts import Draft
-from langchain_imagegen.simulator.errors import ApiError, invalid_key, missing, response_not_found
-from langchain_imagegen.simulator.events import frame, numbered, opening
+from langchain_imagegen.simulator.errors import ApiError, invalid_key, missing_parameter, response_not_found
+from langchain_imagegen.simulator.events import encode_event, number_events, opening_events
 from langchain_imagegen.simulator.faults import NOTHING, Event, Fault
 from langchain_imagegen.simulator.image_rules import image_models
 from langchain_imagegen.simulator.pictures import Studio
 from langchain_imagegen.simulator.planning import plan_response
-from langchain_imagegen.simulator.responses import Ids, shell
-from langchain_imagegen.simulator.storage import Account, Finished, Job, Storage, StoredFile
+from langchain_imagegen.simulator.responses import Ids, new_response
+from langchain_imagegen.simulator.storage import Account, FinishedResponse, Job, Storage, StoredFile
 from langchain_imagegen.simulator.uploads import Field, read_multipart
 from langchain_imagegen.simulator.validation import check_request, hosted_tool
 
 BAD_KEY = "sk-invalid"
 _MAINLINE = ("gpt-4.1", "gpt-4o", "gpt-5", "gpt-5-mini", "gpt-5.4", "gpt-5.4-mini")
 _PREFIX = re.compile(r"(/v1|/openai(/v1)?(/deployments/[^/]+)?)(?=/)")
-_SHOWN = ".partial_image"
-_MADE = ("image_generation_call.completed", "image_generation.completed", "image_edit.completed")
+_PARTIAL_EVENT = ".partial_image"
+_COMPLETED_EVENTS = ("image_generation_call.completed", "image_generation.completed", "image_edit.completed")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Call:
 
     @property
     def content_type(self) -> str:
-        """The media type of the body."""
+        """The `content-type` header, or an empty string."""
         return self.headers.get("content-type", "")
 
     @cached_property
@@ -81,7 +81,7 @@ def _event_stream(pieces: Iterable[bytes]) -> Answer:
 
 
 class Service:
-    """Answers calls and keeps state per API key. Simulated latency is spent in `wait`."""
+    """Answers calls and keeps state per API key. It spends the simulated latency in `wait`."""
 
     def __init__(
         self, *, latency: float, reasoning_required: bool, seed: int | None, stopping: threading.Event
@@ -114,13 +114,13 @@ class Service:
     # Responses
 
     def create_response(self, account: Account, call: Call, fault: Fault) -> Answer:
-        """`POST /responses`: plain, streamed, in the background, or the last two together."""
+        """`POST /responses`: as JSON, as a stream, in the background, or as a stream in the background."""
         request = call.json
         check_request(request)
         _check_deployment(request, call)
         draft = self._draft(request, account, fault)
         if draft.start["background"]:
-            return self._in_background(draft)
+            return self._start_background(draft)
         if draft.streamed:
             return _event_stream(self._stream(draft))
         if draft.plan.pictures:
@@ -131,26 +131,29 @@ class Service:
         with self.storage.lock:
             parts = read_context(request, account, reasoning_required=self.reasoning_required)
         plan = fault.plan(plan_response(request, parts, account))
-        start = shell(request, self.ids.new("resp"), int(time.time()))
+        start = new_response(request, self.ids.new("resp"), int(time.time()))
         return Draft(request, account, parts, plan, start, fault, self.studio, self.ids)
 
     def _stream(self, draft: Draft) -> Iterator[bytes]:
-        """Send the first events before drawing. That a client disconnecting here is not charged is a guess."""
-        first = numbered(opening(draft.start))
-        yield from map(frame, first)
-        sent = draft.fault.sent(draft.finish().events)
-        yield from self._paced(sent[len(first) :])
+        """Send the first events, then draw and send the others.
 
-    def _paced(self, events: list[Event]) -> Iterator[bytes]:
-        """Wait before each picture, dividing the latency evenly among them."""
-        pauses = _positions(events, _SHOWN) or _positions(events, *_MADE)
+        A client that disconnects before the drawing is not charged. Whether the live service does the same is unknown.
+        """
+        first = number_events(opening_events(draft.start))
+        yield from map(encode_event, first)
+        sent = draft.fault.sent(draft.finish().events)
+        yield from self._encode_with_latency(sent[len(first) :])
+
+    def _encode_with_latency(self, events: list[Event]) -> Iterator[bytes]:
+        """Yield the events as bytes. Wait before each picture, with the latency divided evenly among them."""
+        pauses = _event_positions(events, _PARTIAL_EVENT) or _event_positions(events, *_COMPLETED_EVENTS)
         for n, event in enumerate(events):
             if n in pauses:
                 self.wait(self.latency / len(pauses))
-            yield frame(event)
+            yield encode_event(event)
 
-    def _in_background(self, draft: Draft) -> Answer:
-        """Stored whatever `store` says, as the service does for a while, so that it can be polled."""
+    def _start_background(self, draft: Draft) -> Answer:
+        """Start a background response. Like the service, store it even with `store=False`, so that it can be polled."""
         queued = {**draft.start, "status": "queued"}
         due = time.monotonic() + (self.latency if draft.plan.pictures else 0)
         job = Job(queued, due, draft.finish)
@@ -160,34 +163,37 @@ class Service:
         return json_answer(queued)
 
     def _follow(self, job: Job, fault: Fault, *, after: int) -> Iterator[bytes]:
-        """The events of a background response behind `after`, the later ones when they are due."""
-        first = numbered(opening(job.shell))
-        yield from map(frame, first[after + 1 :])
+        """Yield the events of a background response with numbers above `after`, once the response is due."""
+        first = number_events(opening_events(job.pending))
+        yield from map(encode_event, first[after + 1 :])
         self.wait(max(0.0, job.due - time.monotonic()))
         with self.storage.lock:
-            done = job.settle()
+            done = job.finish_if_due()
         if done is not None:
-            later = [event for event in fault.sent(done.events)[len(first) :] if _number(event) > after]
-            yield from map(frame, later)
+            later = [event for event in fault.sent(done.events)[len(first) :] if _sequence_number(event) > after]
+            yield from map(encode_event, later)
 
     def retrieve_response(self, account: Account, call: Call, fault: Fault, response_id: str) -> Answer:
-        """`GET /responses/{id}`: as JSON, or the events of a background response from a number on."""
+        """`GET /responses/{id}`: as JSON, or as a stream with the events of a background response.
+
+        With `starting_after=n` the stream starts with event n + 1.
+        """
         with self.storage.lock:
             entry = account.response(response_id)
             if call.query.get("stream") == "true":
-                if isinstance(entry, Finished):
+                if isinstance(entry, FinishedResponse):
                     raise response_not_found(response_id)
                 after = int(call.query.get("starting_after", -1))
                 return _event_stream(self._follow(entry, fault, after=after))
-            return json_answer(entry.look() if isinstance(entry, Job) else entry.body)
+            return json_answer(entry.poll() if isinstance(entry, Job) else entry.body)
 
     def cancel_response(self, account: Account, call: Call, fault: Fault, response_id: str) -> Answer:  # noqa: ARG002
-        """`POST /responses/{id}/cancel`, for background responses only; the text otherwise is a guess."""
+        """`POST /responses/{id}/cancel`. Reject a foreground response. The text of that error is a guess."""
         with self.storage.lock:
             entry = account.response(response_id)
-            if isinstance(entry, Finished):
+            if isinstance(entry, FinishedResponse):
                 raise ApiError(400, "Cannot cancel a synchronous response.")
-            entry.settle()
+            entry.finish_if_due()
             return json_answer(entry.cancel())
 
     def delete_response(self, account: Account, call: Call, fault: Fault, response_id: str) -> Answer:  # noqa: ARG002
@@ -197,7 +203,7 @@ class Service:
         return json_answer({"id": response_id, "object": "response", "deleted": True})
 
     def create_conversation(self, account: Account, call: Call, fault: Fault) -> Answer:  # noqa: ARG002
-        """`POST /conversations`, empty ones only."""
+        """`POST /conversations`. Initial items are ignored."""
         conversation = self.ids.new("conv")
         account.conversations[conversation] = []
         created = int(time.time())
@@ -207,19 +213,19 @@ class Service:
 
     def generate_images(self, account: Account, call: Call, fault: Fault) -> Answer:  # noqa: ARG002
         """`POST /images/generations`."""
-        return self._images(images_api.read_generation(call.json), fault)
+        return self._answer_images(images_api.read_generation(call.json), fault)
 
     def edit_images(self, account: Account, call: Call, fault: Fault) -> Answer:
-        """`POST /images/edits`, as a form or as JSON."""
+        """`POST /images/edits`, with a multipart or a JSON body."""
         if call.content_type.startswith("multipart/"):
             fields = read_multipart(call.body, call.content_type)
-            return self._images(images_api.read_multipart_edit(fields), fault)
-        return self._images(images_api.read_json_edit(call.json, account), fault)
+            return self._answer_images(images_api.read_multipart_edit(fields), fault)
+        return self._answer_images(images_api.read_json_edit(call.json, account), fault)
 
-    def _images(self, images: images_api.ImagesCall, fault: Fault) -> Answer:
+    def _answer_images(self, images: images_api.ImagesCall, fault: Fault) -> Answer:
         if images.streamed:
             events = fault.sent(images_api.events(images, fault, self.studio))
-            return _event_stream(self._paced(events))
+            return _event_stream(self._encode_with_latency(events))
         self.wait(self.latency)
         return json_answer(images_api.answer(images, images_api.draw(images, fault, self.studio)))
 
@@ -230,27 +236,27 @@ class Service:
         fields = {each.name: each for each in read_multipart(call.body, call.content_type)}
         for name in ("file", "purpose"):
             if name not in fields:
-                raise missing(name)
-        stored = self._file(fields["file"], fields["purpose"].data.decode())
+                raise missing_parameter(name)
+        stored = self._new_file(fields["file"], fields["purpose"].data.decode())
         account.files[stored.id] = stored
         return json_answer(stored.describe())
 
-    def _file(self, upload: Field, purpose: str) -> StoredFile:
+    def _new_file(self, upload: Field, purpose: str) -> StoredFile:
         name = upload.filename or "upload"
         return StoredFile(self.ids.short("file-"), name, purpose, upload.content_type, upload.data, int(time.time()))
 
     def retrieve_file(self, account: Account, call: Call, fault: Fault, file_id: str) -> Answer:  # noqa: ARG002
         """`GET /files/{id}`."""
-        return json_answer(_stored_file(account, file_id).describe())
+        return json_answer(_find_file(account, file_id).describe())
 
     def file_content(self, account: Account, call: Call, fault: Fault, file_id: str) -> Answer:  # noqa: ARG002
         """`GET /files/{id}/content`."""
-        stored = _stored_file(account, file_id)
+        stored = _find_file(account, file_id)
         return Answer([stored.data], content_type=stored.content_type)
 
     def delete_file(self, account: Account, call: Call, fault: Fault, file_id: str) -> Answer:  # noqa: ARG002
         """`DELETE /files/{id}`."""
-        del account.files[_stored_file(account, file_id).id]
+        del account.files[_find_file(account, file_id).id]
         return json_answer({"id": file_id, "object": "file", "deleted": True})
 
     def list_models(self, account: Account, call: Call, fault: Fault) -> Answer:  # noqa: ARG002
@@ -277,22 +283,22 @@ _ROUTES = (
 
 
 def _check_deployment(request: Mapping[str, Any], call: Call) -> None:
-    """Azure picks the image model by header, and answers without one in words that do not say so."""
+    """Raise Azure's 400 if the header that names the image deployment is missing. The text does not mention it."""
     named = "x-ms-oai-image-generation-deployment" in call.headers
     if call.path.startswith("/openai/") and hosted_tool(request) is not None and not named:
         message = "There was an issue with your request. Please check your inputs and try again"
         raise ApiError(400, message)
 
 
-def _stored_file(account: Account, file_id: str) -> StoredFile:
+def _find_file(account: Account, file_id: str) -> StoredFile:
     if (found := account.files.get(file_id)) is None:
         raise ApiError(404, f"No such File object: {file_id}", param="id")
     return found
 
 
-def _positions(events: list[Event], *endings: str) -> list[int]:
+def _event_positions(events: list[Event], *endings: str) -> list[int]:
     return [n for n, event in enumerate(events) if str(event.get("type", "")).endswith(endings)]
 
 
-def _number(event: Event) -> int:
+def _sequence_number(event: Event) -> int:
     return int(event.get("sequence_number", -1))

@@ -1,4 +1,4 @@
-"""`Simulator`: the service on a port, with a script of faults and a record of what arrived."""
+"""`Simulator`: the simulated service on a port. It takes scripted faults and records the requests it gets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from langchain_imagegen.simulator.faults import NOTHING, Canned, Fault
+from langchain_imagegen.simulator.faults import NOTHING, CannedAnswer, Fault
 from langchain_imagegen.simulator.plans import Order
 from langchain_imagegen.simulator.server import HOST, LoopbackServer
 from langchain_imagegen.simulator.service import Answer, Call, Service
@@ -18,7 +18,13 @@ from langchain_imagegen.simulator.service import Answer, Call, Service
 
 @dataclass(frozen=True)
 class RecordedRequest:
-    """A request as it arrived: `body` is its JSON or `None`, `size` the length of the body in bytes."""
+    """One request as the simulator received it.
+
+    Attributes:
+        headers: Header names are in lower case.
+        body: The body parsed as JSON, or `None` if it is not JSON.
+        size: Length of the body in bytes.
+    """
 
     method: str
     path: str
@@ -29,7 +35,7 @@ class RecordedRequest:
 
 
 class _Script:
-    """Stands between server and service: notes each request, and lets the scripted faults happen."""
+    """Sits between server and service. It records each request and applies the scripted faults."""
 
     def __init__(self, service: Service) -> None:
         self.requests: list[RecordedRequest] = []
@@ -50,12 +56,12 @@ class _Script:
 
     def answer(self, call: Call, fault: Fault) -> Answer:
         if fault.instead:
-            return _canned(fault.instead)
+            return _canned_answer(fault.instead)
         answer = self._service.answer(call, fault)
         if fault.afterwards is None:
             return answer
-        b"".join(answer.body)  # a stream draws while it is read
-        return _canned(fault.afterwards)
+        b"".join(answer.body)  # a stream draws its pictures while its body is read
+        return _canned_answer(fault.afterwards)
 
     def wait(self, seconds: float) -> None:
         self._service.wait(seconds)
@@ -64,18 +70,18 @@ class _Script:
         return self._service.ids.new("req")
 
 
-def _canned(canned: Canned) -> Answer:
+def _canned_answer(canned: CannedAnswer) -> Answer:
     return Answer([canned.body], canned.status, canned.content_type, dict(canned.headers))
 
 
 class Simulator:
-    """The offline counterpart of the service, on a loopback port.
+    """The offline counterpart of the service, on a loopback port. It runs inside `with`, or from `start` to `stop`.
 
     Args:
-        port: 0 takes a free one.
-        latency: Seconds spent before a picture.
-        reasoning_required: Refuse an earlier picture that is sent without the reasoning item that led to it.
-        seed: The same seed gives the same ids in the same order; `None` gives new ones each time.
+        port: Port to listen on. 0 picks a free one.
+        latency: Seconds added to each request that makes pictures. Other requests are not delayed.
+        reasoning_required: Reject an image item that comes without the reasoning item that preceded it.
+        seed: The same seed gives the same ids in the same order. `None` gives different ids in each run.
     """
 
     def __init__(
@@ -91,35 +97,35 @@ class Simulator:
 
     @property
     def base_url(self) -> str:
-        """Where a client has to point, with the version in it."""
+        """The base URL for a client, including `/v1`."""
         return f"http://{HOST}:{self._port}/v1"
 
     @property
     def requests(self) -> list[RecordedRequest]:
-        """Every request that arrived, in order."""
+        """Every request received so far, oldest first."""
         return self._script.requests
 
     @property
     def orders(self) -> list[Order]:
-        """Every picture made, in order, with its prompt, options and sources."""
-        self._service.storage.settle()
+        """One order for each picture made so far, oldest first, with its prompt, options and sources."""
+        self._service.storage.finish_due_responses()
         return list(self._service.studio.orders)
 
     @property
     def pictures(self) -> int:
-        """How many pictures were made, which is how many would have been paid for."""
+        """The number of pictures made so far. The live service would have charged for each of them."""
         return len(self.orders)
 
     def script(self, *faults: Fault | None, method: str = "POST") -> None:
-        """Let the next requests of this method take these faults, one each, in order; `None` is none."""
+        """Apply one fault to each of the next requests with this HTTP method, in order. `None` applies no fault."""
         self._script.add(method, [fault or NOTHING for fault in faults])
 
     def expire(self, thing_id: str) -> None:
-        """Let exactly this id (`ig_…`, `resp_…`, `file-…`) stop resolving, as after 30 days."""
+        """Make this one id (`ig_…`, `resp_…`, `file-…`) unknown, as if it had expired at the service."""
         self._service.storage.expire(thing_id)
 
     def start(self) -> Self:
-        """Listen, until `stop`. Without Pillow it fails here, not at the first picture."""
+        """Listen until `stop` is called. Raise `ImportError` here, not at the first picture, if Pillow is missing."""
         importlib.import_module("langchain_imagegen.simulator.drawing")
         self._stopping.clear()
         self._server = LoopbackServer((HOST, self._port), self._script)
@@ -128,7 +134,7 @@ class Simulator:
         return self
 
     def stop(self) -> None:
-        """Close the port and every connection; what was stored stays for another `start` on the same port."""
+        """Close the port and all connections. Stored data is kept: `start` serves it again on the same port."""
         self._stopping.set()
         if self._server is not None:
             self._server.stop()

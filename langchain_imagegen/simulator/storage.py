@@ -1,4 +1,4 @@
-"""What the service keeps, per API key: responses, items, files, conversations. Values only."""
+"""The data that the service keeps for each API key: responses, items, files and conversations."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ Body = dict[str, Any]
 class Part:
     """One item of a conversation as a model sees it.
 
-    `kind` is `user`, `assistant`, `picture`, `call`, `output`, `reasoning` or `other`; `companion` is the
-    reasoning item that led to a picture.
+    Attributes:
+        kind: `user`, `assistant`, `picture`, `call` (of a function), `output` (of a function), `reasoning` or `other`.
+        companion: The id of the reasoning item that preceded a picture.
     """
 
     kind: str
@@ -33,8 +34,8 @@ class Part:
 
 
 @dataclass
-class Finished:
-    """A response that is done: its body, its event stream, and the conversation up to and with it."""
+class FinishedResponse:
+    """A finished response: its body, its numbered events, and the parts of the conversation up to and including it."""
 
     body: Body
     events: list[Body]
@@ -43,37 +44,42 @@ class Finished:
 
 @dataclass
 class Job:
-    """A background response: `finish` is run once, when somebody looks after it is `due`.
+    """A background response. `finish` runs once, at the first access after `due`.
 
-    Nobody can tell a picture that is drawn when looked at from one that was drawn on time.
+    A client cannot distinguish this from a response that finished at the time `due`.
+
+    Attributes:
+        pending: The body before the response is finished.
+        due: Time of `time.monotonic()` at which the response is finished.
+        polls: How often the client retrieved the response.
     """
 
-    shell: Body
+    pending: Body
     due: float
-    finish: Callable[[], Finished]
-    looks: int = 0
-    done: Finished | None = None
+    finish: Callable[[], FinishedResponse]
+    polls: int = 0
+    done: FinishedResponse | None = None
 
-    def settle(self) -> Finished | None:
-        """The finished response, or `None` while it is not due or was cancelled."""
-        if self.done is None and self.shell["status"] != "cancelled" and time.monotonic() >= self.due:
+    def finish_if_due(self) -> FinishedResponse | None:
+        """Return the finished response, or `None` if it is not due yet or was cancelled."""
+        if self.done is None and self.pending["status"] != "cancelled" and time.monotonic() >= self.due:
             self.done = self.finish()
         return self.done
 
-    def look(self) -> Body:
-        """The body as a poll sees it: the first poll always finds it in progress, which is a guess."""
-        self.looks += 1
-        finished = self.settle()
-        if finished is not None and self.looks > 1:
+    def poll(self) -> Body:
+        """Return the body for one poll. A guess: the first poll always shows `in_progress`."""
+        self.polls += 1
+        finished = self.finish_if_due()
+        if finished is not None and self.polls > 1:
             return finished.body
-        status = self.shell["status"] if self.shell["status"] == "cancelled" else "in_progress"
-        return {**self.shell, "status": status}
+        status = self.pending["status"] if self.pending["status"] == "cancelled" else "in_progress"
+        return {**self.pending, "status": status}
 
     def cancel(self) -> Body:
-        """Stop it; one that is finished stays as it is."""
+        """Cancel the response and return its body. A finished response does not change."""
         if self.done is None:
-            self.shell = {**self.shell, "status": "cancelled"}
-            return self.shell
+            self.pending = {**self.pending, "status": "cancelled"}
+            return self.pending
         return self.done.body
 
 
@@ -89,7 +95,7 @@ class StoredFile:
     created_at: int
 
     def describe(self) -> Body:
-        """The file object of the Files API."""
+        """Return the file object of the Files API."""
         return {
             "id": self.id,
             "object": "file",
@@ -105,36 +111,36 @@ class StoredFile:
 
 @dataclass
 class Account:
-    """Everything that one API key made."""
+    """Everything that was created with one API key. `unstored` has the ids of items that were not stored."""
 
-    responses: dict[str, Finished | Job] = field(default_factory=dict)
+    responses: dict[str, FinishedResponse | Job] = field(default_factory=dict)
     items: dict[str, Part] = field(default_factory=dict)
     unstored: set[str] = field(default_factory=set)
     files: dict[str, StoredFile] = field(default_factory=dict)
     conversations: dict[str, list[Part]] = field(default_factory=dict)
 
     def item(self, item_id: str, *, store: bool = True) -> Part:
-        """The stored item; an unknown one is refused."""
+        """Return the stored item. Raise the service's 404 if the id is unknown."""
         if (part := self.items.get(item_id)) is None:
             raise item_not_found(item_id, unstored=not store or item_id in self.unstored)
         return part
 
-    def response(self, response_id: str) -> Finished | Job:
-        """The stored response, finished or still in the background."""
+    def response(self, response_id: str) -> FinishedResponse | Job:
+        """Return the stored response, finished or in the background. Raise the service's 404 if the id is unknown."""
         if (entry := self.responses.get(response_id)) is None:
             raise response_not_found(response_id)
         return entry
 
     def conversation_until(self, response_id: str) -> list[Part]:
-        """The items up to and with an earlier response."""
+        """Return the parts up to and including a response. Raise the service's 400 if it is unknown or unfinished."""
         entry = self.responses.get(response_id)
-        finished = entry.settle() if isinstance(entry, Job) else entry
+        finished = entry.finish_if_due() if isinstance(entry, Job) else entry
         if finished is None:
             raise previous_response_not_found(response_id)
         return finished.parts
 
     def keep_items(self, parts: list[Part], *, store: bool) -> None:
-        """Make items resolve by id, or remember that they never will."""
+        """Store the items that have an id. With `store=False`, record only that their ids were not stored."""
         known = {part.id: part for part in parts if part.id}
         if store:
             self.items.update(known)
@@ -142,37 +148,37 @@ class Account:
             self.unstored.update(known)
 
     def delete(self, response_id: str) -> None:
-        """Forget a response together with its items; that the items go too is a guess."""
+        """Delete a response and its items. Whether the live service deletes the items too is a guess."""
         entry = self.response(response_id)
-        body = entry.look() if isinstance(entry, Job) else entry.body
+        body = entry.poll() if isinstance(entry, Job) else entry.body
         for item in body["output"]:
             self.items.pop(item["id"], None)
         del self.responses[response_id]
 
 
 class Storage:
-    """The accounts. One lock guards background work, which several polls may try to finish at once."""
+    """The accounts by API key. `lock` makes sure that concurrent polls finish a background response only once."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self._accounts: dict[str, Account] = {}
 
     def account(self, key: str) -> Account:
-        """The account of an API key, made on first use."""
+        """Return the account of an API key. The first call creates it."""
         with self.lock:
             return self._accounts.setdefault(key, Account())
 
     def expire(self, thing_id: str) -> None:
-        """Let exactly this id stop resolving, whosoever it is."""
+        """Remove this one id from every account."""
         with self.lock:
             for account in self._accounts.values():
-                for shelf in (account.responses, account.items, account.files, account.conversations):
-                    shelf.pop(thing_id, None)
+                for table in (account.responses, account.items, account.files, account.conversations):
+                    table.pop(thing_id, None)
 
-    def settle(self) -> None:
+    def finish_due_responses(self) -> None:
         """Finish every background response that is due."""
         with self.lock:
             for account in self._accounts.values():
                 for entry in list(account.responses.values()):
                     if isinstance(entry, Job):
-                        entry.settle()
+                        entry.finish_if_due()

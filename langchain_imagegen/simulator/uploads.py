@@ -32,18 +32,18 @@ class Field:
 
 def read_multipart(body: bytes, content_type: str) -> list[Field]:
     """Return the fields of a `multipart/form-data` body, in order."""
-    boundary = _header(content_type).get_param("boundary")
+    boundary = _parse_header(content_type).get_param("boundary")
     if not isinstance(boundary, str):
         raise ApiError(400, "The multipart body has no boundary.")
     chunks = body.split(b"--" + boundary.encode())[1:-1]
-    return [_field(chunk) for chunk in chunks]
+    return [_parse_field(chunk) for chunk in chunks]
 
 
-def _field(chunk: bytes) -> Field:
+def _parse_field(chunk: bytes) -> Field:
     head, _, data = chunk.partition(b"\r\n\r\n")
     lines = dict(line.split(": ", 1) for line in head.decode().split("\r\n") if ": " in line)
     headers = {name.lower(): value for name, value in lines.items()}
-    disposition = _header(headers["content-disposition"])
+    disposition = _parse_header(headers["content-disposition"])
     return Field(
         str(disposition.get_param("name")),
         data.removesuffix(b"\r\n"),
@@ -52,7 +52,7 @@ def _field(chunk: bytes) -> Field:
     )
 
 
-def _header(value: str) -> Message:
+def _parse_header(value: str) -> Message:
     message = Message()
     message["content-type"] = value
     message["content-disposition"] = value
@@ -64,7 +64,7 @@ def load_image(source: Mapping[str, Any], account: Account, param: str) -> bytes
     data = read_source(source, account, param)
     if is_picture(data):
         return data
-    # The text is a guess; the code is one that the service lists for failed responses.
+    # The text is a guess; the code is in the service's list for failed responses.
     message = "You uploaded an unsupported image. It must be a png, jpeg, gif or webp."
     raise ApiError(400, message, code="invalid_image_format", param=param)
 
@@ -75,26 +75,26 @@ def read_source(source: Mapping[str, Any], account: Account, param: str) -> byte
     if (url is None) == (file_id is None):
         raise invalid_value(param, f"Exactly one of 'image_url' and 'file_id' is needed in '{param}'.")
     if file_id is not None:
-        return _file(str(file_id), account, param)
+        return _read_file(str(file_id), account, param)
     address = url["url"] if isinstance(url, dict) else str(url)
     if address.startswith("data:"):
-        return _decode(address, param)
+        return _decode_data_url(address, param)
     return _download(address, param)
 
 
-def _file(file_id: str, account: Account, param: str) -> bytes:
+def _read_file(file_id: str, account: Account, param: str) -> bytes:
     if (found := account.files.get(file_id)) is None:
         # Status, code and text are a guess.
         raise ApiError(400, f"File with id '{file_id}' not found.", code="image_file_not_found", param=param)
     return found.data
 
 
-def _decode(url: str, param: str) -> bytes:
+def _decode_data_url(url: str, param: str) -> bytes:
     match = re.match(r"data:image/[\w.+-]+;base64,", url)
     try:
         return base64.b64decode(url[match.end() :] if match else "!", validate=True)
     except binascii.Error:
-        # The text is a guess; the code is one that the service lists for failed responses.
+        # The text is a guess; the code is in the service's list for failed responses.
         message = f"Invalid '{param}'. Expected a data URL with a base64-encoded image."
         raise ApiError(400, message, code="invalid_base64_image", param=param) from None
 
@@ -110,7 +110,7 @@ def _download(url: str, param: str) -> bytes:
 
 
 def _fetch(url: urllib.parse.SplitResult) -> bytes:
-    if url.scheme != "http" or not _loopback(url.hostname or ""):
+    if url.scheme != "http" or not _is_loopback(url.hostname or ""):
         raise ValueError("not on this machine")
     connection = http.client.HTTPConnection(url.netloc, timeout=10)
     with contextlib.closing(connection):
@@ -121,7 +121,7 @@ def _fetch(url: urllib.parse.SplitResult) -> bytes:
         return answer.read()
 
 
-def _loopback(host: str) -> bool:
+def _is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
     try:

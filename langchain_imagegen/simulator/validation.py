@@ -10,7 +10,7 @@ from langchain_imagegen.simulator.errors import (
     USER_ERROR,
     ApiError,
     invalid_value,
-    missing,
+    missing_parameter,
     unknown_parameter,
 )
 from langchain_imagegen.simulator.image_rules import check_options
@@ -47,9 +47,9 @@ def hosted_tool(request: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 def _check_required(request: Mapping[str, Any]) -> None:
     if not request.get("model"):
-        raise missing("model")
+        raise missing_parameter("model")
     if not any(request.get(name) for name in ("input", "previous_response_id", "conversation", "prompt")):
-        raise missing("input")
+        raise missing_parameter("input")
 
 
 def _check_exclusive(request: Mapping[str, Any]) -> None:
@@ -72,7 +72,7 @@ def _check_tools(tools: Any) -> None:
         raise invalid_value("tools", "Invalid type for 'tools': expected an array of objects.")
     for n, tool in enumerate(tools):
         if not isinstance(tool, dict) or "type" not in tool:
-            raise missing(f"tools[{n}].type")
+            raise missing_parameter(f"tools[{n}].type")
         if tool["type"] == TOOL:
             _check_tool(tool, f"tools[{n}]")
 
@@ -100,12 +100,13 @@ def _check_choice(request: Mapping[str, Any]) -> None:
     if not isinstance(choice, dict):
         return
     named = choice.get("tools", []) if choice.get("type") == "allowed_tools" else [choice]
-    offered = [_name(tool) for tool in request.get("tools") or []]
+    offered = [tool_name(tool) for tool in request.get("tools") or []]
     for tool in named:
-        if _name(tool) not in offered:
-            message = f"Tool choice '{_name(tool)}' not found in 'tools' parameter."
+        if tool_name(tool) not in offered:
+            message = f"Tool choice '{tool_name(tool)}' not found in 'tools' parameter."
             raise ApiError(400, message, param="tool_choice")
 
 
-def _name(tool: Mapping[str, Any]) -> str:
+def tool_name(tool: Mapping[str, Any]) -> str:
+    """Return the name of a function tool, or the type of any other tool."""
     return str(tool.get("name") or tool.get("type"))

@@ -1,4 +1,4 @@
-"""Each scripted fault, as the unmodified SDK meets it."""
+"""Each scripted fault, as the unmodified SDK sees it."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ DRAW = {"model": "gpt-5", "input": "Draw a fox", "tools": [TOOL]}
 
 
 def names(events):
-    """The types of events."""
+    """Return the types of events."""
     return [event.type for event in events]
 
 
-# Answers instead of the service
+# Scripted answers
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def names(events):
     ],
 )
 def test_http_errors(call, simulator, fault, kind, code):
-    """An HTTP error becomes the SDK's own error, costs nothing, and is over after one request."""
+    """A scripted HTTP error raises the SDK's own error, makes no picture, and affects one request only."""
     simulator.script(fault)
 
     with pytest.raises(kind) as caught:
@@ -61,7 +61,7 @@ def test_http_errors(call, simulator, fault, kind, code):
 
 
 def test_retry_after(simulator):
-    """A rate limit says how long to wait, and the SDK's own retry then succeeds."""
+    """The SDK retries after a rate limit and a server error, and then gets one picture."""
     simulator.script(faults.rate_limited(0.01), faults.server_error())
 
     with OpenAI(base_url=simulator.base_url, api_key="sk", max_retries=2) as client:
@@ -73,7 +73,7 @@ def test_retry_after(simulator):
 
 
 def test_script_is_taken_in_order(ask, simulator):
-    """Faults are taken one each, `None` lets one request pass, and other methods are left alone."""
+    """Each request takes the next fault for its method, and `None` lets one request through."""
     simulator.script(None, faults.no_image("No."), faults.no_image("Still no."))
     simulator.script(faults.server_error(), method="GET")
 
@@ -84,7 +84,7 @@ def test_script_is_taken_in_order(ask, simulator):
 
 
 def test_html_page(call, simulator):
-    """A page with status 200 comes as the text it is."""
+    """The SDK returns an HTML page with status 200 as text."""
     simulator.script(faults.html_page())
 
     assert call("responses.create", **DRAW).startswith("<!doctype html>")
@@ -93,7 +93,7 @@ def test_html_page(call, simulator):
 @pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 524])
 def test_gateway_page_after_the_drawing(call, simulator, status, streamed):
-    """A gateway's page can come after the picture was made: the client reads the page, the picture is counted."""
+    """With `drawn=True` the client gets the gateway's page, but the picture was made."""
     simulator.script(faults.html_page(status, drawn=True))
 
     with pytest.raises(InternalServerError) as caught:
@@ -105,7 +105,7 @@ def test_gateway_page_after_the_drawing(call, simulator, status, streamed):
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])
 def test_server_error_after_the_drawing(call, simulator, streamed):
-    """The service's own 5xx can come after the picture was made, for the Images API too."""
+    """With `drawn=True` a 5xx of the service arrives after the picture was made, for both APIs."""
     simulator.script(faults.server_error(503, drawn=True), faults.server_error(drawn=True))
 
     with pytest.raises(InternalServerError) as caught:
@@ -117,7 +117,7 @@ def test_server_error_after_the_drawing(call, simulator, streamed):
 
 
 def test_served_answers(ask, call, simulator):
-    """A body is served as it stands, JSON or event stream."""
+    """`answer` sends a given body unchanged, as JSON or as an event stream."""
     response = ask("hi").to_dict()
     event = json.dumps({"type": "response.completed", "sequence_number": 0, "response": response})
     simulator.script(faults.answer(response), faults.answer(f"event: response.completed\ndata: {event}\n\n"))
@@ -126,11 +126,11 @@ def test_served_answers(ask, call, simulator):
     assert stream(call)[0].response.id == response["id"]
 
 
-# Other plans
+# Changed plans
 
 
 def test_moderated_request(call, simulator):
-    """A moderated request is a 400 with stage and categories."""
+    """A moderated request gets a 400 with the stage and the categories."""
     simulator.script(faults.moderated("input", ["violence"]))
 
     with pytest.raises(BadRequestError, match=r"safety_violations=\[violence\]") as caught:
@@ -141,7 +141,7 @@ def test_moderated_request(call, simulator):
 
 @pytest.mark.parametrize("streamed", [False, True])
 def test_moderated_item(call, simulator, streamed):
-    """A completed response may hold nothing but a failed picture."""
+    """`at="item"` gives a completed response with one failed picture, and no picture is made."""
     simulator.script(faults.moderated("output", ["sexual"], at="item"))
 
     answer = stream(call) if streamed else call("responses.create", **DRAW)
@@ -157,7 +157,7 @@ def test_moderated_item(call, simulator, streamed):
 
 
 def test_moderated_beside_good(call, simulator):
-    """One response may hold a good picture and a refused one."""
+    """One response has a good picture and a rejected one, and only the good one is made."""
     simulator.script(faults.moderated_beside_good("output", ["violence"]))
 
     items = pictures(call("responses.create", **DRAW))
@@ -166,7 +166,7 @@ def test_moderated_beside_good(call, simulator):
 
 
 def test_moderated_stream(call, simulator):
-    """A stream may break with a nested error event, which the SDK raises."""
+    """`at="stream"` sends a nested error event, which the SDK raises."""
     simulator.script(faults.moderated("output", ["violence"], at="stream"))
 
     with pytest.raises(APIError) as caught:
@@ -177,7 +177,7 @@ def test_moderated_stream(call, simulator):
 
 @pytest.mark.parametrize("streamed", [False, True])
 def test_moderated_response(call, simulator, streamed):
-    """The response itself may fail, with the details beside its code."""
+    """`at="response"` gives a failed response whose error has the moderation details."""
     simulator.script(faults.moderated("unknown", at="response"))
 
     answer = stream(call) if streamed else call("responses.create", **DRAW)
@@ -192,7 +192,7 @@ def test_moderated_response(call, simulator, streamed):
 @pytest.mark.parametrize("part", ["output_text", "refusal"])
 @pytest.mark.parametrize("streamed", [False, True])
 def test_refusals(call, simulator, part, streamed):
-    """The model may say no in words, in either kind of part."""
+    """A refusal arrives as text in the kind of part that was asked for, and there is no picture."""
     simulator.script(faults.refusal("I will not.", part))
 
     answer = stream(call) if streamed else call("responses.create", **DRAW)
@@ -208,7 +208,7 @@ def test_refusals(call, simulator, part, streamed):
 
 @pytest.mark.parametrize("streamed", [False, True])
 def test_incomplete(call, simulator, streamed):
-    """A response may end incomplete, with its reason."""
+    """A response ends as incomplete with the scripted reason and without a picture."""
     simulator.script(faults.incomplete("content_filter"))
 
     answer = stream(call) if streamed else call("responses.create", **DRAW)
@@ -221,7 +221,7 @@ def test_incomplete(call, simulator, streamed):
 
 @pytest.mark.parametrize("background", [False, True])
 def test_failed(ask, simulator, background):
-    """A response may fail with a code, in the background too."""
+    """A response fails with the scripted code, in the background too."""
     simulator.script(faults.failed("rate_limit_exceeded", "Too many."))
 
     response = ask(background=background)
@@ -230,11 +230,11 @@ def test_failed(ask, simulator, background):
     assert (response.status, response.error.code) == ("failed", "rate_limit_exceeded")
 
 
-# Other events
+# Changed events
 
 
 def test_flat_error_event(call, simulator):
-    """A flat error event does not raise; the stream then ends as failed."""
+    """A flat error event does not raise in the SDK, and the stream then ends with `response.failed`."""
     simulator.script(faults.flat_error_event("server_error", "overloaded"))
 
     events = stream(call)
@@ -243,7 +243,7 @@ def test_flat_error_event(call, simulator):
 
 
 def test_nested_error_event(call, simulator):
-    """A nested error event raises, without a status."""
+    """The SDK raises a nested error event as an error without an HTTP status."""
     simulator.script(faults.nested_error_event("server_error", "overloaded"))
 
     with pytest.raises(APIError, match="overloaded") as caught:
@@ -253,7 +253,7 @@ def test_nested_error_event(call, simulator):
 
 
 def test_unknown_event(call, simulator):
-    """An event that nobody knows takes a number and changes nothing else."""
+    """An event of an unknown type has its own number and changes nothing else in the stream."""
     simulator.script(faults.unknown_event())
 
     events = stream(call)
@@ -263,7 +263,7 @@ def test_unknown_event(call, simulator):
 
 
 def test_keepalive(call, simulator):
-    """Keepalives come as comments, which the SDK swallows, and as numbered events."""
+    """Keepalives arrive as comments, which the SDK drops, and as numbered events."""
     simulator.script(faults.keepalive(2), faults.keepalive(2))
 
     events = stream(call)
@@ -276,7 +276,7 @@ def test_keepalive(call, simulator):
 
 @pytest.mark.parametrize("terminal", [True, False])
 def test_azure_stream(call, simulator, terminal):
-    """Azure leaves out one event, and calls a finished picture `generating`."""
+    """Azure's stream has no `completed` event of the image item, and the finished item is `generating`."""
     simulator.script(faults.azure_stream(terminal=terminal))
 
     events = stream(call, model="gpt-4.1")
@@ -291,7 +291,7 @@ def test_azure_stream(call, simulator, terminal):
 
 
 def test_xai_item(ask, simulator):
-    """Another provider's item has other keys and an id without prefix, which resolves all the same."""
+    """An xAI item has `prompt` as a key and a bare UUID as its id, and an edit can refer to that id."""
     simulator.script(faults.xai_item())
 
     item = pictures(ask())[0].to_dict()
@@ -307,7 +307,7 @@ def test_xai_item(ask, simulator):
 
 @pytest.mark.parametrize("fault", [faults.corrupt_base64(), faults.shortened_base64()])
 def test_spoiled_base64(ask, simulator, fault):
-    """The base64 does not decode strictly; the service's own copy is good, so that it can be edited."""
+    """Spoiled base64 does not decode strictly, but an edit by id still works with the stored picture."""
     simulator.script(fault)
     item = pictures(ask())[0]
 
@@ -318,21 +318,21 @@ def test_spoiled_base64(ask, simulator, fault):
 
 
 def test_shortened_base64_has_dots(ask, simulator):
-    """The middle is replaced by three dots."""
+    """Shortened base64 has three dots in place of its middle."""
     simulator.script(faults.shortened_base64())
 
     assert "..." in pictures(ask())[0].result
 
 
 def test_not_an_image(ask, simulator):
-    """The base64 decodes, to something that is no picture."""
+    """The base64 decodes to bytes that are not a picture."""
     simulator.script(faults.not_an_image())
 
     assert data(ask()) == b"These bytes are not a picture."
 
 
 def test_mislabelled(ask, simulator):
-    """The bytes are of another format than the item claims."""
+    """The bytes have the scripted format, and the item declares the requested one."""
     simulator.script(faults.mislabelled("webp"))
 
     response = ask()
@@ -341,7 +341,7 @@ def test_mislabelled(ask, simulator):
 
 
 def test_given_image(call, simulator):
-    """Given bytes are the picture, and given partials come before it, at 12 MB too."""
+    """`image` sends the given partial picture and then the given bytes, even 12 MB of them."""
     big = bytes(12_000_000)
     simulator.script(faults.image(big, partials=[b"first"]))
 
@@ -355,7 +355,7 @@ def test_given_image(call, simulator):
 
 
 def collect(simulator, **fields):
-    """The events until the connection breaks, and the error."""
+    """Return the events before the connection broke, and the error or None."""
     events = []
     with OpenAI(base_url=simulator.base_url, api_key="sk-a", max_retries=0) as client:
         try:
@@ -367,7 +367,7 @@ def collect(simulator, **fields):
 
 
 def test_cut_json(call, simulator):
-    """A plain body that breaks off is an error, though the picture was made."""
+    """A truncated JSON body raises a connection error, although the picture was made."""
     simulator.script(faults.cut_body(after_bytes=200))
 
     with pytest.raises(APIConnectionError):
@@ -376,11 +376,11 @@ def test_cut_json(call, simulator):
 
 
 def test_cut_json_can_be_retrieved(simulator):
-    """The response id stands in the first bytes, and the stored response can be had by it."""
+    """The first bytes of a truncated body contain the response id, which retrieves the stored response."""
     simulator.script(faults.cut_body(after_bytes=120))
     pieces = []
     headers = {"authorization": "Bearer sk"}
-    with httpx.stream("POST", f"{simulator.base_url}/responses", json=DRAW, headers=headers) as answer:  # noqa: SIM117 - only the reading may fail
+    with httpx.stream("POST", f"{simulator.base_url}/responses", json=DRAW, headers=headers) as answer:  # noqa: SIM117 - only reading the body may fail
         with pytest.raises(httpx.RemoteProtocolError):
             pieces.extend(answer.iter_raw())
 
@@ -393,7 +393,7 @@ def test_cut_json_can_be_retrieved(simulator):
 
 @pytest.mark.parametrize("fraction", [0.2, 0.5, 0.99])
 def test_cut_stream(simulator, fraction):
-    """A stream that breaks off raises from its iterator; the response is stored by then."""
+    """A truncated stream raises from its iterator, and the response can then be retrieved."""
     simulator.script(faults.cut_body(fraction=fraction))
 
     events, error = collect(simulator)
@@ -404,7 +404,7 @@ def test_cut_stream(simulator, fraction):
 
 
 def test_cut_background_stream_resumes(simulator):
-    """What a cut background stream did not deliver can be had from where it broke."""
+    """A truncated background stream can be resumed without a missing or repeated event."""
     simulator.script(faults.cut_body(fraction=0.5))
 
     events, _ = collect(simulator, background=True)
@@ -416,7 +416,7 @@ def test_cut_background_stream_resumes(simulator):
 
 
 def test_cut_before_terminal(call, simulator):
-    """A stream may end cleanly without saying how; its picture was there."""
+    """A stream without its last event ends cleanly after its picture."""
     simulator.script(faults.cut_before_terminal())
 
     events = stream(call)
@@ -426,7 +426,7 @@ def test_cut_before_terminal(call, simulator):
 
 @pytest.mark.parametrize("streamed", [False, True])
 def test_refused_connection(simulator, streamed):
-    """A connection that closes before any byte did no work."""
+    """A refused connection raises a connection error, and no picture is made."""
     simulator.script(faults.refuse_connection())
 
     with (
@@ -439,7 +439,7 @@ def test_refused_connection(simulator, streamed):
 
 
 def test_delayed_body(simulator):
-    """The headers may arrive and the body not, although the picture was made."""
+    """A delayed body times out after the headers, although the picture was made."""
     simulator.script(faults.delay(30, at="body"))
     request = {"json": DRAW, "headers": {"authorization": "Bearer sk"}, "timeout": 2}
 
@@ -451,7 +451,7 @@ def test_delayed_body(simulator):
 
 
 def test_delayed_headers(simulator):
-    """An answer that does not come in time is a timeout of the SDK."""
+    """Delayed headers raise the timeout error of the SDK."""
     simulator.script(faults.delay(30))
 
     with (
@@ -462,7 +462,7 @@ def test_delayed_headers(simulator):
 
 
 def test_latency_of_streams():
-    """Streams spend the latency too, whether partials were asked for or not, and on both APIs."""
+    """Latency delays streams of both APIs, with and without partial pictures."""
     with faults.Simulator(latency=0.2) as simulator:
         images = {"model": "gpt-image-2", "prompt": "a fox", "quality": "low", "stream": True}
         for name, fields in (
@@ -476,7 +476,7 @@ def test_latency_of_streams():
 
 
 def test_latency_is_spent_before_pictures_only():
-    """Latency slows pictures, not text, and concurrent calls share it."""
+    """Latency delays pictures but not text, and concurrent requests wait at the same time."""
     with faults.Simulator(latency=0.3) as simulator:
 
         async def run(count, **fields):

@@ -15,7 +15,7 @@ FIELDS = {"model": "gpt-image-2", "prompt": "a fox", "quality": "low", "output_f
 
 
 def test_generates(call, simulator):
-    """A call with `n` gives so many pictures, one usage, and no revised prompts."""
+    """A call with `n=2` returns two pictures, their total usage, and no revised prompt."""
     answer = call("images.generate", n=2, **FIELDS)
 
     drawn = [base64.b64decode(image.b64_json, validate=True) for image in answer.data]
@@ -28,7 +28,7 @@ def test_generates(call, simulator):
 
 
 def test_streams(call, simulator):
-    """Partials come as asked, then the picture, in events without numbers."""
+    """A stream has the requested partial pictures, then the picture, in events without sequence numbers."""
     events = call("images.generate", stream=True, partial_images=2, **FIELDS)
 
     partial = "image_generation.partial_image"
@@ -41,7 +41,7 @@ def test_streams(call, simulator):
 
 
 def test_streams_without_partials(call):
-    """With no partials asked for, one event comes, the finished picture."""
+    """A stream without partial pictures has one event with the finished picture."""
     events = call("images.generate", stream=True, **FIELDS)
 
     assert [event.type for event in events] == ["image_generation.completed"]
@@ -49,7 +49,7 @@ def test_streams_without_partials(call):
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_edits_files(call, ask, simulator, count):
-    """One or several pictures of a form are edited, under a mask."""
+    """A multipart edit takes one or several pictures and a mask."""
     picture = data(ask())
     files = [(f"{n}.jpg", picture, "image/jpeg") for n in range(count)]
     mask = ("mask.png", data(ask(tools=[{"type": "image_generation", "quality": "low"}])), "image/png")
@@ -61,7 +61,7 @@ def test_edits_files(call, ask, simulator, count):
 
 
 def test_edits_stream(call, ask):
-    """Events of edits have names of their own."""
+    """The events of an edit start with `image_edit`."""
     image = ("a.jpg", data(ask()), "image/jpeg")
     events = call("images.edit", image=image, stream=True, partial_images=1, **FIELDS)
 
@@ -69,7 +69,7 @@ def test_edits_stream(call, ask):
 
 
 def test_edits_json(ask, call, simulator):
-    """The JSON form of edits takes URLs and file ids."""
+    """A JSON edit takes URLs and file ids."""
     picture = data(ask())
     file = call("files.create", file=("a.jpg", picture), purpose="vision")
     body = {**FIELDS, "images": [{"file_id": file.id}, {"image_url": data_url(picture)}]}
@@ -81,14 +81,14 @@ def test_edits_json(ask, call, simulator):
 
 
 def test_refuses_bytes_without_a_type(call):
-    """Raw bytes arrive as an octet-stream, which is refused as the service does."""
+    """Raw bytes arrive with the type `application/octet-stream`, which the service rejects."""
     with pytest.raises(BadRequestError) as caught:
         call("images.edit", image=PNG + b"rest", **FIELDS)
     assert (caught.value.code, caught.value.param) == ("unsupported_file_mimetype", "image[0]")
 
 
-def test_refuses_what_is_no_picture(call):
-    """A file that only claims to be a picture is refused, whether its head or its rest is wrong."""
+def test_refuses_files_that_are_not_pictures(call):
+    """A file that is not a picture is rejected, whether its first bytes or the rest are wrong."""
     for content in (b"text", PNG + b"text"):
         with pytest.raises(BadRequestError) as caught:
             call("images.edit", image=("a.png", content, "image/png"), **FIELDS)
@@ -99,8 +99,8 @@ def test_refuses_what_is_no_picture(call):
 @pytest.mark.parametrize("content", [b"<svg/>", PNG + b"text"], ids=["head", "rest"])
 @pytest.mark.parametrize("place", ["images[0]", "images[1]", "mask"])
 @pytest.mark.parametrize("form", ["image_url", "file_id"])
-def test_json_edit_of_what_is_no_picture(ask, call, simulator, content, place, form):
-    """A JSON edit with bytes that are no picture is refused in the recorded words, and the error names which it is."""
+def test_json_edit_refuses_bytes_that_are_not_a_picture(ask, call, simulator, content, place, form):
+    """A JSON edit with bytes that are not a picture gets the recorded error, which names the broken parameter."""
     if form == "file_id":
         broken = {form: call("files.create", file=("a.png", content), purpose="vision").id}
     else:
@@ -132,14 +132,14 @@ def test_json_edit_of_what_is_no_picture(ask, call, simulator, content, place, f
     ],
 )
 def test_refuses_options(call, fields, code, param):
-    """Options that cannot be are a 400 that names the parameter."""
+    """An invalid option gets a 400 that names the parameter."""
     with pytest.raises(BadRequestError) as caught:
         call("images.generate", **{**FIELDS, **fields})
     assert (caught.value.code, caught.value.param) == (code, param)
 
 
 def test_moderation(call, simulator):
-    """There are no failed items here: every moderation is a 400 with its details."""
+    """Every moderation of the Images API is a 400 with its details, because this API has no failed items."""
     for at in ("request", "item", "response"):
         simulator.script(moderated("output", ["violence"], at=at))
         with pytest.raises(BadRequestError) as caught:
@@ -150,7 +150,7 @@ def test_moderation(call, simulator):
 
 
 def test_error_in_a_stream(call, simulator):
-    """A nested error event raises from the SDK's iterator."""
+    """A nested error event in a stream raises an error in the SDK."""
     from openai import APIError
 
     simulator.script(nested_error_event("server_error", "overloaded"))

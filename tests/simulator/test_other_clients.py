@@ -1,4 +1,4 @@
-"""Other clients, unmodified, against the simulator: what works here is no private dialect of this package."""
+"""Other unmodified clients against the simulator, to show that it speaks no private dialect of this package."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ KEY = "sk-test"
 
 
 def size_of(data):
-    """Width and height of the picture in bytes or base64."""
+    """Return width and height of a picture given as bytes or base64."""
     return Image.open(io.BytesIO(base64.b64decode(data) if isinstance(data, str) else data)).size
 
 
 def assert_edited(simulator):
-    """The second of two pictures was made from the first."""
+    """Assert that the second of two pictures is an edit of the first."""
     first, second = simulator.orders
     assert (first.action, second.action) == ("generate", "edit")
     assert [size_of(source) for source in second.sources] == [(1024, 1024)]
@@ -35,8 +35,8 @@ def assert_edited(simulator):
 # LangChain
 
 
-def asked(model, messages, *, stream):
-    """The model's answer as one message, in one piece or put together from a stream."""
+def ask_model(model, messages, *, stream):
+    """Return the model's answer as one message, from `invoke` or joined from a stream."""
     if not stream:
         return model.invoke(messages)
     first, *rest = model.stream(messages)
@@ -44,7 +44,7 @@ def asked(model, messages, *, stream):
 
 
 def picture_of(message, output_version):
-    """Base64, id and revised prompt, from where each output version keeps them."""
+    """Return base64, id and revised prompt of the picture in a message of this output version."""
     if output_version == "v0":
         call = message.additional_kwargs["tool_outputs"][0]
         return call["result"], call["id"], call["revised_prompt"]
@@ -59,12 +59,12 @@ def picture_of(message, output_version):
 @pytest.mark.parametrize("output_version", ["v0", "responses/v1", "v1"])
 @pytest.mark.parametrize("model", ["gpt-4.1", "gpt-5", "gpt-5.4"])
 def test_chat_openai(simulator, model, output_version, stream):
-    """`ChatOpenAI` draws, and edits what its history names, in every output version."""
+    """`ChatOpenAI` draws a picture and edits it from its history, in every output version."""
     chat = ChatOpenAI(model=model, base_url=simulator.base_url, api_key=KEY, output_version=output_version)
     bound = chat.bind_tools([TOOL])
     history = [("human", "Draw a heron.")]
-    drawn = asked(bound, history, stream=stream)
-    edited = asked(bound, [*history, drawn, ("human", "Now make it winter.")], stream=stream)
+    drawn = ask_model(bound, history, stream=stream)
+    edited = ask_model(bound, [*history, drawn, ("human", "Now make it winter.")], stream=stream)
 
     for message, prompt in ((drawn, "Draw a heron."), (edited, "Now make it winter.")):
         result, call_id, revised = picture_of(message, output_version)
@@ -78,7 +78,7 @@ def test_chat_openai(simulator, model, output_version, stream):
 
 
 def test_chat_openai_previous_response(simulator):
-    """`ChatOpenAI` edits over `previous_response_id` without sending the history."""
+    """`ChatOpenAI` edits by `previous_response_id` without sending the history."""
     chat = ChatOpenAI(model="gpt-5", base_url=simulator.base_url, api_key=KEY, use_previous_response_id=True)
     bound = chat.bind_tools([TOOL])
     history = [("human", "Draw a heron.")]
@@ -91,7 +91,7 @@ def test_chat_openai_previous_response(simulator):
 
 
 def test_chat_openai_text_streams_in_pieces(simulator):
-    """The words that follow a picture arrive piece by piece."""
+    """The text after a picture arrives in several chunks."""
     chat = ChatOpenAI(model="gpt-4.1", base_url=simulator.base_url, api_key=KEY)
     texts = [chunk.text for chunk in chat.bind_tools([TOOL]).stream("Draw a heron.") if chunk.text]
 
@@ -103,7 +103,7 @@ def test_chat_openai_text_streams_in_pieces(simulator):
 
 
 def test_sdk_parses_strictly(simulator):
-    """The SDK's own types take the answer without a missing or mistyped field."""
+    """The SDK validates the answer strictly and finds no missing or wrongly typed field."""
     client = OpenAI(base_url=simulator.base_url, api_key=KEY, _strict_response_validation=True)
     answer = client.responses.create(model="gpt-5", input="Draw a heron.", tools=[TOOL])
     call = next(item for item in answer.output if item.type == "image_generation_call")
@@ -114,7 +114,7 @@ def test_sdk_parses_strictly(simulator):
 
 
 def test_sdk_stream_parses(simulator):
-    """Every event is one that the SDK knows, numbered without a gap; partials and final are whole pictures."""
+    """The SDK parses every event, the numbers have no gap, and every partial picture is complete."""
     client = OpenAI(base_url=simulator.base_url, api_key=KEY)
     tool = {**TOOL, "partial_images": 2}
     events = list(client.responses.create(model="gpt-5", input="Draw a heron.", tools=[tool], stream=True))
@@ -131,35 +131,35 @@ def test_sdk_stream_parses(simulator):
 
 @pytest.fixture
 async def drawing_agent(simulator):
-    """An agent of pydantic-ai that answers with a picture."""
+    """Yield a pydantic-ai agent that answers with a picture."""
     async with AsyncOpenAI(base_url=simulator.base_url, api_key=KEY) as client:
         model = OpenAIResponsesModel("gpt-5", provider=OpenAIProvider(openai_client=client))
         tool = ImageGenerationTool(size="1024x1024")
         yield Agent(model, capabilities=[NativeTool(tool)], output_type=BinaryImage)
 
 
-def drawn_by(result):
-    """What pydantic-ai keeps of a call beside the picture."""
+def image_call_part(result):
+    """Return the part that pydantic-ai keeps about the image call."""
     parts = [part for message in result.new_messages() for part in message.parts]
     return next(part for part in parts if isinstance(part, NativeToolReturnPart))
 
 
 async def test_pydantic_ai(simulator, drawing_agent):
-    """A pydantic-ai agent answers with a picture, and edits it in the next turn."""
+    """A pydantic-ai agent answers with a picture and edits it in the next turn."""
     drawn = await drawing_agent.run("Draw a heron.")
     edited = await drawing_agent.run("Now make it winter.", message_history=drawn.all_messages())
 
     for result, prompt in ((drawn, "Draw a heron."), (edited, "Now make it winter.")):
         assert size_of(result.output.data) == (1024, 1024)
         assert result.output.media_type == "image/png"
-        assert drawn_by(result).tool_call_id.startswith("ig_")
-        assert prompt in drawn_by(result).content["revised_prompt"]
+        assert image_call_part(result).tool_call_id.startswith("ig_")
+        assert prompt in image_call_part(result).content["revised_prompt"]
     assert_edited(simulator)
     assert simulator.requests[-1].size < 10_000
 
 
 async def test_pydantic_ai_stream(simulator, drawing_agent):
-    """A pydantic-ai agent streams to the same picture."""
+    """A pydantic-ai agent gets a picture from a stream."""
     async with drawing_agent.run_stream("Draw a heron.") as result:
         output = await result.get_output()
 
@@ -172,7 +172,7 @@ async def test_pydantic_ai_stream(simulator, drawing_agent):
 
 @pytest.mark.parametrize("stream", [False, True], ids=["run", "stream"])
 async def test_openai_agents(simulator, stream):
-    """An agent of openai-agents draws, and edits what its history holds, picture included."""
+    """An agent of openai-agents draws a picture and edits it from its history."""
     agents = pytest.importorskip("agents", reason="openai-agents is not installed")
     agents.set_tracing_disabled(disabled=True)
     async with AsyncOpenAI(base_url=simulator.base_url, api_key=KEY) as client:

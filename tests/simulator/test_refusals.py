@@ -1,4 +1,4 @@
-"""The requests that the service refuses, in its codes and words."""
+"""Requests that the service rejects, with its error codes and texts."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ GIF = {"model": "gpt-image-2.6-flare", "output_format": "gif"}
 
 @pytest.mark.parametrize(("options", "code", "kind", "words"), OPTIONS)
 def test_tool_options(ask, simulator, options, code, kind, words):
-    """A rule of the image tool that is broken is a 400 with the service's code, type and words."""
+    """An invalid option of the image tool gets a 400 with the service's code, type and text."""
     with pytest.raises(BadRequestError, match=words) as caught:
         ask(tools=[{"type": "image_generation", **options}])
 
@@ -62,7 +62,7 @@ def test_tool_options(ask, simulator, options, code, kind, words):
 
 
 def test_broken_rules_name_the_tools(ask):
-    """In a response, a broken rule of an image option names `tools`, not the option."""
+    """The Responses API reports an invalid image option with `param` set to `tools`, not to the option."""
     with pytest.raises(BadRequestError) as caught:
         ask(tools=[{"type": "image_generation", "size": "800x800"}])
     assert caught.value.param == "tools"
@@ -81,7 +81,7 @@ def test_broken_rules_name_the_tools(ask):
     ],
 )
 def test_legal_options(ask, options):
-    """What the service accepts, null values and edge cases included, is accepted."""
+    """Options that the service accepts are accepted, including null values and edge cases."""
     assert ask(tools=[{"type": "image_generation", **options}]).status == "completed"
 
 
@@ -97,7 +97,7 @@ def test_legal_options(ask, options):
     ],
 )
 def test_gif_rules(ask, options):
-    """An animation has no partials, mask or compression, and its frames share a pixel budget."""
+    """A gif is rejected with partial pictures, a mask, compression, 17 frames, or too many or too few pixels."""
     with pytest.raises(BadRequestError):
         ask(tools=[{**GIF, "type": "image_generation", **options}])
 
@@ -120,7 +120,7 @@ def test_gif_rules(ask, options):
     ],
 )
 def test_requests(ask, fields, param, words):
-    """A request that cannot be is a 400 that names the parameter."""
+    """An invalid request gets a 400 that names the parameter."""
     with pytest.raises(BadRequestError, match=words) as caught:
         ask(**fields)
     assert caught.value.param == param
@@ -136,14 +136,14 @@ def test_requests(ask, fields, param, words):
     ],
 )
 def test_input_images(ask, image, code):
-    """A picture that cannot be read is refused before any work."""
+    """An input picture that cannot be read gets a 400 with the code of its problem."""
     with pytest.raises(BadRequestError) as caught:
         ask([{"role": "user", "content": [{"type": "input_image", **image}]}])
     assert caught.value.code == code
 
 
 def test_undrawable_source_fails_the_response(ask, simulator):
-    """A picture whose head is right and whose rest is not fails the response."""
+    """A source with the right first bytes but a broken rest fails the response with `invalid_image`."""
     broken = {"type": "input_image", "image_url": data_url(b"\x89PNG\r\n\x1a\nrest")}
     text = {"type": "input_text", "text": "Make it winter"}
     response = ask([{"role": "user", "content": [broken, text]}])
@@ -153,7 +153,7 @@ def test_undrawable_source_fails_the_response(ask, simulator):
 
 @pytest.mark.parametrize("item", [{"type": "image_generation_call"}, {"type": "item_reference"}])
 def test_unknown_items(ask, item):
-    """An id that never was is refused."""
+    """An item id that never existed is rejected."""
     with pytest.raises(APIStatusError, match="Item with id 'ig_none' not found"):
         ask([{**item, "id": "ig_none"}, {"role": "user", "content": "Make it winter"}])
 

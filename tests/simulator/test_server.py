@@ -1,4 +1,4 @@
-"""The simulator as a server: files, keys, paths, what it records, starting and stopping."""
+"""The simulator as a server: files, keys, paths, recorded requests, start and stop."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.sdk import PNG, TOOL, data, pictures, send
 
 
 def test_files_come_back(call):
-    """An uploaded file can be described, read and deleted."""
+    """An uploaded file can be retrieved, read and deleted."""
     file = call("files.create", file=("fox.png", PNG + b"\r\n--x", "image/png"), purpose="vision")
 
     assert (file.filename, file.bytes, file.purpose) == ("fox.png", 13, "vision")
@@ -32,10 +32,10 @@ def test_files_come_back(call):
 
 
 def test_loopback_urls_are_fetched(ask, simulator, tmp_path):
-    """A picture by URL is fetched from this machine."""
+    """A picture URL on this machine is fetched."""
     picture = data(ask())
     (tmp_path / "fox.jpg").write_bytes(picture)
-    folder = functools.partial(_Quiet, directory=str(tmp_path))
+    folder = functools.partial(_QuietHandler, directory=str(tmp_path))
     with ThreadingHTTPServer(("127.0.0.1", 0), folder) as files:
         threading.Thread(target=files.serve_forever, args=(0.01,)).start()
         url = f"http://127.0.0.1:{files.server_port}/fox.jpg"
@@ -45,7 +45,7 @@ def test_loopback_urls_are_fetched(ask, simulator, tmp_path):
     assert simulator.orders[-1].sources == (picture,)
 
 
-class _Quiet(SimpleHTTPRequestHandler):
+class _QuietHandler(SimpleHTTPRequestHandler):
     def log_message(self, *args):
         pass
 
@@ -55,7 +55,7 @@ TEXT = {"type": "input_text", "text": "Make it winter"}
 
 @pytest.mark.parametrize("url", ["https://example.com/fox.png", "http://127.0.0.1:1/fox.png", "file:///etc/hosts"])
 def test_other_urls_are_not_fetched(ask, url):
-    """A URL of another machine, or a dead one, is refused as a failed download."""
+    """A URL that is on another machine, does not answer or is not http is rejected as a failed download."""
     with pytest.raises(BadRequestError) as caught:
         ask([{"role": "user", "content": [{"type": "input_image", "image_url": url}, TEXT]}])
     assert caught.value.code == "failed_to_download_image"
@@ -63,7 +63,7 @@ def test_other_urls_are_not_fetched(ask, url):
 
 @pytest.mark.parametrize("key", ["sk-invalid", ""])
 def test_needs_a_key(simulator, key):
-    """A missing or wrong key gets the 401 of the service."""
+    """A missing or wrong key gets a 401 with an error object."""
     headers = {"authorization": f"Bearer {key}"} if key else {}
     answer = httpx.post(f"{simulator.base_url}/responses", json={}, headers=headers)
 
@@ -72,14 +72,14 @@ def test_needs_a_key(simulator, key):
 
 
 def test_wrong_key_is_an_authentication_error(ask):
-    """The SDK knows the 401 for what it is."""
+    """The SDK raises `AuthenticationError` for a wrong key."""
     with pytest.raises(AuthenticationError) as caught:
         ask(key="sk-invalid")
     assert caught.value.code == "invalid_api_key"
 
 
 def test_azure_paths(simulator):
-    """Azure's paths and key header work, once the deployment of the image model is named."""
+    """Azure's paths and key header work if a header names the deployment of the image model."""
     root = simulator.base_url.removesuffix("/v1")
     with AzureOpenAI(azure_endpoint=root, api_key="az", api_version="preview", max_retries=0) as client:
         fields = {"model": "my-gpt", "input": "Draw a fox", "tools": [TOOL]}
@@ -94,7 +94,7 @@ def test_azure_paths(simulator):
 
 
 def test_records_requests(ask, simulator):
-    """Requests are recorded with path, headers, body and size."""
+    """Each request is recorded with its method, path, headers, body and size."""
     ask("Draw a fox")
 
     request = simulator.requests[0]
@@ -105,14 +105,14 @@ def test_records_requests(ask, simulator):
 
 
 def test_lists_models(call):
-    """The image models are listed beside mainline models."""
+    """The model list has both chat models and image models."""
     names = [model.id for model in call("models.list").data]
 
     assert {"gpt-5.4", "gpt-image-2"} <= set(names)
 
 
 def test_unknown_paths(simulator):
-    """A path that does not exist is a 404 in the service's form."""
+    """An unknown path gets a 404 in the service's format."""
     answer = httpx.get(f"{simulator.base_url}/nothing", headers={"authorization": "Bearer sk"})
 
     assert answer.status_code == 404
@@ -120,7 +120,7 @@ def test_unknown_paths(simulator):
 
 
 def test_stop_leaves_nothing_behind():
-    """Stopping ends every thread, open keep-alive connections and waits included, without a warning."""
+    """`stop` ends every thread without a warning, even with open keep-alive connections."""
     before = threading.active_count()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -132,7 +132,7 @@ def test_stop_leaves_nothing_behind():
 
 
 def test_command_line():
-    """The command says where to point a client and that all is simulated, and serves until interrupted."""
+    """The command prints the base URL and says that it is a simulation, and serves until Ctrl-C."""
     command = [sys.executable, "-m", "langchain_imagegen.simulator", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         lines = [process.stdout.readline() for _ in range(4)]
@@ -147,7 +147,7 @@ def test_command_line():
 
 
 def test_state_survives_a_restart():
-    """Stopped and started again, the simulator has its port, its responses and its pictures still."""
+    """After `stop` and `start` the simulator still has its port, its responses and its pictures."""
     with Simulator() as simulator:
         first = send(simulator.base_url, "sk", "responses.create", model="gpt-5", input="Draw", tools=[TOOL])
         address = simulator.base_url
@@ -160,7 +160,7 @@ def test_state_survives_a_restart():
 
 
 def test_many_at_once(simulator):
-    """Concurrent calls are all answered, each with its own ids."""
+    """64 concurrent requests are all answered, each with its own ids."""
 
     async def draw_all():
         async with AsyncOpenAI(base_url=simulator.base_url, api_key="sk", max_retries=0) as client:

@@ -1,4 +1,4 @@
-"""Holds the simulator against the shapes of real traffic in `shapes/`: keys, types, order and content type."""
+"""Compares the simulator with the shapes of real traffic in `shapes/`: keys, types, order and content type."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ KEY = "sk-test"
 NEWEST = "store_false_with_tool_usage.gpt-5-mini"
 RECORDINGS = Path(os.environ.get("IMAGEGEN_RECORDINGS") or Path(__file__).parents[3] / "shared" / "recordings")
 
-BY_2025_10 = "the recordings before October 2025, or before September, lack it, all later ones have it"
-BY_2026_09 = "the recordings before September 2026, or before March, lack it, all later ones have it"
+BY_2025_10 = "recordings before September or October 2025 lack it, all later ones have it"
+BY_2026_09 = "recordings before March or September 2026 lack it, all later ones have it"
 LATE_2026_09 = "the stream of 14 September 2026 lacks it, the answer of 29 September has it"
-ANSWERS_ONLY = "every answer since October 2025 has it, the one newer stream lacks it, and one stream is no rule"
-SEEN_IN_ANSWERS = "the newest recording, which is not a stream, has it in its answer, so that its events would too"
+ANSWERS_ONLY = "every JSON answer since October 2025 has it; a single newer stream lacks it, which is no rule yet"
+SEEN_IN_ANSWERS = "the newest recording is a JSON answer and has it, so events of that date probably have it too"
 
 EXPLAINED = {
     "+billing": f"{BY_2025_10}; {ANSWERS_ONLY}",
@@ -58,19 +58,19 @@ EXPLAINED = {
     "+response.output_item.done item[image_generation_call].action": SEEN_IN_ANSWERS,
     "+response.output_item.done item[reasoning].content": SEEN_IN_ANSWERS,
     "~order: reasoning, image_generation_call, reasoning, message → reasoning, image_generation_call, message": (
-        "gpt-5-nano once reasoned again behind its picture; no other recording does, and no client may count on it"
+        "gpt-5-nano once sent a second reasoning item after its picture; clients must not rely on that"
     ),
 }
-"""Why the simulator differs from a recording: `+` it sends more, `-` it sends less, `~` it sends something else."""
+"""The reason for each difference: `+` only the simulator has it, `-` only the recording has it, `~` they differ."""
 
 SHUT_DOWN = {"gpt-image-1": "gpt-image-1.5"}
-"""Image models of recordings that the service has shut down since, each with the model that is asked in its place.
+"""Image models that the service has shut down since they were recorded, each with the model to use instead.
 
-The simulator refuses the old ones, as the service does. Their successor takes the same options.
+The simulator rejects the old models, as the service does. The replacements take the same options.
 """
 
 
-# What the simulator answers to the request of a shape
+# Answers of the simulator to the request of a shape
 
 
 def post(simulator, body):
@@ -91,19 +91,19 @@ def upload(simulator):
     return send(simulator.base_url, KEY, "files.create", file=("room.png", image, "image/png"), purpose="vision").id
 
 
-def filled(request, output, prompts, file_id):
-    """Return the request of a shape with our prompts, items of the previous answer and a file in its gaps."""
+def fill_request(request, output, prompts, file_id):
+    """Return the request of a shape. Its gaps are filled with prompts, items of the previous answer and a file id."""
     prompts = iter(prompts)
     items = [
-        {**item, "content": _content(item["content"], prompts, file_id)}
+        {**item, "content": _fill_content(item["content"], prompts, file_id)}
         if item.get("role") == "user"
         else _follow_up(item, output)
         for item in request["input"]
     ]
-    return {**request, "tools": [_tool(tool, file_id) for tool in request["tools"]], "input": items}
+    return {**request, "tools": [_fill_tool(tool, file_id) for tool in request["tools"]], "input": items}
 
 
-def _tool(tool, file_id):
+def _fill_tool(tool, file_id):
     named = {**tool, "name": "name_a_bird"} if "name" in tool else tool
     kept = {key: value for key, value in named.items() if value != derive.PLACEHOLDER}
     if kept.get("model") in SHUT_DOWN:
@@ -111,8 +111,8 @@ def _tool(tool, file_id):
     return {**kept, "input_image_mask": {"file_id": file_id}} if "input_image_mask" in kept else kept
 
 
-def _content(content, prompts, file_id):
-    """Return the content of a user's message, text or a list of parts, with its gaps filled."""
+def _fill_content(content, prompts, file_id):
+    """Return the content of a user message, a text or a list of parts, with its gaps filled."""
     if isinstance(content, str):
         return next(prompts)
     return [
@@ -121,8 +121,8 @@ def _content(content, prompts, file_id):
     ]
 
 
-def _texts(item):
-    """Return how many texts of the user an item holds."""
+def _count_texts(item):
+    """Return the number of user texts in an item."""
     if item.get("role") != "user":
         return 0
     return 1 if isinstance(item["content"], str) else sum(part["type"] == "input_text" for part in item["content"])
@@ -135,24 +135,24 @@ def _follow_up(item, output):
 
 
 def prompts_of(exchange, earlier):
-    """Words that ask for what the recorded answer held, behind those of the turn before."""
+    """Return the prompts for an exchange: the earlier ones, and one that asks for what the recorded answer contains."""
     now = (
         "Draw a heron."
         if "image_generation_call" in str(exchange.get("paths", exchange.get("events")))
         else "Which bird?"
     )
-    texts = sum(map(_texts, exchange["request"]["input"]))
+    texts = sum(map(_count_texts, exchange["request"]["input"]))
     return [*earlier, now][-texts:]
 
 
 def answers(shape):
-    """The shape of the simulator's own answers to the same requests, and in the same order."""
+    """Yield the shape of the simulator's answer to each request of a recording, in order."""
     output, prompts = [], []
     with Simulator() as simulator:
         file_id = upload(simulator)
         for exchange in shape["exchanges"]:
             prompts = prompts_of(exchange, prompts)
-            head, text = post(simulator, filled(exchange["request"], output, prompts, file_id))
+            head, text = post(simulator, fill_request(exchange["request"], output, prompts, file_id))
             assert head["status"] == exchange["status"], text[:500]
             if exchange["request"].get("stream"):
                 yield {**head, **derive.stream_shape(text)}
@@ -165,8 +165,8 @@ def answers(shape):
 # Differences
 
 
-def compared(recorded, ours, prefix=""):
-    """What differs between two tables of paths; of a missing object only the object."""
+def compare_paths(recorded, ours, prefix=""):
+    """Return the differences between two tables of paths. A missing object counts once, without its fields."""
     found = set()
     for path in recorded.keys() | ours.keys():
         name = f"{prefix}{path}"
@@ -177,8 +177,8 @@ def compared(recorded, ours, prefix=""):
     return {each for each in found if not any(each.startswith((f"{other}.", f"{other}[")) for other in found)}
 
 
-def without_response(event, table):
-    """The paths of an event; those of the response it carries read as in a plain answer."""
+def event_paths(event, table):
+    """Return the paths of an event. Paths in the response that it carries are named as in a JSON answer."""
     prefix = "response."
     return {
         path.removeprefix(prefix) if path.startswith(prefix) else f"{event} {path}": kind
@@ -187,25 +187,25 @@ def without_response(event, table):
 
 
 def differences(exchange, answer):
-    """Each way in which an answer of the simulator differs from the recorded one."""
+    """Return each difference between an answer of the simulator and the recorded one."""
     heads = ("status", "content_type", "order")
     found = {
-        f"~{key}: {_shown(exchange[key])} → {_shown(answer[key])}" for key in heads if exchange[key] != answer[key]
+        f"~{key}: {_to_text(exchange[key])} → {_to_text(answer[key])}" for key in heads if exchange[key] != answer[key]
     }
     if "paths" in exchange:
-        return found | compared(exchange["paths"], answer["paths"])
+        return found | compare_paths(exchange["paths"], answer["paths"])
     for event in exchange["events"].keys() & answer["events"].keys():
-        found |= compared(*(without_response(event, each["events"][event]) for each in (exchange, answer)))
+        found |= compare_paths(*(event_paths(event, each["events"][event]) for each in (exchange, answer)))
     return found
 
 
-def _shown(value):
+def _to_text(value):
     return ", ".join(value) if isinstance(value, list) else value
 
 
 @functools.cache
 def all_differences(name):
-    """The differences of a recording, over all its exchanges."""
+    """Return the differences in all exchanges of a recording."""
     shape = SHAPES[name]
     found = [differences(*pair) for pair in zip(shape["exchanges"], answers(shape), strict=True)]
     return frozenset().union(*found)
@@ -213,22 +213,22 @@ def all_differences(name):
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_simulator_answers_as_recorded(name):
-    """Every key, type and order that differs from a recording is explained."""
+    """Every difference between the simulator and a recording has an entry in `EXPLAINED`."""
     assert all_differences(name) - EXPLAINED.keys() == set()
 
 
 def test_newest_recording_has_no_difference():
-    """The simulator speaks as the service did when it was last recorded, to the letter."""
+    """The simulator does not differ from the newest recording."""
     assert all_differences(NEWEST) == set()
 
 
 def test_explanations_are_needed():
-    """An explanation of a difference that no longer exists has to go."""
+    """Every entry in `EXPLAINED` explains a difference that exists."""
     assert EXPLAINED.keys() - set().union(*map(all_differences, SHAPES)) == set()
 
 
 def test_a_lost_key_is_noticed():
-    """The comparison sees a missing key, a new one, another type, and another order."""
+    """The comparison finds a missing key, a new key, a different type and a different order."""
     recorded = derive.json_shape({"output": [{"type": "message", "id": "a"}], "usage": {"n": 1}, "user": None})
     answer = derive.json_shape({"output": [{"type": "reasoning", "id": "a"}], "user": "x", "new": []})
     head = {"status": 200, "content_type": "application/json"}
@@ -245,35 +245,35 @@ def test_a_lost_key_is_noticed():
 
 @pytest.mark.skipif(not RECORDINGS.is_dir(), reason="no recordings: set IMAGEGEN_RECORDINGS to their folder")
 def test_shapes_are_derived():
-    """The committed shapes are what `derive.py` makes of the recordings, no more and no fewer."""
+    """The committed shapes are exactly those that `derive.py` derives from the recordings."""
     fresh = {name: derive.text_of(derive.shape(each)) for name, each in derive.recordings(RECORDINGS).items()}
 
     assert {path.stem: path.read_text() for path in derive.HERE.glob("*.json")} == fresh
 
 
-def _unfixed(item):
-    """Yield the values of an item, and of the parts of its content, that are no words of the API."""
+def _free_values(item):
+    """Yield the values of an item and its content parts that are not API keywords."""
     for key, value in item.items():
         if key == "content" and isinstance(value, list):
             for part in value:
-                yield from _unfixed(part)
+                yield from _free_values(part)
         elif key not in {"type", "role", "status"}:
             yield value
 
 
 def test_shapes_hold_no_content():
-    """A shape holds words of the API only: nothing long, no id, no gap filled."""
+    """A shape contains no ids and no content: every value that is not an API keyword is a placeholder."""
     for name, shape in SHAPES.items():
         for exchange in shape["exchanges"]:
             for item in exchange["request"]["input"]:
-                assert set(_unfixed(item)) <= {"…"}, name
+                assert set(_free_values(item)) <= {"…"}, name
         assert not any(
             prefix in json.dumps(shape) for prefix in ("resp_", "ig_0", "ig_6", "msg_", "rs_", "gAAAA", "file-")
         )
 
 
 def test_event_keys_are_alphabetical():
-    """Behind `type`, the keys of every event stand in alphabetical order, as in the newest recorded stream."""
+    """Every event has `type` first and then its other keys in alphabetical order, as in the newest recorded stream."""
     tools = [{"type": "image_generation", "partial_images": 1}]
     with Simulator() as simulator:
         _, text = post(simulator, {"model": "gpt-4.1", "stream": True, "tools": tools, "input": "Draw a heron."})

@@ -1,4 +1,4 @@
-"""What the simulator answers to the unmodified SDK: pictures, edits, ids, function calls."""
+"""The simulator's answers to the unmodified SDK: pictures, edits, ids, function calls."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.sdk import FORCED, JPEG, PNG, TOOL, data, data_url, edit_of, kinds, p
 
 
 def test_draws_a_picture(call, simulator):
-    """A plain response holds reasoning, the picture and an empty message, and reports the image tokens."""
+    """A response of `gpt-5-mini` has reasoning, the picture and an empty message, and reports the image tokens."""
     response = call("responses.create", model="gpt-5-mini", input="Draw a fox", tools=[TOOL])
 
     assert kinds(response) == ["reasoning", "image_generation_call", "message"]
@@ -32,7 +32,7 @@ def test_draws_a_picture(call, simulator):
     ],
 )
 def test_items_follow_the_model(ask, model, items, words, phase):
-    """Each family of models sends the items that were recorded of it."""
+    """Each model family sends the items that its recordings have."""
     response = ask(model=model)
 
     assert kinds(response) == items
@@ -41,7 +41,7 @@ def test_items_follow_the_model(ask, model, items, words, phase):
 
 
 def test_echoes_the_tool_with_defaults(ask):
-    """The echo names every default and leaves out what the service never echoes."""
+    """The echoed tool has every default and omits the options that the service never echoes."""
     response = ask(tools=[{"type": "image_generation", "action": "generate", "partial_images": 0}])
 
     assert response.tools[0].to_dict() == {
@@ -71,7 +71,7 @@ def test_echoes_the_tool_with_defaults(ask):
     ],
 )
 def test_tool_choice_decides(ask, words, choice, drawn):
-    """A picture comes when it is forced, or when the words ask for one and may."""
+    """A picture is drawn if `tool_choice` forces it, or if it allows one and the prompt asks for one."""
     response = ask(words, tool_choice=choice)
 
     assert bool(pictures(response)) is drawn
@@ -79,7 +79,7 @@ def test_tool_choice_decides(ask, words, choice, drawn):
 
 
 def test_two_pictures(ask, simulator):
-    """Words that ask for two pictures get two items, unless the calls are capped."""
+    """A prompt for two pictures gets two items, unless `max_tool_calls` is 1."""
     two = ask("Draw two pictures of a fox", tools=[{**TOOL, "size": "auto"}])
     one = ask("Draw two pictures of a fox", max_tool_calls=1)
 
@@ -99,7 +99,7 @@ def test_two_pictures(ask, simulator):
     ],
 )
 def test_every_format(ask, model, options, magic):
-    """All formats and legal sizes are drawn, and the item says what was drawn."""
+    """Every format is drawn in the requested size, and the item reports both."""
     response = ask(tools=[{"type": "image_generation", "model": model, "quality": "low", **options}])
 
     item = pictures(response)[0]
@@ -109,7 +109,7 @@ def test_every_format(ask, model, options, magic):
 
 
 def test_same_seed_same_ids():
-    """Ids depend on the seed alone, so that recordings of a run can be compared."""
+    """The same seed gives the same ids, and another seed gives other ids."""
     ids = []
     for seed in (1, 1, 2):
         with Simulator(seed=seed) as simulator:
@@ -119,7 +119,7 @@ def test_same_seed_same_ids():
 
 
 def test_json_schema_answers_in_json(ask):
-    """With a schema for the text, the message beside the picture is JSON that fits it."""
+    """With a JSON schema for the text, the message after the picture is JSON that fits the schema."""
     schema = {"type": "object", "properties": {"title": {"type": "string"}}, "required": ["title"]}
     response = ask(text={"format": {"type": "json_schema", "name": "x", "schema": schema}})
 
@@ -128,7 +128,7 @@ def test_json_schema_answers_in_json(ask):
 
 
 def test_encrypted_reasoning_on_request(ask):
-    """Encrypted reasoning comes when `include` asks for it, and then stands in for a stored item."""
+    """`include` adds encrypted reasoning, which can then be sent back without a stored item."""
     given = ask(store=False, include=["reasoning.encrypted_content"]).output[0].to_dict()
     again = ask([given, {"role": "user", "content": "hi"}], store=False)
 
@@ -141,7 +141,7 @@ def test_encrypted_reasoning_on_request(ask):
 
 
 def test_edits_by_call_id(call, simulator):
-    """An earlier picture is resolved by its id alone, and the edit builds on its bytes."""
+    """An edit by call id alone starts from the bytes of the earlier picture."""
     first = call("responses.create", model="gpt-5", input="Draw a fox", tools=[TOOL])
     second = call("responses.create", model="gpt-5", input=edit_of(pictures(first)[0].id), tools=[TOOL])
 
@@ -151,7 +151,7 @@ def test_edits_by_call_id(call, simulator):
 
 
 def test_edits_by_response_id(ask, simulator):
-    """`previous_response_id` brings the pictures of earlier responses into context, over several turns."""
+    """An edit by `previous_response_id` finds the picture of a response two turns earlier."""
     first = ask()
     second = ask("Tell me a story", previous_response_id=first.id)
     third = ask("Make it winter", previous_response_id=second.id)
@@ -162,7 +162,7 @@ def test_edits_by_response_id(ask, simulator):
 
 
 def test_edits_uploads(ask, simulator):
-    """Pictures of the last turn are what an edit builds on: data URL, file id and earlier call together."""
+    """An edit uses all pictures of the last turn: a data URL, a file id and an earlier call."""
     first = ask()
     upload = send(
         simulator.base_url, "sk-a", "files.create", file=("x.jpg", data(first), "image/jpeg"), purpose="vision"
@@ -179,7 +179,7 @@ def test_edits_uploads(ask, simulator):
 
 
 def test_edits_with_a_mask(ask, simulator):
-    """The mask of the tool reaches the drawing."""
+    """An edit uses the mask of the image tool."""
     picture = ask(tools=[{**TOOL, "output_format": "png"}])
     mask = {"image_url": data_url(data(picture))}
     ask(edit_of(pictures(picture)[0].id), tools=[{**TOOL, "input_image_mask": mask}])
@@ -188,7 +188,7 @@ def test_edits_with_a_mask(ask, simulator):
 
 
 def test_edits_uploaded_files(ask, call, simulator):
-    """A source and a mask given by file id, in messages of their own, reach the drawing."""
+    """An edit uses a source and a mask that are given as file ids."""
     room, hole = (data(ask(tools=[{**TOOL, "output_format": form}])) for form in ("jpeg", "png"))
     source, mask = (call("files.create", file=("a.png", each), purpose="vision").id for each in (room, hole))
     words = {"role": "user", "content": [{"type": "input_text", "text": "Edit this image: add a cat"}]}
@@ -209,7 +209,7 @@ def test_edits_uploaded_files(ask, call, simulator):
     ],
 )
 def test_action_says_what_happened(ask, action, words, happened):
-    """`auto` edits when there is a picture and the words ask for a change; the item says which it was."""
+    """The item reports the action. `auto` edits if there is a picture and the prompt asks for a change."""
     first = ask()
     second = ask(edit_of(pictures(first)[0].id, words), tools=[{**TOOL, "action": action}])
 
@@ -218,7 +218,7 @@ def test_action_says_what_happened(ask, action, words, happened):
 
 @pytest.mark.parametrize("inline", [False, True])
 def test_unstored_ids_are_dead(ask, inline):
-    """A picture of a response with `store=False` cannot be sent back, not even with its bytes inline."""
+    """A picture of a response with `store=False` is rejected as input, even with its bytes inline."""
     item = pictures(ask(store=False))[0].to_dict()
     sent = item if inline else {"type": item["type"], "id": item["id"]}
 
@@ -229,7 +229,7 @@ def test_unstored_ids_are_dead(ask, inline):
 
 
 def test_expired_ids_are_dead(ask, simulator):
-    """An expired id stops resolving, and only that one."""
+    """`expire` makes one id unknown and no other."""
     first = ask()
     simulator.expire(pictures(first)[0].id)
 
@@ -244,7 +244,7 @@ def test_expired_ids_are_dead(ask, simulator):
 
 
 def test_deleted_responses_are_gone(call):
-    """After a delete neither the response nor its items resolve."""
+    """A deleted response and its items are unknown."""
     first = call("responses.create", model="gpt-5", input="Draw a fox", tools=[TOOL])
     call("responses.delete", response_id=first.id)
 
@@ -255,7 +255,7 @@ def test_deleted_responses_are_gone(call):
 
 
 def test_accounts_are_apart(ask, simulator):
-    """Ids, responses and files belong to the key that made them."""
+    """Items, responses and files are unknown to every other API key."""
     first = ask()
     file = send(simulator.base_url, "sk-a", "files.create", file=b"x", purpose="user_data")
 
@@ -268,7 +268,7 @@ def test_accounts_are_apart(ask, simulator):
 
 
 def test_reasoning_companion_is_required():
-    """A picture that came with reasoning is refused without that item when the simulator is told so."""
+    """With `reasoning_required=True`, a picture is rejected without the reasoning item that preceded it."""
     with Simulator(reasoning_required=True) as simulator:
         request = {"model": "gpt-5", "tools": [TOOL]}
         first = send(simulator.base_url, "sk", "responses.create", input="Draw a fox", **request)
@@ -282,7 +282,7 @@ def test_reasoning_companion_is_required():
 
 
 def test_conversations_collect_items(call):
-    """A conversation remembers the pictures of its responses; an unknown one is refused."""
+    """A conversation keeps the pictures of its responses, and an unknown conversation is rejected."""
     conversation = call("conversations.create")
     fields = {"model": "gpt-5", "tools": [TOOL], "conversation": conversation.id}
     call("responses.create", input="Draw a fox", **fields)
@@ -319,7 +319,7 @@ FUNCTION = {
     ],
 )
 def test_calls_a_drawing_function(ask, words, images):
-    """Without the hosted tool, a function with a prompt is called, with the images that the words name."""
+    """Without the hosted tool, a function with a `prompt` is called with the images that the text names."""
     response = ask(words, tools=[FUNCTION])
 
     assert kinds(response) == ["reasoning", "function_call"]
@@ -327,7 +327,7 @@ def test_calls_a_drawing_function(ask, words, images):
 
 
 def test_answers_a_function_result(ask):
-    """After the function's result comes a short text; a picture in the result can be edited next."""
+    """A function result is answered with a short text, and a picture in it can be edited in the next turn."""
     picture = data(ask())
     asked = ask(tools=[FUNCTION])
     result = {
@@ -344,7 +344,7 @@ def test_answers_a_function_result(ask):
 
 
 def test_required_takes_the_function_first(ask):
-    """With `required`, a function comes before the picture, as recorded."""
+    """With `required`, the function is called before the picture is drawn, as recorded."""
     animal = {"type": "function", "name": "get_animal", "parameters": {"type": "object", "properties": {}}}
     fields = {"tools": [TOOL, animal], "tool_choice": "required"}
     first = ask("Generate an image of the animal", **fields)
@@ -357,7 +357,7 @@ def test_required_takes_the_function_first(ask):
 
 
 def test_function_calls_stream(call):
-    """The arguments of a function call arrive as events too."""
+    """A stream has the arguments of a function call in its events."""
     events = stream(call, tools=[FUNCTION])
 
     done = next(event for event in events if event.type == "response.function_call_arguments.done")

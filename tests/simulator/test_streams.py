@@ -10,7 +10,7 @@ from tests.sdk import JPEG, TOOL, data, edit_of, pictures, send, stream
 
 
 def test_event_order_with_reasoning(call):
-    """A stream nobody asked partials of has the recorded order, with one partial equal to the result."""
+    """A stream without `partial_images` has the recorded order of events and one partial that equals the result."""
     events = stream(call)
 
     image = "response.image_generation_call"
@@ -42,7 +42,7 @@ def test_event_order_with_reasoning(call):
 
 
 def test_one_partial_more_than_asked(call, simulator):
-    """Two partials asked for arrive as three, all different, the last of them the picture; paid once."""
+    """`partial_images=2` gives three different partials, the last one is the picture, and one picture is made."""
     events = stream(call, tools=[{**TOOL, "partial_images": 2}], model="gpt-4.1")
 
     partials = [event for event in events if event.type.endswith(".partial_image")]
@@ -57,7 +57,7 @@ def test_one_partial_more_than_asked(call, simulator):
 
 
 def test_streamed_pictures_can_be_edited(call):
-    """A streamed response is stored like any other."""
+    """A streamed response is stored: it can be retrieved and its picture edited."""
     first = stream(call)[-1].response
     second = stream(call, input=edit_of(pictures(first)[0].id))[-1].response
 
@@ -66,7 +66,7 @@ def test_streamed_pictures_can_be_edited(call):
 
 
 def test_first_event_comes_before_the_picture():
-    """The response id is on the wire while the picture is still being made."""
+    """The first event, with the response id, arrives before the picture is made."""
     with Simulator(latency=30) as simulator, OpenAI(base_url=simulator.base_url, api_key="sk") as client:
         events = client.responses.create(model="gpt-5", input="Draw a fox", tools=[TOOL], stream=True)
         first = next(iter(events))
@@ -80,7 +80,7 @@ def test_first_event_comes_before_the_picture():
 
 
 def test_background_goes_through_its_states(call, simulator):
-    """A background response is queued, in progress, then completed, and paid when it is."""
+    """A background response is queued, then in progress, then completed with one picture."""
     fields = {"model": "gpt-5", "input": "Draw a fox", "tools": [TOOL], "background": True}
     first = call("responses.create", **fields)
     states = [call("responses.retrieve", response_id=first.id) for _ in range(2)]
@@ -91,7 +91,7 @@ def test_background_goes_through_its_states(call, simulator):
 
 
 def test_background_finishes_unwatched(call, simulator):
-    """Nobody has to look for a background picture to be made and to be there."""
+    """A background picture is made without any poll, and the next turn can edit it."""
     first = call("responses.create", model="gpt-5", input="Draw a fox", tools=[TOOL], background=True)
 
     assert simulator.pictures == 1
@@ -100,7 +100,7 @@ def test_background_finishes_unwatched(call, simulator):
 
 
 def test_cancelled_background_is_not_drawn():
-    """Cancelling in time leaves nothing to pay for."""
+    """A background response that is cancelled in time makes no picture."""
     with Simulator(latency=30) as simulator:
         fields = {"model": "gpt-5", "input": "Draw a fox", "tools": [TOOL], "background": True}
         first = send(simulator.base_url, "sk", "responses.create", **fields)
@@ -112,7 +112,7 @@ def test_cancelled_background_is_not_drawn():
 
 
 def test_only_background_can_be_cancelled_or_resumed(call):
-    """A foreground response cannot be cancelled, and its stream cannot be had again."""
+    """A foreground response can be neither cancelled nor streamed again."""
     first = call("responses.create", model="gpt-5", input="hi")
 
     with pytest.raises(BadRequestError):
@@ -122,7 +122,7 @@ def test_only_background_can_be_cancelled_or_resumed(call):
 
 
 def test_background_stream_resumes(call):
-    """A background stream starts queued, and can be had again from any number on, unchanged."""
+    """A background stream starts as queued, and `starting_after` repeats the later events unchanged."""
     events = stream(call, background=True)
     again = call("responses.retrieve", response_id=events[0].response.id, stream=True, starting_after=4)
 
@@ -136,7 +136,7 @@ def test_background_stream_resumes(call):
 
 @pytest.mark.parametrize("options", [{}, {"stream_options": {"include_obfuscation": False}}], ids=["default", "off"])
 def test_obfuscation(call, options):
-    """Each text delta carries an `obfuscation` that hides its length, unless the request says no to it."""
+    """Each text delta has an `obfuscation` field, unless the request turns it off."""
     events = stream(call, input="Which bird is this?", **options)
     deltas = [event.to_dict() for event in events if event.type == "response.output_text.delta"]
 
