@@ -1,18 +1,13 @@
-"""The service's error objects as our errors, and what may be sent again."""
+"""How an error object of the service becomes one of our errors."""
 
 from __future__ import annotations
 
 import pytest
 
 from langchain_imagegen.api.service_errors import delay_in, is_lost_reference, read_error, without_key
-from langchain_imagegen.drawing.flows import retry_delay
 from langchain_imagegen.errors import (
     AuthenticationError,
-    ConnectionLostError,
-    CorruptImageError,
-    ImageTimeoutError,
     ModerationError,
-    NoImageError,
     OptionError,
     OrganizationNotVerifiedError,
     QuotaError,
@@ -49,13 +44,13 @@ from langchain_imagegen.errors import (
         ("upstream says no", None, ServiceError),
     ],
 )
-def test_kinds(error, status, kind):
-    """Each error object becomes the error whose advice fits it."""
+def test_error_classes(error, status, kind):
+    """Each error object becomes the error class whose advice fits it."""
     assert type(read_error(error, status=status)) is kind
 
 
 def test_message():
-    """An error holds the service's words, what to do, and the facts that support asks for."""
+    """The message has the service's words, what to do, and the status, code and request id that support asks for."""
     error = read_error({"message": "It broke.", "code": "server_error"}, status=500, request_id="req_1")
 
     assert str(error) == (
@@ -63,13 +58,13 @@ def test_message():
     )
 
 
-def test_no_message():
-    """An error object without a message is still an error with advice."""
+def test_missing_message():
+    """An error object without a message becomes an error with advice."""
     assert "gave no reason" in str(read_error({}, status=500))
 
 
-def test_facts():
-    """The delay in the headers is on the error and takes precedence over the one in the text."""
+def test_retry_after_of_the_headers():
+    """`retry_after` from the headers takes precedence over the delay in the message."""
     error = read_error({"message": "Please try again in 12s."}, status=429, retry_after=3)
 
     assert (error.status, error.retry_after) == (429, 3)
@@ -84,7 +79,7 @@ def test_facts():
     ],
 )
 def test_moderation(details, stage, categories):
-    """Stage and categories come from the details, else the categories from the text."""
+    """Stage and categories are read from the details; without details the categories are read from the message."""
     message = "Your request was rejected by the safety system. safety_violations=[sexual, violence]."
 
     error = read_error({"message": message, "moderation_details": details}, status=400)
@@ -105,12 +100,12 @@ def test_moderation(details, stage, categories):
     ],
 )
 def test_delay_in(message, seconds):
-    """The delay of a rate limit is read from its text, in each unit that was seen."""
+    """`delay_in` reads the seconds from a rate limit's message, in every unit that the service was seen to use."""
     assert delay_in(message) == (None if seconds is None else pytest.approx(seconds))
 
 
 @pytest.mark.parametrize(
-    ("message", "status", "code", "lost"),
+    ("message", "status", "code", "expected"),
     [
         ("Item with id 'ig_1' not found.", 404, None, True),
         ("Item with id 'ig_1' not found. Items are not persisted when `store` is set to false.", 400, None, True),
@@ -122,44 +117,9 @@ def test_delay_in(message, seconds):
         ("Too many images.", 400, None, False),
     ],
 )
-def test_lost_reference(message, status, code, lost):
-    """An unknown id is distinguished from every other error, since an edit is then sent with bytes."""
-    assert is_lost_reference(read_error({"message": message, "code": code}, status=status)) is lost
-
-
-@pytest.mark.parametrize(
-    ("error", "attempt", "delay"),
-    [
-        (RateLimitError("", status=429, retry_after=7), 0, 7),
-        (RateLimitError("", status=429, retry_after=0), 0, 0),
-        (RateLimitError("", status=429, retry_after=120), 0, 120),
-        (RateLimitError("", status=429, retry_after=121), 0, None),
-        (RateLimitError("", status=429), 0, 0.5),
-        (RateLimitError("", status=429), 2, 2),
-        (RateLimitError("", status=429), 9, 8),
-        (RateLimitError(""), 0, None),
-        (ServiceError("", status=500, own=True), 1, 1),
-        (ServiceError("", status=503, retry_after=3, own=True), 0, 3),
-        (ServiceError("", status=503, retry_after=3), 0, None),
-        (ServiceError("", status=503, retry_after=3, retryable=True), 0, 3),
-        (ServiceError("", status=504, own=True), 0, None),
-        (ServiceError("", status=503, retryable=False), 0, None),
-        (ServiceError("", status=400), 0, None),
-        (ServiceError(""), 0, None),
-        (QuotaError("", status=429), 0, None),
-        (AuthenticationError("", status=401), 0, None),
-        (ConnectionLostError("", sent=False), 0, 0.5),
-        (ConnectionLostError(""), 0, None),
-        (ImageTimeoutError(""), 0, None),
-        (ModerationError(""), 0, None),
-        (NoImageError(""), 0, None),
-        (CorruptImageError(""), 0, None),
-        (OptionError(""), 0, None),
-    ],
-)
-def test_retry_delay(error, attempt, delay):
-    """Only a request that certainly drew nothing is repeated, after the delay that the service asks for."""
-    assert retry_delay(error, attempt) == delay
+def test_lost_reference(message, status, code, expected):
+    """`is_lost_reference` is true only for an unknown id, since the edit is then repeated with the picture's bytes."""
+    assert is_lost_reference(read_error({"message": message, "code": code}, status=status)) is expected
 
 
 @pytest.mark.parametrize(
@@ -170,6 +130,6 @@ def test_retry_delay(error, attempt, delay):
         ("Incorrect API key provided: sk-ab***xyz.", "Incorrect API key provided: sk-ab***xyz."),
     ],
 )
-def test_a_key_in_full_is_left_out(sent: str, shown: str):
-    """A key that the service repeats in full is replaced, and one that it masked helps to tell which key it was."""
+def test_an_unmasked_key_is_masked(sent: str, shown: str):
+    """A key that the service quotes in full is masked; a key that the service masked itself stays as it is."""
     assert without_key(sent) == shown

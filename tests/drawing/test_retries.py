@@ -1,4 +1,4 @@
-"""What is sent again, and when: only what certainly drew nothing."""
+"""When a request is repeated: only after an error that certainly drew no picture."""
 
 from __future__ import annotations
 
@@ -9,15 +9,27 @@ import pytest
 
 from langchain_imagegen import ImageGenerator
 from langchain_imagegen.drawing.flows import retry_delay
-from langchain_imagegen.errors import ConnectionLostError, ImageGenerationError, RateLimitError, ServiceError
+from langchain_imagegen.errors import (
+    AuthenticationError,
+    ConnectionLostError,
+    CorruptImageError,
+    ImageGenerationError,
+    ImageTimeoutError,
+    ModerationError,
+    NoImageError,
+    OptionError,
+    QuotaError,
+    RateLimitError,
+    ServiceError,
+)
 from langchain_imagegen.simulator import Simulator, html_page, http_error
 
 Make = Callable[..., ImageGenerator]
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 524])
-def test_a_page_of_a_gateway_is_not_sent_again(status: int, half: Any, low: Make, simulator: Simulator):
-    """Behind a gateway's error page a picture may have been drawn: it is asked for once."""
+def test_no_retry_after_a_gateway_page(status: int, half: Any, low: Make, simulator: Simulator):
+    """A gateway's error page ends the call after one request, since the service may have drawn the picture."""
     simulator.script(html_page(status, drawn=True))
 
     with pytest.raises(ServiceError):
@@ -26,8 +38,8 @@ def test_a_page_of_a_gateway_is_not_sent_again(status: int, half: Any, low: Make
 
 
 @pytest.mark.parametrize("status", [504, 524])
-def test_a_gateway_that_gave_up_waiting_is_not_sent_again(status: int, half: Any, low: Make, simulator: Simulator):
-    """A timeout of a gateway says nothing about the picture, even as JSON."""
+def test_no_retry_after_a_gateway_timeout(status: int, half: Any, low: Make, simulator: Simulator):
+    """A gateway's timeout ends the call after one request, even if its body is the service's JSON error."""
     simulator.script(http_error(status))
 
     with pytest.raises(ServiceError):
@@ -35,16 +47,16 @@ def test_a_gateway_that_gave_up_waiting_is_not_sent_again(status: int, half: Any
     assert len(simulator.requests) == 1
 
 
-def test_a_service_that_says_so_is_asked_again(half: Any, low: Make, simulator: Simulator):
-    """`x-should-retry: true` is believed whatever the status."""
+def test_the_service_can_ask_for_a_retry(half: Any, low: Make, simulator: Simulator):
+    """A response with `x-should-retry: true` is retried whatever its status."""
     simulator.script(http_error(504, headers={"x-should-retry": "true", "retry-after-ms": "5"}))
 
     assert half.invoke(low(), "draw a fox").image
     assert len(simulator.requests) == 2
 
 
-def test_a_service_that_is_away_for_an_hour_is_not_waited_for(half: Any, low: Make, simulator: Simulator):
-    """`retry-after: 3600` ends the call at once, for a 503 as for a 429."""
+def test_no_retry_if_the_service_asks_for_an_hour(half: Any, low: Make, simulator: Simulator):
+    """A 503 with `retry-after: 3600` raises its error at once instead of waiting."""
     simulator.script(http_error(503, headers={"retry-after": "3600"}))
 
     with pytest.raises(ServiceError) as caught:
@@ -55,8 +67,8 @@ def test_a_service_that_is_away_for_an_hour_is_not_waited_for(half: Any, low: Ma
 
 @pytest.mark.parametrize("seconds", ["-1", "nan", "inf", "-inf"])
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_wait_that_is_no_time_is_passed_over(seconds: str, status: int, half: Any, low: Make, simulator: Simulator):
-    """A negative or endless `retry-after` is replaced by a pause of our own."""
+def test_an_impossible_retry_after_is_ignored(seconds: str, status: int, half: Any, low: Make, simulator: Simulator):
+    """A `retry-after` that is negative, infinite or NaN is replaced by our own backoff."""
     simulator.script(http_error(status, headers={"retry-after": seconds}))
 
     assert half.invoke(low(), "draw a fox").image
@@ -64,30 +76,43 @@ def test_a_wait_that_is_no_time_is_passed_over(seconds: str, status: int, half: 
 
 
 @pytest.mark.parametrize(
-    ("error", "delay"),
+    ("error", "attempt", "delay"),
     [
-        (ServiceError("", status=503, own=True), 0.5),
-        (ServiceError("", status=503, own=True, retry_after=120.0), 120.0),
-        (ServiceError("", status=503, own=True, retry_after=121.0), None),
-        (ServiceError("", status=503, own=True, retry_after=float("nan")), 0.5),
-        (ServiceError("", status=503), None),
-        (ServiceError("", status=503, own=True, retryable=False), None),
-        (RateLimitError("", status=429, retry_after=-1.0), 0.5),
-        (RateLimitError("", status=429, retry_after=0.0), 0.0),
-        (RateLimitError("", status=None), None),
-        (ConnectionLostError("", sent=False), 0.5),
-        (ConnectionLostError(""), None),
-        (ImageGenerationError(""), None),
+        (RateLimitError("", status=429, retry_after=7), 0, 7),
+        (RateLimitError("", status=429, retry_after=0), 0, 0),
+        (RateLimitError("", status=429, retry_after=-1), 0, 0.5),
+        (RateLimitError("", status=429, retry_after=120), 0, 120),
+        (RateLimitError("", status=429, retry_after=121), 0, None),
+        (RateLimitError("", status=429), 0, 0.5),
+        (RateLimitError("", status=429), 2, 2),
+        (RateLimitError("", status=429), 9, 8),
+        (RateLimitError(""), 0, None),
+        (ServiceError("", status=500, own=True), 1, 1),
+        (ServiceError("", status=503, own=True), 0, 0.5),
+        (ServiceError("", status=503, own=True, retry_after=3), 0, 3),
+        (ServiceError("", status=503, own=True, retry_after=120), 0, 120),
+        (ServiceError("", status=503, own=True, retry_after=121), 0, None),
+        (ServiceError("", status=503, own=True, retry_after=float("nan")), 0, 0.5),
+        (ServiceError("", status=503, own=True, retryable=False), 0, None),
+        (ServiceError("", status=503, retryable=False), 0, None),
+        (ServiceError("", status=503, retry_after=3, retryable=True), 0, 3),
+        (ServiceError("", status=503, retry_after=3), 0, None),
+        (ServiceError("", status=503), 0, None),
+        (ServiceError("", status=504, own=True), 0, None),
+        (ServiceError("", status=400), 0, None),
+        (ServiceError(""), 0, None),
+        (QuotaError("", status=429), 0, None),
+        (AuthenticationError("", status=401), 0, None),
+        (ConnectionLostError("", sent=False), 0, 0.5),
+        (ConnectionLostError(""), 0, None),
+        (ImageTimeoutError(""), 0, None),
+        (ModerationError(""), 0, None),
+        (NoImageError(""), 0, None),
+        (CorruptImageError(""), 0, None),
+        (OptionError(""), 0, None),
+        (ImageGenerationError(""), 0, None),
     ],
 )
-def test_the_rule(error: ImageGenerationError, delay: float | None):
-    """Each kind of error has its wait, and None if the request may have been paid for."""
-    assert retry_delay(error, 0) == delay
-
-
-def test_a_request_that_never_left_is_not_said_to_be_billed(half: Any, generator: Make):
-    """Where nobody listens, nothing can have been drawn, and the error does not say so."""
-    with pytest.raises(ConnectionLostError) as caught:
-        half.invoke(generator(base_url="http://127.0.0.1:9/v1", max_retries=0), "draw a fox")
-    assert caught.value.sent is False
-    assert "billed" not in str(caught.value)
+def test_retry_delay(error: ImageGenerationError, attempt: int, delay: float | None):
+    """`retry_delay` returns the wait in seconds, or None if the request may have been billed or cannot succeed."""
+    assert retry_delay(error, attempt) == delay
