@@ -1,6 +1,6 @@
-"""Each way in which drawing can fail, over a socket: the error and its advice, what was paid, what is left.
+"""Each way in which drawing can fail: which error is raised, what it advises, what was bought and which files stay.
 
-Every test runs in both halves, for one JSON answer and for a stream, where that makes a difference.
+Tests run sync and async, and for a JSON answer and a stream, where that makes a difference.
 """
 
 from __future__ import annotations
@@ -68,37 +68,37 @@ SMALL = {"size": "1024x1024", "quality": "low", "output_format": "jpeg"}
 
 @pytest.fixture(params=["invoke", "stream"])
 def way(request):
-    """One JSON answer, or a stream of events."""
+    """Return how to draw: `invoke` reads one JSON answer, `stream` reads events."""
     return request.param
 
 
 @pytest.fixture
 def draw(half, way, generator):
-    """Draws a fox in each half and each way; gives the result."""
+    """Return a function that draws a fox and returns the result."""
 
-    def drawn(prompt="draw a fox", *, options=None, **settings):
+    def draw_fox(prompt="draw a fox", *, options=None, **settings):
         drawing = generator(**settings, options=SMALL | (options or {}))
         return half.invoke(drawing, prompt) if way == "invoke" else half.stream(drawing, prompt)[-1]
 
-    return drawn
+    return draw_fox
 
 
 @pytest.fixture
-def fails(draw, image_store):
-    """Draws; expects exactly this error with this advice and an empty image store; returns the error."""
+def expect_error(draw, image_store):
+    """Return a function that draws, expects this error with this advice and an empty store, and returns the error."""
 
-    def failing(kind, advice, **settings):
+    def draw_and_fail(kind, advice, **settings):
         with pytest.raises(kind, match=advice) as caught:
             draw(**settings)
         assert type(caught.value) is kind
         assert files(settings.get("image_store") or image_store) == []
         return caught.value
 
-    return failing
+    return draw_and_fail
 
 
 def png():
-    """Return a picture of a few KB."""
+    """Return a PNG of a few KB."""
     data = io.BytesIO()
     Image.effect_mandelbrot((64, 64), (-2, -1.5, 1, 1.5), 100).save(data, "png")
     return data.getvalue()
@@ -108,168 +108,168 @@ PNG = png()
 
 
 def files(store):
-    """Return all files of a store, temporary ones included."""
+    """Return all files of a store, including temporary ones."""
     return [path for path in Path(store.location).rglob("*") if path.is_file()]
 
 
-def once(simulator):
-    """Return True if exactly one picture was requested, once."""
+def bought_once(simulator):
+    """Return True if the service received one request and drew one picture."""
     return len(simulator.requests) == simulator.pictures == 1
 
 
-# --- answers in place of a picture
+# --- errors in place of a picture
 
 
-def test_bad_key(fails, simulator):
-    """A wrong key is an `AuthenticationError` that names where the key comes from; it is not tried again."""
+def test_bad_key(expect_error, simulator):
+    """A wrong key raises an `AuthenticationError` that names `OPENAI_API_KEY`, after one request."""
     simulator.script(bad_key())
 
-    error = fails(AuthenticationError, "OPENAI_API_KEY")
+    error = expect_error(AuthenticationError, "OPENAI_API_KEY")
     assert (error.status, error.code) == (401, "invalid_api_key")
     assert error.request_id in str(error)
     assert len(simulator.requests) == 1
 
 
 def test_no_key(half, generator, simulator):
-    """Without a key nothing is sent; the error says how to give one, and how to go without."""
+    """Without a key, nothing is sent, and the error says how to set one and how to use the simulator instead."""
     with pytest.raises(AuthenticationError, match=r"OPENAI_API_KEY.*simulator"):
         half.invoke(generator(api_key=None), "draw a fox")
     assert simulator.requests == []
 
 
-def test_unverified_organization(fails, simulator):
-    """An image model for verified organizations only has its own error, with the address to verify at."""
+def test_unverified_organization(expect_error, simulator):
+    """An image model that requires a verified organization raises an error with the address for verification."""
     simulator.script(organization_not_verified())
 
-    assert fails(OrganizationNotVerifiedError, r"platform\.openai\.com/settings").status == 403
+    assert expect_error(OrganizationNotVerifiedError, r"platform\.openai\.com/settings").status == 403
 
 
-def test_quota(fails, simulator):
-    """An empty account is not tried again, although its status is 429."""
+def test_quota(expect_error, simulator):
+    """An account without credit raises a `QuotaError` after one request, although its status is 429."""
     simulator.script(quota_exceeded())
 
-    assert fails(QuotaError, "no credit").code == "insufficient_quota"
+    assert expect_error(QuotaError, "no credit").code == "insufficient_quota"
     assert len(simulator.requests) == 1
 
 
-def test_unknown_model(fails, simulator):
-    """An unknown mainline model is a `ServiceError` that says which name to check."""
+def test_unknown_model(expect_error, simulator):
+    """An unknown mainline model raises a `ServiceError` that says which name to check."""
     simulator.script(http_error(404, code="model_not_found", message="The model `gpt-9` does not exist."))
 
-    fails(ServiceError, "name of the mainline model")
+    expect_error(ServiceError, "name of the mainline model")
 
 
-def test_option_that_the_service_refuses(fails, simulator):
-    """An option that only the service can judge is an `OptionError` in the service's words."""
-    told = "Transparent background is not supported for this model."
-    simulator.script(http_error(400, type="image_generation_user_error", param="tools", message=told))
+def test_option_refused_by_the_service(expect_error, simulator):
+    """An option that the service refuses raises an `OptionError` with the service's message."""
+    message = "Transparent background is not supported for this model."
+    simulator.script(http_error(400, type="image_generation_user_error", param="tools", message=message))
 
-    assert told in str(fails(OptionError, "the service refuses an option"))
+    assert message in str(expect_error(OptionError, "the service refuses an option"))
     assert len(simulator.requests) == 1
 
 
 @pytest.mark.parametrize("status", [200, 403])
-def test_html(fails, simulator, status):
-    """A page in place of an answer is reported by its beginning and not taken for a picture."""
+def test_html(expect_error, simulator, status):
+    """An HTML page in place of an answer raises an error that quotes its beginning."""
     simulator.script(html_page(status))
 
-    error = fails(AuthenticationError if status == 403 else ServiceError, "begins '<!doctype html>")
+    error = expect_error(AuthenticationError if status == 403 else ServiceError, "begins '<!doctype html>")
     assert error.status == status
 
 
-def test_html_with_status_200_points_at_the_base_url(fails, simulator):
-    """A page with status 200 comes from something that is not the API; the advice is to look at `base_url`."""
+def test_html_with_status_200_names_the_base_url(expect_error, simulator):
+    """An HTML page with status 200 does not come from the API, so the error advises to check `base_url`."""
     simulator.script(html_page())
 
-    fails(ServiceError, "base_url")
+    expect_error(ServiceError, "base_url")
     assert len(simulator.requests) == 1
 
 
-def test_error_of_a_proxy(fails, simulator):
-    """A body of status 200 with a plain text as `error` is that error."""
+def test_error_of_a_proxy(expect_error, simulator):
+    """A status 200 whose JSON has a text as `error` raises a `ServiceError` with that text."""
     simulator.script(answer({"error": "upstream says no"}))
 
-    fails(ServiceError, "upstream says no")
+    expect_error(ServiceError, "upstream says no")
 
 
-# --- sent again, since certainly nothing was drawn
+# --- retried, since certainly nothing was drawn
 
 
 def test_rate_limit(draw, simulator):
-    """A rate limit is waited out, as long as the service says."""
+    """A rate limited request is repeated after the wait that the service asks for."""
     simulator.script(rate_limited(0.01), rate_limited(0.01))
 
     assert draw().image
     assert (len(simulator.requests), simulator.pictures) == (3, 1)
 
 
-def test_rate_limit_without_a_time(half, generator, simulator):
-    """A rate limit that names no time is waited out too."""
+def test_rate_limit_without_a_delay(half, generator, simulator):
+    """A rate limited request is repeated if the service asks for no particular wait."""
     simulator.script(rate_limited())
 
     assert half.invoke(generator(), "draw a fox").image
     assert len(simulator.requests) == 2
 
 
-def test_rate_limit_exhausted(fails, simulator):
-    """When no try is left, the error says how long the service asked to wait."""
+def test_rate_limit_exhausted(expect_error, simulator):
+    """After the last retry the `RateLimitError` has the wait that the service asked for."""
     simulator.script(*[rate_limited(0.02)] * 3)
 
-    assert fails(RateLimitError, "max_concurrency").retry_after == pytest.approx(0.02)
+    assert expect_error(RateLimitError, "max_concurrency").retry_after == pytest.approx(0.02)
     assert len(simulator.requests) == 3
 
 
-def test_no_retries(fails, simulator):
-    """`max_retries=0` sends a request once."""
+def test_no_retries(expect_error, simulator):
+    """With `max_retries=0` a request is sent once."""
     simulator.script(rate_limited(0.02))
 
-    fails(RateLimitError, "wait and try again", max_retries=0)
+    expect_error(RateLimitError, "wait and try again", max_retries=0)
     assert len(simulator.requests) == 1
 
 
-def test_rate_limit_told_in_the_message(fails, simulator):
-    """A delay that is in the message alone is on the error."""
+def test_rate_limit_with_its_delay_in_the_message(expect_error, simulator):
+    """`retry_after` is read from the message if no header has it."""
     simulator.script(http_error(429, code="rate_limit_exceeded", message="Please try again in 467ms."))
 
-    assert fails(RateLimitError, "wait", max_retries=0).retry_after == pytest.approx(0.467)
+    assert expect_error(RateLimitError, "wait", max_retries=0).retry_after == pytest.approx(0.467)
 
 
-def test_rate_limit_of_minutes(fails, simulator):
-    """A service that asks for more than two minutes gets no second request; the caller decides."""
+def test_rate_limit_of_minutes(expect_error, simulator):
+    """If the service asks for more than two minutes, the error is raised at once."""
     simulator.script(rate_limited(121))
 
-    assert fails(RateLimitError, "wait").retry_after == 121
+    assert expect_error(RateLimitError, "wait").retry_after == 121
     assert len(simulator.requests) == 1
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])
 def test_server_error(draw, simulator, status):
-    """A fault of the service before any answer is tried again."""
+    """A request is repeated after a 5xx that is the service's own error."""
     simulator.script(http_error(status, headers={"retry-after-ms": "5"}))
 
     assert draw().image
     assert (len(simulator.requests), simulator.pictures) == (2, 1)
 
 
-def test_server_error_exhausted(fails, simulator):
-    """A fault that persists is a `ServiceError` with the request id that support asks for."""
+def test_server_error_exhausted(expect_error, simulator):
+    """After the last retry a 5xx raises a `ServiceError` with its request id."""
     simulator.script(*[http_error(500, headers={"retry-after-ms": "5"})] * 3)
 
-    error = fails(ServiceError, "try again later")
+    error = expect_error(ServiceError, "try again later")
     assert (error.status, bool(error.request_id)) == (500, True)
     assert len(simulator.requests) == 3
 
 
-def test_told_not_to_try_again(fails, simulator):
-    """`x-should-retry: false` is obeyed."""
+def test_the_service_can_forbid_a_retry(expect_error, simulator):
+    """A 5xx with `x-should-retry: false` is not retried."""
     simulator.script(http_error(503, headers={"x-should-retry": "false"}))
 
-    assert fails(ServiceError, "try again later").retryable is False
+    assert expect_error(ServiceError, "try again later").retryable is False
     assert len(simulator.requests) == 1
 
 
 def test_backoff(half, generator, simulator):
-    """A fault without any advice is tried again after a pause of our own."""
+    """A request is repeated after our own backoff if a 5xx asks for no wait."""
     simulator.script(server_error())
 
     assert half.invoke(generator(), "draw a fox").image
@@ -277,7 +277,7 @@ def test_backoff(half, generator, simulator):
 
 
 def test_connection_refused(half, generator, image_store):
-    """Where nobody listens, nothing was sent, and the error says so."""
+    """If no server listens, the error has `sent=False` and advises to check `base_url`."""
     with pytest.raises(ConnectionLostError, match=r"check base_url") as caught:
         half.invoke(generator(base_url=f"http://127.0.0.1:{free_port()}/v1", max_retries=0), "draw a fox")
     assert caught.value.sent is False
@@ -285,7 +285,7 @@ def test_connection_refused(half, generator, image_store):
 
 
 def test_connection_refused_at_first(half, generator, simulator):
-    """A refused connection is tried again, since it cannot have been paid for."""
+    """A refused connection is retried, since nothing can have been billed."""
     drawing = generator()
     simulator.stop()
     starting = threading.Timer(0.2, simulator.start)
@@ -296,124 +296,124 @@ def test_connection_refused_at_first(half, generator, simulator):
 
 
 def free_port():
-    """Return a port at which nobody listens."""
+    """Return a port on which no server listens."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
 
 
-# --- not sent again, since it may have been paid for
+# --- not retried, since the picture may have been billed
 
 
-def test_closed_before_any_byte(fails, simulator):
-    """A connection that closes without an answer may have been paid for: it is sent once, and the error says why."""
+def test_closed_before_any_byte(expect_error, simulator):
+    """A request whose connection closes without an answer is sent once, and the error says why."""
     simulator.script(refuse_connection())
 
-    assert fails(ConnectionLostError, "not repeated by itself").sent is True
+    assert expect_error(ConnectionLostError, "not repeated by itself").sent is True
     assert len(simulator.requests) == 1
 
 
 @pytest.mark.parametrize("at", ["headers", "body"])
-def test_timeout(fails, simulator, at):
-    """No byte in time is an `ImageTimeoutError` that says what to raise; the picture was paid for, once."""
+def test_timeout(expect_error, simulator, at):
+    """If nothing arrives in time, an `ImageTimeoutError` advises to raise `timeout=`, after one request."""
     simulator.script(delay(5, at=at))
 
-    fails(ImageTimeoutError, r"timeout= \(seconds\)", timeout=0.4)
-    assert once(simulator)
+    expect_error(ImageTimeoutError, r"timeout= \(seconds\)", timeout=0.4)
+    assert bought_once(simulator)
 
 
 def test_stalled_within_a_picture(half, way, generator, image_store):
-    """An answer that stalls within the picture's data is given up after `timeout`, and leaves nothing."""
-    begun = answered(way, {"type": "image_generation_call", "id": "ig_1", "result": encoded(PNG).decode()})
+    """An answer that stalls within its picture raises an `ImageTimeoutError` and leaves no file."""
+    body = unfinished_answer(way, {"type": "image_generation_call", "id": "ig_1", "result": encode(PNG)})
 
-    stalled = pytest.raises(ImageTimeoutError, match="may still finish and bill")
-    with serving([begun[:900], 5.0], kind_of(way)) as server, stalled as caught:
-        run(half, way, generator(base_url=server.base_url, timeout=0.4))
+    timeout = pytest.raises(ImageTimeoutError, match="may still finish and bill")
+    with serving([body[:900], 5.0], content_type(way)) as server, timeout as caught:
+        draw_with(half, way, generator(base_url=server.base_url, timeout=0.4))
     assert caught.value.response_id == (None if way == "stream" else "resp_1")
     assert (files(image_store), server.posts) == ([], 1)
 
 
-def test_cut_within_the_picture(fails, simulator):
-    """A cut answer is an error with the id under which the service may still have the picture."""
+def test_cut_within_the_picture(expect_error, simulator):
+    """An answer that is cut within its picture raises a `ConnectionLostError` with the response id."""
     simulator.script(cut_body(fraction=0.3))
 
-    error = fails(ConnectionLostError, "response 'resp_")
+    error = expect_error(ConnectionLostError, "response 'resp_")
     assert error.response_id.startswith("resp_")
-    assert once(simulator)
+    assert bought_once(simulator)
 
 
-def test_cut_at_once(fails, simulator):
-    """An answer that breaks off before its id has none."""
+def test_cut_at_once(expect_error, simulator):
+    """An answer that is cut before its id raises a `ConnectionLostError` without a response id."""
     simulator.script(cut_body(4))
 
-    assert fails(ConnectionLostError, "broke").response_id is None
-    assert once(simulator)
+    assert expect_error(ConnectionLostError, "broke").response_id is None
+    assert bought_once(simulator)
 
 
-def test_cut_behind_the_picture(draw, simulator, image_store):
-    """A picture that had arrived whole is not lost with the rest of its answer."""
-    simulator.script(cut_behind(40))
+def test_cut_after_the_picture(draw, simulator, image_store):
+    """An answer that is cut after its picture returns the picture, with a warning."""
+    simulator.script(cut_before_the_end(40))
 
     result = draw()
     assert image_store.get(result.image.sha256) == result.image.read()
     assert "broke off after the pictures had arrived" in result.warnings[0]
-    assert once(simulator)
+    assert bought_once(simulator)
 
 
-def cut_behind(bytes_before_the_end):
-    """Return a fault that closes the connection so many bytes before the end."""
-    return Fault("cut", delivery=Delivery(cut=lambda total: total - bytes_before_the_end))
+def cut_before_the_end(byte_count):
+    """Return a fault that closes the connection `byte_count` bytes before the end of the answer."""
+    return Fault("cut", delivery=Delivery(cut=lambda total: total - byte_count))
 
 
-def test_stalled_behind_the_picture(half, way, generator):
-    """A picture that had arrived whole is given out when the rest of its answer never comes."""
-    item = {"type": "image_generation_call", "id": "ig_1", "result": encoded(PNG).decode()}
+def test_stalled_after_the_picture(half, way, generator):
+    """An answer that stalls after its picture returns the picture, with a warning."""
+    item = {"type": "image_generation_call", "id": "ig_1", "result": encode(PNG)}
 
-    with serving([answered(way, item), 5.0], kind_of(way)) as server:
-        result = run(half, way, generator(base_url=server.base_url, timeout=0.4))
+    with serving([unfinished_answer(way, item), 5.0], content_type(way)) as server:
+        result = draw_with(half, way, generator(base_url=server.base_url, timeout=0.4))
     assert result.image.read() == PNG
     assert "broke off" in result.warnings[0]
     assert server.posts == 1
 
 
 @pytest.mark.parametrize("pause", [[], [5.0]], ids=["cut", "stalled"])
-def test_stream_that_ends_behind_the_last_partial(half, generator, pause):
-    """The last partial picture is the finished one: it is not lost with the event that would repeat it."""
+def test_stream_that_ends_after_the_last_partial(half, generator, pause):
+    """A stream that ends after its last partial picture returns that picture, since it is the finished one."""
     kind = "response.image_generation_call.partial_image"
-    partial = {"type": kind, "item_id": "ig_1", "partial_image_index": 0, "partial_image_b64": encoded(PNG).decode()}
+    partial = {"type": kind, "item_id": "ig_1", "partial_image_index": 0, "partial_image_b64": encode(PNG)}
 
     with serving([frame(partial), *pause], SSE) as server:
-        result = run(half, "stream", generator(base_url=server.base_url, timeout=0.4))
+        result = draw_with(half, "stream", generator(base_url=server.base_url, timeout=0.4))
     assert (result.image.id, result.image.read()) == ("ig_1", PNG)
     assert result.warnings
     assert server.posts == 1
 
 
-def test_stream_that_ends_behind_an_unfinished_partial(half, generator, image_store):
-    """A partial picture that is not the last one asked for does not pass for the finished picture."""
+def test_stream_that_ends_after_an_earlier_partial(half, generator, image_store):
+    """A stream that ends after an earlier partial picture raises an error, since that picture is unfinished."""
     kind = "response.image_generation_call.partial_image"
-    partial = {"type": kind, "item_id": "ig_1", "partial_image_index": 0, "partial_image_b64": encoded(PNG).decode()}
+    partial = {"type": kind, "item_id": "ig_1", "partial_image_index": 0, "partial_image_b64": encode(PNG)}
 
     with serving([frame(partial)], SSE) as server, pytest.raises(ConnectionLostError):
         half.stream(generator(base_url=server.base_url), "draw a fox", partial_images=2)
     assert files(image_store) == []
 
 
-@pytest.mark.parametrize("behind", [False, True])
-def test_json_that_ends_early(half, generator, image_store, behind):
-    """JSON that is cut although the connection ended in good order is treated as a cut connection."""
-    item = {"id": "ig_1", "type": "image_generation_call", "result": encoded(PNG).decode()}
+@pytest.mark.parametrize("after_picture", [False, True])
+def test_incomplete_json(half, generator, image_store, after_picture):
+    """JSON that ends early in a complete HTTP response is treated like a cut connection."""
+    item = {"id": "ig_1", "type": "image_generation_call", "result": encode(PNG)}
     body = json.dumps({"id": "resp_1", "output": [item], "status": "completed"}).encode()
-    cut = body.index(b'"status"') + 4 if behind else 900
+    cut = body.index(b'"status"') + 4 if after_picture else 900
 
     with serving([body[:cut]], JSON) as server:
         drawing = generator(base_url=server.base_url)
-        if behind:
+        if after_picture:
             assert half.invoke(drawing, "draw").image.read() == PNG
         else:
             with pytest.raises(ConnectionLostError, match="resp_1"):
                 half.invoke(drawing, "draw")
-    assert len(files(image_store)) == int(behind)
+    assert len(files(image_store)) == int(after_picture)
     assert server.posts == 1
 
 
@@ -422,25 +422,25 @@ def test_json_that_ends_early(half, generator, image_store, behind):
 
 @pytest.mark.parametrize("stage", ["input", "output"])
 @pytest.mark.parametrize("at", ["request", "item", "stream", "response"])
-def test_moderated(fails, simulator, at, stage):
-    """A refusal of the safety system is the same error wherever the service puts it."""
+def test_moderated(expect_error, simulator, at, stage):
+    """A refusal of the safety system raises the same `ModerationError` wherever the service reports it."""
     simulator.script(moderated(stage, ["violence", "gore"], at=at))
 
-    error = fails(ModerationError, "change what is asked for")
+    error = expect_error(ModerationError, "change what is asked for")
     assert (error.stage, error.categories) == (stage, ["violence", "gore"])
     assert len(simulator.requests) == 1
 
 
-def test_moderated_without_details(fails, simulator):
-    """An older refusal tells nothing but its code; its stage is unknown."""
+def test_moderated_without_details(expect_error, simulator):
+    """A refusal with nothing but its code raises a `ModerationError` whose stage is `unknown`."""
     simulator.script(http_error(400, code="content_policy_violation", message="Rejected."))
 
-    error = fails(ModerationError, "the same request is refused again")
+    error = expect_error(ModerationError, "the same request is refused again")
     assert (error.stage, error.categories) == ("unknown", [])
 
 
 def test_moderated_beside_a_good_one(draw, simulator):
-    """A finished picture is delivered, and the refused one is listed as a failure."""
+    """If one of two pictures is refused, the other is returned, and the refused one is listed as a failure."""
     simulator.script(moderated_beside_good("output", ["violence"]))
 
     result = draw()
@@ -454,40 +454,40 @@ def test_moderated_beside_a_good_one(draw, simulator):
 # --- no picture
 
 
-def test_words_only(fails, simulator):
-    """When the model answers in words, the error has them, and says how to make it draw."""
+def test_text_answer(expect_error, simulator):
+    """An answer in text raises a `NoImageError` that has the text and advises to set `tool_choice`."""
     simulator.script(no_image("A fox is a small mammal."))
 
-    error = fails(NoImageError, "tool_choice")
+    error = expect_error(NoImageError, "tool_choice")
     assert error.text == "A fox is a small mammal."
     assert error.response_id.startswith("resp_")
 
 
 @pytest.mark.parametrize("part", ["output_text", "refusal"])
-def test_refusal(fails, simulator, part):
-    """A model that refuses in its own words is quoted, in whichever part it says so."""
+def test_refusal(expect_error, simulator, part):
+    """A model's refusal raises a `NoImageError` that quotes it, from either kind of content part."""
     simulator.script(refusal("I cannot draw that.", part))
 
-    assert fails(NoImageError, "I cannot draw that").text == "I cannot draw that."
+    assert expect_error(NoImageError, "I cannot draw that").text == "I cannot draw that."
 
 
 @pytest.mark.parametrize("reason", ["max_output_tokens", "max_messages", "steered"])
-def test_incomplete(fails, simulator, reason):
-    """A response that stopped before a picture says why."""
+def test_incomplete(expect_error, simulator, reason):
+    """A response that stopped before its picture raises a `NoImageError` that gives the reason."""
     simulator.script(incomplete(reason))
 
-    fails(NoImageError, reason)
+    expect_error(NoImageError, reason)
 
 
-def test_incomplete_by_the_content_filter(fails, simulator):
-    """A response that the content filter stopped is a `ModerationError`."""
+def test_incomplete_by_the_content_filter(expect_error, simulator):
+    """A response that the content filter stopped raises a `ModerationError`."""
     simulator.script(incomplete("content_filter"))
 
-    assert fails(ModerationError, "change what is asked for").stage == "output"
+    assert expect_error(ModerationError, "change what is asked for").stage == "output"
 
 
-def test_incomplete_behind_a_picture(draw, simulator):
-    """A response that stopped after its picture gives the picture."""
+def test_incomplete_after_the_picture(draw, simulator):
+    """A response that stopped after its picture returns the picture."""
     simulator.script(
         Fault("late", plan=lambda plan: replace(plan, status="incomplete", incomplete="max_output_tokens"))
     )
@@ -495,36 +495,36 @@ def test_incomplete_behind_a_picture(draw, simulator):
     assert draw().image
 
 
-def test_nothing_at_all(fails, simulator):
-    """JSON that is no response holds no picture."""
+def test_unrelated_json(expect_error, simulator):
+    """JSON that is not a response raises a `NoImageError`."""
     simulator.script(answer({"hello": "world"}))
 
-    fails(NoImageError, "no picture")
+    expect_error(NoImageError, "no picture")
 
 
 # --- events
 
 
 @pytest.mark.parametrize("event", [flat_error_event, nested_error_event, failed])
-def test_error_within_a_stream(fails, simulator, event):
-    """An error inside a stream is an error in each of its forms, and the request is not sent again."""
+def test_error_within_a_stream(expect_error, simulator, event):
+    """An error event or a failed response raises a `ServiceError`, after one request."""
     simulator.script(event("server_error", "The engine is overloaded."))
 
-    assert fails(ServiceError, r"overloaded\. .*try again later").code == "server_error"
+    assert expect_error(ServiceError, r"overloaded\. .*try again later").code == "server_error"
     assert len(simulator.requests) == 1
 
 
 @pytest.mark.parametrize("event", [flat_error_event, nested_error_event])
-def test_rate_limit_within_a_stream(fails, simulator, event):
-    """A rate limit that comes after the stream has opened tells the delay of its message."""
+def test_rate_limit_within_a_stream(expect_error, simulator, event):
+    """A rate limit within a stream raises a `RateLimitError` with the delay from its message, after one request."""
     simulator.script(event("rate_limit_exceeded", "Rate limit reached. Please try again in 12s."))
 
-    assert fails(RateLimitError, "wait").retry_after == 12
+    assert expect_error(RateLimitError, "wait").retry_after == 12
     assert len(simulator.requests) == 1
 
 
 def test_error_as_the_last_event(half, generator, simulator):
-    """An `error` event is enough; no `response.failed` has to follow."""
+    """An `error` event raises its error without a following `response.failed`."""
     lone = {"type": "error", "code": "server_error", "message": "Gone.", "param": None}
     simulator.script(answer(frame(lone).decode()))
 
@@ -532,8 +532,8 @@ def test_error_as_the_last_event(half, generator, simulator):
         half.stream(generator(), "draw a fox")
 
 
-def test_error_and_then_a_cut(half, generator, simulator):
-    """The service's error is raised, and not the cut connection after it."""
+def test_error_event_before_a_cut(half, generator, simulator):
+    """If a stream is cut after an error event, the service's error is raised."""
     lone = frame({"type": "error", "code": "rate_limit_exceeded", "message": "Wait.", "param": None})
     simulator.script(replace(answer(lone.decode()), delivery=Delivery(cut=lambda total: total)))
 
@@ -542,27 +542,27 @@ def test_error_and_then_a_cut(half, generator, simulator):
 
 
 @pytest.mark.parametrize("form", ["flat", "nested", "text"])
-def test_error_behind_the_picture(half, generator, simulator, form):
-    """A picture that had arrived is given out with a warning when an error follows it."""
-    told = {"flat": {"message": "Late."}, "nested": {"error": {"message": "Late."}}, "text": {"error": "Late."}}
-    last = {"type": "error", **told[form]}
+def test_error_event_after_the_picture(half, generator, simulator, form):
+    """If an error event follows the picture, the picture is returned with a warning."""
+    forms = {"flat": {"message": "Late."}, "nested": {"error": {"message": "Late."}}, "text": {"error": "Late."}}
+    last = {"type": "error", **forms[form]}
     simulator.script(replace(NOTHING, events=lambda events: [*events[:-1], last]))
 
     result = half.stream(generator(options=SMALL), "draw a fox")[-1]
     assert "Late." in result.warnings[0]
-    assert once(simulator)
+    assert bought_once(simulator)
 
 
-@pytest.mark.parametrize("noise", [unknown_event(), keepalive(3)], ids=["unknown", "keepalive"])
-def test_noise(draw, simulator, noise):
-    """Events that mean nothing to us, and keepalives in both forms, change nothing."""
-    simulator.script(noise)
+@pytest.mark.parametrize("extra", [unknown_event(), keepalive(3)], ids=["unknown", "keepalive"])
+def test_unknown_events_and_keepalives(draw, simulator, extra):
+    """Unknown events and keepalives are ignored without a warning."""
+    simulator.script(extra)
 
     assert draw().warnings == ()
 
 
 def test_no_terminal_event(half, generator, simulator):
-    """A stream that ends without its closing event gives the picture that had arrived, with a warning."""
+    """A stream that ends without its closing event returns the picture that arrived, with a warning."""
     simulator.script(cut_before_terminal())
 
     result = half.stream(generator(options=SMALL), "draw a fox")[-1]
@@ -572,7 +572,7 @@ def test_no_terminal_event(half, generator, simulator):
 
 
 def test_stream_that_ends_before_the_picture(half, generator, simulator, image_store):
-    """A stream that ends in good order before its picture is a lost connection, with the response's id."""
+    """A stream that ends before its picture raises a `ConnectionLostError` with the response id."""
     simulator.script(Fault("early", sent=lambda events: events[:3]))
 
     with pytest.raises(ConnectionLostError, match="before a picture had arrived") as caught:
@@ -582,17 +582,18 @@ def test_stream_that_ends_before_the_picture(half, generator, simulator, image_s
 
 
 def test_corrupt_partial(half, generator, simulator):
-    """A partial that is corrupt is left out; the finished picture, which was paid for, still comes."""
-    simulator.script(replace(NOTHING, events=lambda events: [_spoiled(event) for event in events]))
+    """Corrupt partial pictures are left out, and the finished picture is returned."""
+    simulator.script(replace(NOTHING, events=lambda events: [_corrupt_partial(event) for event in events]))
 
     pieces = half.stream(generator(options=SMALL | {"partial_images": 2}), "draw a fox")
     assert len(pieces) == 1
     assert pieces[0].image.read()
 
 
-def _spoiled(event):
-    spoil = event["type"].endswith("partial_image")
-    return event | {"partial_image_b64": event["partial_image_b64"][:200] + "!*!*"} if spoil else event
+def _corrupt_partial(event):
+    if not event["type"].endswith("partial_image"):
+        return event
+    return event | {"partial_image_b64": event["partial_image_b64"][:200] + "!*!*"}
 
 
 # --- other providers
@@ -600,7 +601,10 @@ def _spoiled(event):
 
 @pytest.mark.parametrize("terminal", [True, False])
 def test_azure(half, generator, simulator, terminal):
-    """Azure's stream leaves pictures at `generating` and may lack its closing event; the picture is there."""
+    """A stream of Azure returns its picture, although the item's status stays `generating`.
+
+    Without its closing event the result has a warning.
+    """
     simulator.script(azure_stream(terminal=terminal))
 
     *partials, result = half.stream(generator(options=SMALL | {"partial_images": 1}), "draw a fox")
@@ -609,7 +613,7 @@ def test_azure(half, generator, simulator, terminal):
 
 
 def test_xai(draw, simulator):
-    """An item with `prompt` in place of `revised_prompt`, and an id of another form, is read all the same."""
+    """An item of xAI is read, although it has `prompt` in place of `revised_prompt` and another kind of id."""
     simulator.script(xai_item())
 
     image = draw().image
@@ -620,30 +624,30 @@ def test_xai(draw, simulator):
 # --- pictures
 
 
-def test_corrupt_base64(fails, simulator):
-    """Base64 with foreign characters is no picture; the error says where it breaks."""
+def test_corrupt_base64(expect_error, simulator):
+    """Base64 with an illegal character raises a `CorruptImageError` that gives its position."""
     simulator.script(corrupt_base64())
 
-    fails(CorruptImageError, "'!' at position .*nothing was saved")
-    assert once(simulator)
+    expect_error(CorruptImageError, "'!' at position .*nothing was saved")
+    assert bought_once(simulator)
 
 
-def test_not_an_image(fails, simulator):
-    """Base64 of something that is no picture is not stored."""
+def test_not_an_image(expect_error, simulator):
+    """Base64 of something other than a picture raises a `CorruptImageError`, and nothing is stored."""
     simulator.script(not_an_image())
 
-    fails(CorruptImageError, "not a picture in a known format")
+    expect_error(CorruptImageError, "not a picture in a known format")
 
 
-def test_half_a_picture(fails, simulator):
-    """A picture that lacks its end is not stored, although its base64 is right."""
+def test_truncated_picture(expect_error, simulator):
+    """A truncated picture in valid base64 raises a `CorruptImageError`, and nothing is stored."""
     simulator.script(image(PNG[: len(PNG) // 2]))
 
-    fails(CorruptImageError, "the PNG breaks off")
+    expect_error(CorruptImageError, "the PNG breaks off")
 
 
 def test_mislabelled(draw, simulator):
-    """What a picture is, is read from its bytes, whatever the service calls it."""
+    """A picture's MIME type is read from its bytes, whatever the service says."""
     simulator.script(mislabelled("webp"))
 
     image = draw(options={"output_format": "png"}).image
@@ -651,29 +655,29 @@ def test_mislabelled(draw, simulator):
 
 
 def test_mislabelled_partial(half, generator, simulator):
-    """What a partial picture is, is read from its bytes too."""
+    """A partial picture's MIME type is read from its bytes, whatever the service says."""
     simulator.script(mislabelled("webp"))
 
     partials = half.stream(generator(options=SMALL | {"partial_images": 1}), "draw a fox")[:-1]
     assert {partial.mime_type for partial in partials} == {"image/webp"}
 
 
-def test_too_large(fails, simulator, tmp_path):
-    """A picture larger than the store allows is refused while it arrives; the error says what to raise."""
-    fails(CorruptImageError, "max_bytes=1000", image_store=ImageStore(tmp_path / "tight", max_bytes=1000))
-    assert once(simulator)
+def test_too_large(expect_error, simulator, tmp_path):
+    """A picture above the store's `max_bytes` raises a `CorruptImageError` that says what to raise."""
+    expect_error(CorruptImageError, "max_bytes=1000", image_store=ImageStore(tmp_path / "tight", max_bytes=1000))
+    assert bought_once(simulator)
 
 
 def test_several_pictures(draw, simulator):
-    """Several pictures of one answer are all given out, in order."""
+    """All pictures of one answer are returned."""
     result = draw("draw two pictures of a fox")
 
     assert len({image.sha256 for image in result.images}) == len(result.images) == simulator.pictures == 2
 
 
 def test_one_of_two_is_corrupt(half, generator, simulator, image_store):
-    """A corrupt picture does not spoil the one beside it, which is named in a warning and not stored."""
-    simulator.script(_second_spoiled())
+    """If one of two pictures is corrupt, the other is returned, and the corrupt one is a failure with a warning."""
+    simulator.script(_corrupt_second_copy())
 
     result = half.invoke(generator(options=SMALL), "draw two pictures of a fox")
     assert [path.stem for path in files(image_store)] == [result.image.sha256]
@@ -682,8 +686,8 @@ def test_one_of_two_is_corrupt(half, generator, simulator, image_store):
 
 
 def test_one_of_two_is_corrupt_in_a_stream(half, generator, simulator):
-    """In a stream the last partial of a picture whose later copies are corrupt is the picture."""
-    simulator.script(_second_spoiled())
+    """If the finished copy of a streamed picture is corrupt, its last partial copy is returned, with a warning."""
+    simulator.script(_corrupt_second_copy())
 
     result = half.stream(generator(options=SMALL), "draw two pictures of a fox")[-1]
     assert len({image.sha256 for image in result.images}) == 2
@@ -691,9 +695,9 @@ def test_one_of_two_is_corrupt_in_a_stream(half, generator, simulator):
     assert "another copy was taken" in result.warnings[0]
 
 
-def _second_spoiled():
-    spoiled = iter([lambda text: text, lambda text: text[:-8] + "!*!*!*!*"])
-    return replace(NOTHING, item=lambda item: item | {"result": next(spoiled)(item["result"])})
+def _corrupt_second_copy():
+    changes = iter([lambda text: text, lambda text: text[:-8] + "!*!*!*!*"])
+    return replace(NOTHING, item=lambda item: item | {"result": next(changes)(item["result"])})
 
 
 # --- the Images API
@@ -711,62 +715,62 @@ def _second_spoiled():
     ],
     ids=lambda value: getattr(value, "name", ""),
 )
-def test_images_api(fails, simulator, fault, kind, advice):
-    """The Images API's failures are the same errors, and each request is sent once."""
+def test_images_api(expect_error, simulator, fault, kind, advice):
+    """Failures of the Images API raise the same errors, after one request each."""
     simulator.script(fault)
 
-    fails(kind, advice, api="images", timeout=0.5)
+    expect_error(kind, advice, api="images", timeout=0.5)
     assert len(simulator.requests) == 1
 
 
-def test_images_api_cut_behind_the_picture(draw, simulator):
-    """A picture of the Images API that had arrived whole is not lost with the rest of its answer."""
-    simulator.script(cut_behind(4))
+def test_images_api_cut_after_the_picture(draw, simulator):
+    """An answer of the Images API that is cut after its picture returns the picture, with a warning."""
+    simulator.script(cut_before_the_end(4))
 
     assert "broke off" in draw(api="images").warnings[0]
-    assert once(simulator)
+    assert bought_once(simulator)
 
 
 @pytest.mark.parametrize("api", ["responses", "images"])
-def test_event_that_broke_off_behind_its_picture(half, generator, api):
-    """A picture is whole as soon as its data is, even if its event or its stream is not."""
-    item = {"type": "image_generation_call", "id": "ig_1", "result": encoded(PNG).decode(), "status": "completed"}
-    whole = {
+def test_event_that_is_cut_after_its_picture(half, generator, api):
+    """A stream that is cut within an event, but after its picture, returns the picture, with a warning."""
+    item = {"type": "image_generation_call", "id": "ig_1", "result": encode(PNG), "status": "completed"}
+    events = {
         "responses": {"type": "response.output_item.done", "item": item},
-        "images": {"type": "image_generation.completed", "b64_json": encoded(PNG).decode(), "size": "1024x1024"},
+        "images": {"type": "image_generation.completed", "b64_json": encode(PNG), "size": "1024x1024"},
     }
 
-    with serving([frame(whole[api])[:-9]], SSE) as server:
+    with serving([frame(events[api])[:-9]], SSE) as server:
         result = half.stream(generator(base_url=server.base_url, api=api), "draw a fox")[-1]
     assert result.image.read() == PNG
     assert "stream ended" in result.warnings[0]
 
 
-# --- what is served by hand
+# --- answers that the simulator cannot give
 
 
-def encoded(data):
-    """Return base64 as the service writes it."""
-    return base64.b64encode(data)
+def encode(data):
+    """Return bytes as base64 text."""
+    return base64.b64encode(data).decode()
 
 
-def answered(way, item):
-    """Return an answer up to the end of its first item."""
+def unfinished_answer(way, item):
+    """Return the bytes of an answer up to the end of its first item."""
     if way == "stream":
         return frame({"type": "response.output_item.done", "item": item})
     return b'{"id": "resp_1", "output": [' + json.dumps(item).encode()
 
 
 def frame(event):
-    """Return an event as it goes over the wire."""
+    """Return the bytes of an event on the wire."""
     return b"event: %b\ndata: %b\n\n" % (event["type"].encode(), json.dumps(event).encode())
 
 
-def kind_of(way):
+def content_type(way):
     """Return the content type of an answer."""
     return JSON if way == "invoke" else SSE
 
 
-def run(half, way, drawing):
+def draw_with(half, way, drawing):
     """Draw and return the result."""
     return half.invoke(drawing, "draw a fox") if way == "invoke" else half.stream(drawing, "draw a fox")[-1]

@@ -1,4 +1,4 @@
-"""Answers as gateways and proxies spoil them: a picture that came is delivered with a warning and paid for once."""
+"""Answers that gateways and proxies alter: a picture that arrived is returned with a warning, after one request."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import pytest
 from langchain_imagegen.errors import ConnectionLostError, ImageGenerationError, OptionError, ServiceError
 from langchain_imagegen.simulator import http_error
 from tests.drawing.test_errors import PNG, frame
+from tests.framed import framed
 from tests.loopback import JSON, SSE, serving
 
 BASE64 = base64.b64encode(PNG).decode()
@@ -27,7 +28,7 @@ FORMS: dict[str, Any] = {
     "unpadded": base64.b64encode(PNG + b"\0" * ((1 - len(PNG)) % 3)).decode().rstrip("="),
     "line breaks": LINES,
     "CRLF": LINES.replace("\n", "\r\n"),
-    "line break behind": BASE64 + "\n",
+    "trailing line break": BASE64 + "\n",
     "data URL, URL-safe": "data:image/png;base64," + BASE64.replace("+", "-").replace("/", "_"),
     "b64_json": {"b64_json": BASE64},
     "nested": {"image": {"data": f"data:image/png;base64,{BASE64}"}},
@@ -38,7 +39,7 @@ FORMS: dict[str, Any] = {
 
 
 def document(api: str, picture: Any) -> dict[str, Any]:
-    """Return an answer with this in place of its base64."""
+    """Return an answer of the API that has `picture` where its base64 belongs."""
     if api == "images":
         return {"created": 1, "data": [{"b64_json": picture}]}
     item = {"type": "image_generation_call", "id": "ig_1", "status": "completed", "result": picture}
@@ -46,15 +47,18 @@ def document(api: str, picture: Any) -> dict[str, Any]:
 
 
 def events(picture: Any) -> bytes:
-    """Return a stream whose finished picture stands in this form."""
+    """Return a stream of events that has `picture` where the base64 of its finished picture belongs."""
     response = document("responses", picture)
     done = frame({"type": "response.output_item.done", "item": response["output"][0]})
     return done + frame({"type": "response.completed", "response": response})
 
 
 @contextmanager
-def answering(body: bytes, **headers: str) -> Iterator[str]:
-    """Yield the base URL of a server that gives this answer with these headers alone, `_` for `-` in names."""
+def serve_exactly(body: bytes, **headers: str) -> Iterator[str]:
+    """Yield the base URL of a server that answers with this body and only these headers.
+
+    In a header's name `_` stands for `-`, and a trailing `0` is dropped, so that a header can be sent twice.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -79,8 +83,8 @@ def answering(body: bytes, **headers: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("api", ["responses", "images"])
-def test_odd_forms(half, generator, api, form):
-    """A picture in any form that gateways give it is decoded, with a warning."""
+def test_other_encodings_of_a_picture(half, generator, api, form):
+    """A picture in any encoding that gateways were seen to use is decoded, with a warning."""
     with serving([json.dumps(document(api, FORMS[form])).encode()], JSON) as server:
         result = half.invoke(generator(base_url=server.base_url, api=api), "a fox")
 
@@ -89,8 +93,8 @@ def test_odd_forms(half, generator, api, form):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_odd_forms_in_a_stream(half, generator, form):
-    """The same in a stream, and the picture comes once."""
+def test_other_encodings_of_a_streamed_picture(half, generator, form):
+    """A streamed picture in any such encoding is decoded once, with a warning."""
     with serving([events(FORMS[form])], SSE) as server:
         result = half.stream(generator(base_url=server.base_url), "a fox")[-1]
 
@@ -98,15 +102,19 @@ def test_odd_forms_in_a_stream(half, generator, form):
     assert result.warnings
 
 
-def test_list_of_pictures(half, generator):
-    """A gateway that puts several pictures into one field loses none."""
-    with serving([json.dumps(document("responses", [BASE64, LINES + "AAAA"])).encode()], JSON) as server:
+def test_several_pictures_in_one_field(half, generator):
+    """If the field of one picture holds a list of two, both are returned."""
+    comment = b"tEXta\0b"
+    other = PNG[:-12] + b"\0\0\0\3" + comment + zlib.crc32(comment).to_bytes(4) + PNG[-12:]
+    answer = document("responses", [BASE64, base64.b64encode(other).decode()])
+    with serving([json.dumps(answer).encode()], JSON) as server:
         result = half.invoke(generator(base_url=server.base_url), "a fox")
 
-    assert len({image.id for image in result.images}) == len(result.images) >= 1
+    assert [image.read() for image in result.images] == [PNG, other]
+    assert len({image.id for image in result.images}) == 2
 
 
-TYPES: list[dict[str, str]] = [
+CONTENT_TYPES: list[dict[str, str]] = [
     {},
     {"content_type": "text/plain"},
     {"content_type": "application/octet-stream"},
@@ -118,22 +126,22 @@ TYPES: list[dict[str, str]] = [
 ]
 
 
-@pytest.mark.parametrize("headers", TYPES, ids=str)
-@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf", b"\r\n\n", b": hello\n\n"], ids=repr)
+@pytest.mark.parametrize("headers", CONTENT_TYPES, ids=str)
+@pytest.mark.parametrize("prefix", [b"", b"\xef\xbb\xbf", b"\r\n\n", b": hello\n\n"], ids=repr)
 @pytest.mark.parametrize("way", ["invoke", "stream"])
-def test_type_is_read_from_the_bytes(half, generator, headers, mark, way):
-    """JSON and event streams are told apart by their bytes, whatever their content type says."""
+def test_content_type_is_ignored(half, generator, headers, prefix, way):
+    """JSON and event streams are recognized by their bytes, whatever their content type says."""
     body = json.dumps(document("responses", BASE64)).encode() if way == "invoke" else events(BASE64)
-    mark = mark if way == "stream" or not mark.startswith(b":") else b""
-    with answering(mark + body, **headers) as base_url:
+    prefix = prefix if way == "stream" or not prefix.startswith(b":") else b""
+    with serve_exactly(prefix + body, **headers) as base_url:
         drawing = generator(base_url=base_url, delivery="stream" if way == "stream" else "direct")
         assert half.invoke(drawing, "a fox").image.read() == PNG
 
 
-@pytest.mark.parametrize("spoil", ["checksum", "length", "end", "plain", "deflate", "raw deflate", "good"])
+@pytest.mark.parametrize("defect", ["checksum", "length", "end", "plain", "deflate", "raw deflate", "none"])
 @pytest.mark.parametrize("way", ["invoke", "stream"])
-def test_compression(half, generator, spoil, way):
-    """A wrong checksum or a missing end of a compressed answer, or one that is not compressed, loses no picture."""
+def test_defects_of_compression(half, generator, defect, way):
+    """A picture survives a wrong checksum, a missing trailer and a false `content-encoding`."""
     body = json.dumps(document("responses", BASE64)).encode() if way == "invoke" else events(BASE64)
     packed = gzip.compress(body)
     raw = zlib.compressobj(wbits=-15)
@@ -144,36 +152,37 @@ def test_compression(half, generator, spoil, way):
         "plain": body,
         "deflate": zlib.compress(body),
         "raw deflate": raw.compress(body) + raw.flush(),
-        "good": packed,
-    }[spoil]
-    encoding = "deflate" if "deflate" in spoil else "gzip"
-    with answering(sent, content_type=JSON if way == "invoke" else SSE, content_encoding=encoding) as base_url:
+        "none": packed,
+    }[defect]
+    encoding = "deflate" if "deflate" in defect else "gzip"
+    with serve_exactly(sent, content_type=JSON if way == "invoke" else SSE, content_encoding=encoding) as base_url:
         result = half.invoke(generator(base_url=base_url, delivery="stream" if way == "stream" else "direct"), "a fox")
 
     assert result.image.read() == PNG
-    assert any("compression" in warning for warning in result.warnings) is (spoil in ("checksum", "length"))
+    assert any("compression" in warning for warning in result.warnings) is (defect in ("checksum", "length"))
 
 
 def test_compressed_garbage(half, generator):
-    """An answer whose compression is damaged before the picture is one of our errors."""
+    """Compressed data that is damaged before the picture raises an `ImageGenerationError`."""
     packed = bytearray(gzip.compress(json.dumps(document("responses", BASE64)).encode()))
     packed[20:400] = b"\xaa" * 380
-    damaged = answering(bytes(packed), content_type=JSON, content_encoding="gzip")
+    damaged = serve_exactly(bytes(packed), content_type=JSON, content_encoding="gzip")
     with damaged as base_url, pytest.raises(ImageGenerationError):
         half.invoke(generator(base_url=base_url), "a fox")
 
 
 def test_unknown_compression(half, generator):
-    """An error of the HTTP library's decoder is one of ours, and the request is not repeated."""
-    unreadable = answering(b"not brotli", content_type=JSON, content_encoding="br")
-    with unreadable as base_url, pytest.raises((ConnectionLostError, ServiceError)):
-        half.invoke(generator(base_url=base_url), "a fox")
+    """A body that cannot be decompressed raises one of our errors, after one request."""
+    with framed(b"not brotli", JSON, encoding="br", mislabelled=True) as server:
+        with pytest.raises((ConnectionLostError, ServiceError)):
+            half.invoke(generator(base_url=server.base_url), "a fox")
+        assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("behind", ["cut", "stalled"])
+@pytest.mark.parametrize("end", ["cut", "stalled"])
 @pytest.mark.parametrize("event", ["response.output_item.done", "response.completed"])
-def test_cut_within_a_copy(half, generator, event, behind):
-    """A stream that breaks off within the copies behind the finished picture gives the picture, with a warning."""
+def test_cut_within_a_copy_of_the_picture(half, generator, event, end):
+    """A stream that ends within a second copy of its finished picture returns the picture, with a warning."""
     response = document("responses", BASE64)
     partial = {"type": "response.image_generation_call.partial_image", "item_id": "ig_1", "partial_image_index": 0}
     created = frame({"type": "response.created", "response": {"id": "resp_1", "output": [], "tool_usage": ZEROED}})
@@ -185,7 +194,7 @@ def test_cut_within_a_copy(half, generator, event, behind):
     copy = frame({"type": event, **fields})
     pieces: list[bytes | float] = [created + whole[event] + copy[: copy.index(BASE64.encode()) + 900]]
 
-    with serving([*pieces, *([5.0] if behind == "stalled" else [])], SSE, whole=behind != "cut") as server:
+    with serving([*pieces, *([5.0] if end == "stalled" else [])], SSE, whole=end != "cut") as server:
         result = half.stream(generator(base_url=server.base_url, timeout=0.4), "a fox")[-1]
     assert [image.read() for image in result.images] == [PNG]
     assert (result.image.id, result.response_id) == ("ig_1", "resp_1")
@@ -197,8 +206,8 @@ def test_cut_within_a_copy(half, generator, event, behind):
 ZEROED = {"image_gen": {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}}
 
 
-def test_odd_field_is_named(half, generator):
-    """A field of the wrong type is left out, and a warning names it."""
+def test_field_of_the_wrong_type(half, generator):
+    """A field of the wrong type is ignored, and a warning names it."""
     with serving([json.dumps(document("responses", BASE64) | {"tools": [None]}).encode()], JSON) as server:
         result = half.invoke(generator(base_url=server.base_url), "a fox")
 
@@ -207,8 +216,8 @@ def test_odd_field_is_named(half, generator):
     assert any("'tools[]' of the answer is null" in warning for warning in result.warnings)
 
 
-def test_refused_option_keeps_the_facts(half, generator, simulator):
-    """A 400 that becomes an `OptionError` keeps code, param and request id, and says which source is meant."""
+def test_option_error_keeps_code_and_request_id(half, generator, simulator):
+    """A 400 that becomes an `OptionError` keeps its code, param and request id, and names the refused source."""
     fault = {"code": "invalid_image_file", "param": "images[1].image_url", "type": "image_generation_user_error"}
     simulator.script(http_error(400, message="Invalid image data.", **fault))
 
@@ -219,14 +228,14 @@ def test_refused_option_keeps_the_facts(half, generator, simulator):
 
 
 def test_base_url_without_v1(half, generator, simulator):
-    """A 404 on the endpoint itself says that `base_url` may lack `/v1`."""
+    """A 404 of the endpoint itself raises an error that says `base_url` may lack `/v1`."""
     with pytest.raises(ServiceError, match="base_url may lack /v1"):
         half.invoke(generator(base_url=simulator.base_url.removesuffix("/v1")), "a fox")
 
 
 @pytest.mark.parametrize("base_url", ["http://127.0.0.1:9/v1", "ftp://127.0.0.1/v1"])
-def test_nothing_was_sent(half, generator, base_url):
-    """Where nothing was sent, no error says that a picture may have been billed."""
+def test_unsent_request_is_not_called_billed(half, generator, base_url):
+    """If nothing could be sent, the error does not say that a picture may have been billed."""
     with pytest.raises(ImageGenerationError) as caught:
         half.invoke(generator(base_url=base_url, max_retries=0), "a fox")
     assert "billed" not in str(caught.value)
