@@ -1,4 +1,4 @@
-"""Pictures by digest, on a folder, in memory and on an S3 server that speaks HTTP on the loopback."""
+"""The image store: in a folder, in memory, and on a real S3 server on loopback."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
+import urllib.parse
 import urllib.request
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -31,28 +32,28 @@ from langchain_imagegen.storage.bucket import masked
 from langchain_imagegen.storage.store import Blob, ImageStore, default_store, opened_stores
 
 KEY, SECRET = "an-access-key", "a-very-secret-key"
-NOBODY = "0" * 64
+MISSING = "0" * 64
 
 
 def picture(width: int = 40, height: int = 30, kind: str = "PNG", **options) -> bytes:
-    """A noisy picture, each time another one."""
+    """Return a picture of noise, a different one at each call."""
     file = io.BytesIO()
     Image.effect_noise((width, height), 60).convert("RGB").save(file, kind, **options)
     return file.getvalue()
 
 
 def digest(data: bytes) -> str:
-    """The SHA-256 of `data` in hex."""
+    """Return the SHA-256 of `data` in hex."""
     return hashlib.sha256(data).hexdigest()
 
 
 def files_in(folder) -> list[str]:
-    """Names of all files below a folder, temporary ones too."""
+    """Return the names of all files below a folder, including temporary ones."""
     return sorted(path.name for path in folder.rglob("*") if path.is_file())
 
 
 def write(store: ImageStore, data: bytes, pieces: int, error: Exception | None = None) -> Blob:
-    """Writes `data` in pieces; raises `error` before the last one."""
+    """Write `data` in pieces and commit it; raise `error`, if given, before the last piece."""
     step = len(data) // pieces
     with store.writer() as writer:
         for start in range(0, len(data), step):
@@ -64,7 +65,7 @@ def write(store: ImageStore, data: bytes, pieces: int, error: Exception | None =
 
 @pytest.fixture(scope="module")
 def s3():
-    """Storage options for an S3 server on the loopback that has a bucket `pictures`."""
+    """Start an S3 server with a bucket `pictures`, and yield the storage options for it."""
     pytest.importorskip("s3fs", reason="needs the extra s3")
     server_module = pytest.importorskip("moto.server", reason="needs moto[server]")
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
@@ -83,13 +84,13 @@ def s3():
 
 @pytest.fixture
 def folder(tmp_path):
-    """A store in a folder that does not exist yet."""
+    """Return a store in a folder that does not exist yet."""
     return ImageStore(tmp_path / "not" / "yet")
 
 
 @pytest.fixture(params=["folder", "memory", "s3"])
-def opened(request, folder):
-    """Opens a place of each kind, always the same one, which is fresh at first."""
+def open_store(request, folder):
+    """Return a function that opens the same store at each call, which is empty at first, for each kind of store."""
     if request.param == "folder":
         return partial(ImageStore, folder.location)
     if request.param == "memory":
@@ -98,13 +99,13 @@ def opened(request, folder):
 
 
 @pytest.fixture
-def store(opened):
-    """A fresh store of each kind."""
-    return opened()
+def store(open_store):
+    """Return an empty store of each kind."""
+    return open_store()
 
 
 def test_put_and_get(store):
-    """A picture comes back byte for byte, with facts that are read from its bytes."""
+    """`put` returns facts read from the picture's bytes, and `get` returns the same bytes."""
     data = picture(40, 30)
 
     blob = store.put(data)
@@ -115,7 +116,7 @@ def test_put_and_get(store):
 
 
 async def test_async_twins(store):
-    """Each async twin does what its half does."""
+    """Each async method does what its sync method does."""
     data = picture()
 
     blob = await store.aput(data)
@@ -127,24 +128,24 @@ async def test_async_twins(store):
 
 
 @pytest.mark.parametrize("mime_type", ["image/jpeg", "image/../../etc", "", None])
-def test_wrong_type_finds_it_too(store, mime_type):
-    """A record that names another type, or nonsense, still leads to the bytes of its digest."""
+def test_get_with_a_wrong_type(store, mime_type):
+    """`get` finds a picture by its digest, even with a wrong or invalid MIME type."""
     blob = store.put(picture())
 
     assert digest(store.get(blob.sha256, mime_type)) == blob.sha256
 
 
 def test_missing_picture(store):
-    """A digest that is not there is named in the error, with what to do; the error knows the store."""
-    with pytest.raises(ImageStoreError, match=rf"{NOBODY}.*image_store=") as caught:
-        store.get(NOBODY, "image/png")
-    assert NOBODY not in store
+    """The error about a missing picture names its digest and the store, and says what to do."""
+    with pytest.raises(ImageStoreError, match=rf"{MISSING}.*image_store=") as caught:
+        store.get(MISSING, "image/png")
+    assert MISSING not in store
     assert caught.value.location == store.location
 
 
-@pytest.mark.parametrize("name", ["../../etc/passwd", "", "A" * 64, "0" * 63, "0" * 64 + "\n", f"../{NOBODY}"])
-def test_only_digests_are_looked_up(store, name):
-    """What is no digest is never made into a path."""
+@pytest.mark.parametrize("name", ["../../etc/passwd", "", "A" * 64, "0" * 63, "0" * 64 + "\n", f"../{MISSING}"])
+def test_only_digests_are_accepted(store, name):
+    """A name that is not a SHA-256 digest is refused, so that it never becomes a path."""
     assert name not in store
     with pytest.raises(ImageStoreError, match="no SHA-256 digest"):
         store.get(name)
@@ -157,14 +158,14 @@ def test_only_digests_are_looked_up(store, name):
     [(b"", "empty"), (b"<html>no</html>", "<html>"), (picture()[:-9], "breaks off"), (b"x" * 100, "not a picture")],
 )
 def test_only_whole_pictures_are_stored(store, data, why):
-    """A page, noise or a cut picture is refused with the reason, and nothing of it stays."""
+    """Empty, truncated and other data is refused with the reason, and nothing is stored."""
     with pytest.raises(CorruptImageError, match=why):
         store.put(data)
     assert digest(data) not in store
 
 
 def test_too_large(tmp_path):
-    """A picture above `max_bytes` is refused while it arrives, and leaves no file."""
+    """A picture above `max_bytes` is refused while it is written, and leaves no file."""
     store = ImageStore(tmp_path, max_bytes=1000)
 
     with pytest.raises(CorruptImageError, match="max_bytes=1000"):
@@ -173,7 +174,7 @@ def test_too_large(tmp_path):
 
 
 def test_writer(store):
-    """A picture in pieces is nowhere before `commit` and whole after it; its format is known early."""
+    """A picture written in pieces appears in the store at `commit`; its format is known after the first piece."""
     data = picture()
 
     with store.writer() as writer:
@@ -188,8 +189,8 @@ def test_writer(store):
 
 
 @pytest.mark.parametrize("expected", [1, 600, 10_000, 10**15])
-def test_an_expectation_does_no_harm(store, expected):
-    """More or fewer bytes than were expected are stored all the same, and none that were not written."""
+def test_a_wrong_expected_size_is_harmless(store, expected):
+    """`writer(expected)` stores exactly the bytes that were written, more or fewer than expected."""
     data = picture()
 
     with store.writer(expected) as writer:
@@ -203,7 +204,7 @@ def test_an_expectation_does_no_harm(store, expected):
 
 
 def test_writer_that_fails_leaves_nothing(tmp_path):
-    """An exception between two pieces takes the file away with it."""
+    """An exception inside the `with` block removes the unfinished file."""
     store = ImageStore(tmp_path)
 
     with pytest.raises(ConnectionError):
@@ -212,7 +213,7 @@ def test_writer_that_fails_leaves_nothing(tmp_path):
 
 
 def test_writer_into_a_folder_needs_no_memory(folder):
-    """A picture of many MB passes into a folder in a few hundred KB."""
+    """Writing a picture of 12 MB into a folder takes less than 500 KB of memory."""
     data = memoryview(picture(2000, 2000, compress_level=0))
 
     tracemalloc.start()
@@ -227,8 +228,8 @@ def test_writer_into_a_folder_needs_no_memory(folder):
     assert peak < 500_000
 
 
-def test_same_bytes_once(folder, tmp_path):
-    """Eight threads that put the same bytes get the same answer and leave one file."""
+def test_the_same_bytes_are_stored_once(folder, tmp_path):
+    """Eight threads that put the same bytes get equal results and leave one file."""
     data = picture()
 
     with ThreadPoolExecutor(8) as threads:
@@ -239,7 +240,7 @@ def test_same_bytes_once(folder, tmp_path):
 
 
 def test_threads(store):
-    """Pictures that are put and read by several threads at once do not mix."""
+    """Each of several threads that put and get pictures at the same time gets its own bytes back."""
     pictures = [picture() for _ in range(16)]
 
     with ThreadPoolExecutor(8) as threads:
@@ -250,7 +251,7 @@ def test_threads(store):
 
 
 def test_put_if_absent(store):
-    """Of eight writers of one key exactly one wins, and its bytes stay."""
+    """Of eight threads that write one key exactly one succeeds, and its bytes stay."""
     with ThreadPoolExecutor(8) as threads:
         won = list(threads.map(lambda n: store.put_if_absent("paid", b"%d" % n), range(8)))
 
@@ -259,8 +260,8 @@ def test_put_if_absent(store):
     assert store.read_key("unpaid") is None
 
 
-def test_keys_in_memory_are_claimed_once():
-    """In memory, too, looking and writing is one step, however often threads take turns."""
+def test_put_if_absent_is_atomic_in_memory():
+    """In a memory store `put_if_absent` is atomic: four threads write 100 keys, and each key is written once."""
     store = ImageStore(f"memory://{uuid.uuid4().hex}")
     together = Barrier(4)
 
@@ -282,8 +283,8 @@ def test_keys_in_memory_are_claimed_once():
     assert won == 100
 
 
-def test_pictures_of_other_processes_are_seen(s3):
-    """What somebody else wrote after a look is found by the next look: listings are not remembered."""
+def test_listings_are_not_cached(s3):
+    """A picture that another process wrote after a listing is found by the next listing."""
     ours, theirs = ImageStore("s3://pictures/seen", **s3), ImageStore("s3://pictures/seen", **s3, version_aware=True)
     ours.put(picture())
     ours.prune(older_than=timedelta(days=1))
@@ -294,19 +295,19 @@ def test_pictures_of_other_processes_are_seen(s3):
 
 
 def test_any_text_is_a_key(folder, tmp_path):
-    """Keys that look like paths, pictures, other spellings of each other or line noise stay apart and inside."""
-    keys = ["../../x", "/etc/passwd", "a", "A", "a/b", "a//b", "a\0b", "..", "ä", "x" * 5000, f"00/{NOBODY}.png", ""]
+    """Any text can be a key: similar keys stay distinct, and no key leaves the store's folder."""
+    keys = ["../../x", "/etc/passwd", "a", "A", "a/b", "a//b", "a\0b", "..", "ä", "x" * 5000, f"00/{MISSING}.png", ""]
 
     won = [folder.put_if_absent(key, key.encode()) for key in keys]
 
     assert all(won)
     assert [folder.read_key(key) for key in keys] == [key.encode() for key in keys]
     assert {path.name for path in tmp_path.iterdir()} == {"not"}
-    assert NOBODY not in folder
+    assert MISSING not in folder
 
 
 def test_file_systems_without_hard_links(folder, monkeypatch):
-    """Where the system cannot link files, `put_if_absent` still lets exactly one writer win."""
+    """On a file system without hard links `put_if_absent` still writes a key only once."""
 
     def refuse(*_):
         raise PermissionError(1, "Operation not permitted")
@@ -319,7 +320,7 @@ def test_file_systems_without_hard_links(folder, monkeypatch):
 
 
 def test_changed_file_is_not_trusted(folder, tmp_path):
-    """Bytes that changed on disk are never handed out; putting the original heals them."""
+    """A file that changed on disk raises an error when read, and `put` of the original repairs it."""
     data = picture()
     blob = folder.put(data)
     (path,) = tmp_path.rglob("*.png")
@@ -334,7 +335,7 @@ def test_changed_file_is_not_trusted(folder, tmp_path):
 
 WRITE_FOREVER = """
 import sys
-from langchain_imagegen.store import ImageStore
+from langchain_imagegen import ImageStore
 writer = ImageStore(sys.argv[1]).writer()
 writer.write(b"\\x89PNG\\r\\n\\x1a\\n" + bytes(200_000))
 print("writing", flush=True)
@@ -344,23 +345,23 @@ while True:
 
 
 def test_killed_writer_leaves_no_picture(tmp_path):
-    """A process that is killed in the middle leaves nothing under a final name, and `prune` sweeps its rest later."""
+    """A process that is killed while writing leaves no picture, and `prune` removes its temporary file after a day."""
     with subprocess.Popen([sys.executable, "-c", WRITE_FOREVER, tmp_path], stdout=subprocess.PIPE) as process:
         process.stdout.readline()
         process.kill()
-    (rest,) = (path for path in tmp_path.rglob("*") if path.is_file())
+    (unfinished,) = (path for path in tmp_path.rglob("*") if path.is_file())
 
-    assert rest.parent.name == ".partial"
+    assert unfinished.parent.name == ".partial"
     ImageStore(tmp_path).prune(older_than=timedelta(days=365))
-    assert rest.exists()
-    os.utime(rest, (time.time() - 100_000,) * 2)
+    assert unfinished.exists()
+    os.utime(unfinished, (time.time() - 100_000,) * 2)
     ImageStore(tmp_path).prune(older_than=timedelta(days=365))
     assert files_in(tmp_path) == []
 
 
 PUT_AND_CLAIM = """
 import sys
-from langchain_imagegen.store import ImageStore
+from langchain_imagegen import ImageStore
 store, data = ImageStore(sys.argv[1]), sys.stdin.buffer.read()
 for _ in range(10):
     store.put(data)
@@ -369,7 +370,7 @@ print(sum(store.put_if_absent(f"key {n}", b"") for n in range(50)))
 
 
 def test_two_processes_on_one_folder(tmp_path):
-    """Two processes put the same picture and claim the same keys: one file, and each key is won once."""
+    """Two processes that put the same picture and the same keys leave one picture and write each key once."""
     data = picture()
     workers = [
         subprocess.Popen([sys.executable, "-c", PUT_AND_CLAIM, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -389,8 +390,8 @@ def test_two_processes_on_one_folder(tmp_path):
 
 
 def test_full_disk(folder, tmp_path):
-    """When the system stops writing in the middle, the error says why, and no file stays."""
-    resource = pytest.importorskip("resource", reason="limits of a process are a Unix thing")
+    """If a write fails in the middle, the error gives the system's reason, and no file stays."""
+    resource = pytest.importorskip("resource", reason="needs resource limits of Unix")
     data = picture(700, 700, compress_level=0)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, limits[1]))
@@ -403,8 +404,8 @@ def test_full_disk(folder, tmp_path):
     assert files_in(tmp_path) == []
 
 
-def test_folder_that_cannot_be_made(tmp_path):
-    """A store where a file stands in the way says so, for pictures and for keys."""
+def test_folder_that_cannot_be_created(tmp_path):
+    """A store below a file raises an `ImageStoreError`, for pictures and for keys."""
     (tmp_path / "file").write_bytes(b"")
     store = ImageStore(tmp_path / "file" / "folder")
 
@@ -415,13 +416,13 @@ def test_folder_that_cannot_be_made(tmp_path):
 
 
 def test_prune_by_age(folder, tmp_path):
-    """Only pictures older than asked go; one that was put again counts as new, and keys stay."""
-    twice = picture()
-    old, again, new = (folder.put(data) for data in (picture(), twice, picture()))
+    """`prune(older_than=…)` removes older pictures only; a picture that was put again counts as new, and keys stay."""
+    repeated = picture()
+    old, again, new = (folder.put(data) for data in (picture(), repeated, picture()))
     for path in tmp_path.rglob("*.png"):
         if not path.name.startswith(new.sha256):
             os.utime(path, (time.time() - 100_000,) * 2)
-    folder.put(twice)
+    folder.put(repeated)
     folder.put_if_absent("key", b"1")
 
     assert folder.prune(older_than=timedelta(days=1)) == [old.sha256]
@@ -430,7 +431,7 @@ def test_prune_by_age(folder, tmp_path):
 
 
 def test_prune_keeps(store):
-    """Pictures in `keep` stay whatever their age; the removed ones are named."""
+    """`prune(keep=…)` keeps those pictures whatever their age, and returns the digests that it removed."""
     kept, gone = store.put(picture()), store.put(picture(kind="WEBP"))
 
     assert store.prune(older_than=timedelta(days=1)) == []
@@ -439,8 +440,8 @@ def test_prune_keeps(store):
     assert gone.sha256 not in store
 
 
-def test_prune_of_everything_must_be_meant(store):
-    """Without arguments nothing is removed but an error raised that says how to mean it."""
+def test_prune_without_arguments(store):
+    """`prune()` removes nothing and raises an error that says how to remove everything."""
     blob = store.put(picture())
 
     with pytest.raises(OptionError, match=r"older_than=timedelta\(0\)"):
@@ -449,48 +450,48 @@ def test_prune_of_everything_must_be_meant(store):
 
 
 def test_prune_leaves_other_files_alone(folder, tmp_path):
-    """Files of others in the same folder are not touched."""
+    """`prune` does not remove files that the store did not write."""
     folder.put(picture())
-    for name in ("ab/notes.txt", f"ab/{NOBODY}.png", "readme.txt"):
+    for name in ("ab/notes.txt", f"ab/{MISSING}.png", "readme.txt"):
         path = tmp_path / "not" / "yet" / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"mine")
 
     assert len(folder.prune(older_than=timedelta(0))) == 1
-    assert files_in(tmp_path) == sorted([f"{NOBODY}.png", "notes.txt", "readme.txt"])
+    assert files_in(tmp_path) == sorted([f"{MISSING}.png", "notes.txt", "readme.txt"])
 
 
 def test_public_url():
-    """A template gives links without asking anyone, by path or by its parts."""
+    """`public_url` is a template for links, with fields for the path or for digest and suffix."""
     public = ImageStore("memory://", public_url="https://cdn.example/{sha256}.{ext}?v=1")
     by_name = ImageStore("memory://", public_url="https://cdn.example/{name}")
 
-    assert public.url(NOBODY, "image/jpeg") == f"https://cdn.example/{NOBODY}.jpg?v=1"
-    assert by_name.url(NOBODY, "image/webp") == f"https://cdn.example/00/{NOBODY}.webp"
+    assert public.url(MISSING, "image/jpeg") == f"https://cdn.example/{MISSING}.jpg?v=1"
+    assert by_name.url(MISSING, "image/webp") == f"https://cdn.example/00/{MISSING}.webp"
     with pytest.raises(ImageStoreError, match="'text/html' is no image type"):
-        public.url(NOBODY, "text/html")
+        public.url(MISSING, "text/html")
 
 
 @pytest.mark.parametrize(
     "template", ["https://cdn.example/", "https://x/{digest}", "https://x/{name", "{0}", "{name.x}"]
 )
 def test_public_url_is_checked(template):
-    """A template that cannot tell pictures apart is refused at once, and the message names the fields."""
+    """A `public_url` without valid fields is refused when the store is made, and the error names the fields."""
     with pytest.raises(OptionError, match=r"\{name\}, or \{sha256\} and \{ext\}"):
         ImageStore("memory://", public_url=template)
 
 
 @pytest.mark.parametrize("url", ["memory://links", None])
 def test_no_links(url, tmp_path):
-    """A store that can make no links names both ways to get some."""
+    """A store without public links raises an error that names both ways to get them."""
     store = ImageStore(url or tmp_path)
 
     with pytest.raises(ImageStoreError, match=r"public_url='https.*\{name\}.*s3://"):
-        store.url(NOBODY, "image/png")
+        store.url(MISSING, "image/png")
 
 
 def test_signed_link_shows_the_picture(s3):
-    """A signed link gives a browser the bytes with their type, and carries its lifetime."""
+    """A signed link of S3 serves the picture with its MIME type, expires as asked, and contains no secret key."""
     store = ImageStore("s3://pictures/signed", **s3)
     data = picture(kind="JPEG")
     blob = store.put(data)
@@ -500,11 +501,13 @@ def test_signed_link_shows_the_picture(s3):
         content_type, body = answer.headers["Content-Type"], answer.read()
 
     assert (content_type, body) == ("image/jpeg", data)
+    [expires_at] = urllib.parse.parse_qs(urllib.parse.urlsplit(link).query)["Expires"]
+    assert int(expires_at) - time.time() <= 77
     assert SECRET not in link
 
 
-def test_options_are_shown_nowhere(s3):
-    """Storage options are in no repr, pickle, attribute listing or error, and a pickle opens the same store."""
+def test_credentials_are_shown_nowhere(s3):
+    """No repr, error or pickle contains the credentials, and an unpickled store is the same store."""
     store = ImageStore("s3://no-such-bucket/x", public_url="https://cdn.example/{name}", **s3)
 
     with pytest.raises(ImageStoreError, match="s3://no-such-bucket/x cannot be written") as caught:
@@ -515,11 +518,11 @@ def test_options_are_shown_nowhere(s3):
         assert secret not in f"{store!r} {store} {caught.value}"
         assert secret.encode() not in pickled
     assert pickle.loads(pickled) == store
-    assert pickle.loads(pickled).url(NOBODY, "image/png") == store.url(NOBODY, "image/png")
+    assert pickle.loads(pickled).url(MISSING, "image/png") == store.url(MISSING, "image/png")
 
 
 def test_copies_keep_the_options(s3):
-    """A copy in the same process can still write."""
+    """A copy of a store keeps its storage options and can write."""
     store = ImageStore("s3://pictures/copies", **s3)
 
     blob = copy.deepcopy(store).put(picture())
@@ -528,7 +531,7 @@ def test_copies_keep_the_options(s3):
 
 
 def test_credentials_in_urls_are_masked():
-    """User parts and queries of URLs, and options however deep, are masked in what is shown."""
+    """User names and queries of URLs, and the values of nested options, are masked in repr and errors."""
     store = ImageStore("memory://someone:hunter2@host/path?sig=hunter3")
     text = masked("refused hunter4 by ftp://me:pw@h/x", {"client_kwargs": {"token": "hunter4"}})
 
@@ -540,21 +543,21 @@ def test_credentials_in_urls_are_masked():
     ("url", "what"), [("nope://x", "fsspec knows no nope://"), ("dropbox://x", "pip install 'fsspec\\[dropbox\\]'")]
 )
 def test_unreachable_urls_fail_at_once(url, what):
-    """A URL without a driver fails when the store is made, before any picture is paid for."""
+    """A URL without an installed driver raises an error when the store is made."""
     with pytest.raises(ImageStoreError, match=what):
         ImageStore(url)
 
 
 def test_equality(tmp_path):
-    """Stores of the same place are equal, however it was written."""
+    """Stores of the same location are equal, by path, by URL and after unpickling."""
     by_path, by_url = ImageStore(tmp_path), ImageStore(f"file://{tmp_path}")
 
     assert by_path == by_url == pickle.loads(pickle.dumps(by_path))
     assert len({by_path, by_url, ImageStore("memory://a"), ImageStore("memory://b")}) == 3
 
 
-def test_relative_folder_stays_where_it_was(tmp_path, monkeypatch):
-    """A relative path is taken once; a later change of directory does not move the store."""
+def test_relative_folder(tmp_path, monkeypatch):
+    """A relative path is resolved when the store is made; changing the directory does not move the store."""
     monkeypatch.chdir(tmp_path)
     store = ImageStore("pictures")
     monkeypatch.chdir("/")
@@ -565,7 +568,7 @@ def test_relative_folder_stays_where_it_was(tmp_path, monkeypatch):
 
 @pytest.fixture
 def defaults(tmp_path, monkeypatch):
-    """No default store yet, and a home of its own."""
+    """Reset the default store, set an empty home folder, and return `monkeypatch`."""
     monkeypatch.setattr(store_module, "_defaults", {})
     monkeypatch.delenv("LANGCHAIN_IMAGEGEN_STORE", raising=False)
     for name in ("HOME", "XDG_DATA_HOME", "LOCALAPPDATA"):
@@ -574,7 +577,7 @@ def defaults(tmp_path, monkeypatch):
 
 
 def test_default_store_is_private(defaults, tmp_path):
-    """The default folder is in the user's data directory and nobody else may look into it."""
+    """The default store is in the user's data directory, and only the user can read it."""
     store = default_store()
     store.put(picture())
     path = next(tmp_path.rglob("*.png")).parent.parent
@@ -586,7 +589,7 @@ def test_default_store_is_private(defaults, tmp_path):
 
 
 def test_environment_names_the_default_store(defaults):
-    """`LANGCHAIN_IMAGEGEN_STORE` chooses the default store, also while the process runs."""
+    """`LANGCHAIN_IMAGEGEN_STORE` sets the default store, even after another one was used."""
     before = default_store()
     defaults.setenv("LANGCHAIN_IMAGEGEN_STORE", "memory://elsewhere")
 
@@ -597,7 +600,7 @@ def test_environment_names_the_default_store(defaults):
 
 @pytest.mark.parametrize("dropped", [0, 1])
 def test_opened_stores_are_held_weakly(dropped):
-    """The opened stores are listed as long as someone uses them, even when an equal one goes."""
+    """`opened_stores` lists a store until it is garbage collected, even if an equal store is collected first."""
     stores = [ImageStore("memory://weak"), ImageStore("memory://weak")]
     del stores[dropped]
     gc.collect()
@@ -607,10 +610,10 @@ def test_opened_stores_are_held_weakly(dropped):
     assert listed[0] is stores[0]
 
 
-def test_what_a_stored_picture_is(store, opened):
-    """`blob` tells what `put` told, wherever the picture was put, and says so if it is no longer there."""
+def test_blob(store, open_store):
+    """`blob` returns what `put` returned, from any store of the same location, and fails once the picture is pruned."""
     put = store.put(picture())
-    other = opened()
+    other = open_store()
 
     assert store.blob(put.sha256) == other.blob(put.sha256) == other.blob(put.sha256, "image/png") == put
     store.prune(older_than=timedelta(0))
@@ -619,8 +622,8 @@ def test_what_a_stored_picture_is(store, opened):
             each.blob(put.sha256)
 
 
-def test_what_a_picture_is_takes_no_second_look(folder):
-    """What a picture is that was stored lately is told without reading it again."""
+def test_blob_is_cached(folder):
+    """`blob` of a picture that was stored recently does not read its file."""
     put = folder.put(picture())
     next(Path(folder.location).rglob("*.png")).unlink()
 

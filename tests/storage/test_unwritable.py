@@ -1,4 +1,4 @@
-"""Stores that cannot be written or named are told of before anything is paid for, and without their local paths."""
+"""Stores that cannot be written fail before anything is bought, with errors that contain no local path."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ IN_A_FILE = "file/folder"
 
 
 @pytest.fixture
-def blocked(tmp_path: Path) -> Path:
-    """A folder that cannot be made, since a file stands in its way."""
+def unwritable(tmp_path: Path) -> Path:
+    """Return a folder that cannot be created, since its parent is a file."""
     (tmp_path / "file").write_bytes(b"")
     return tmp_path / IN_A_FILE
 
 
 @pytest.mark.parametrize("stored", ["given", "default"])
-def test_a_store_that_cannot_be_written_costs_nothing(
+def test_an_unwritable_store_costs_nothing(
     stored: str,
-    blocked: Path,
+    unwritable: Path,
     half: Any,
     generator: Any,
     simulator: Simulator,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    """The store is tried with a write before the first request, so that no paid picture is lost."""
-    monkeypatch.setenv("LANGCHAIN_IMAGEGEN_STORE", str(blocked))
-    draw = generator(image_store=ImageStore(blocked) if stored == "given" else None)
+    """A store that cannot be written raises an error before any request is sent."""
+    monkeypatch.setenv("LANGCHAIN_IMAGEGEN_STORE", str(unwritable))
+    draw = generator(image_store=ImageStore(unwritable) if stored == "given" else None)
 
     with pytest.raises(ImageStoreError, match="the image store cannot be written"):
         half.invoke(draw, "a fox")
     assert simulator.requests == []
 
 
-def test_a_store_is_tried_once(image_store: ImageStore, tmp_path: Path):
-    """After one write has succeeded nothing is tried again, and the try leaves no file."""
+def test_check_writable_leaves_no_file(image_store: ImageStore, tmp_path: Path):
+    """`check_writable` sets `known_writable` and leaves no file in the folder."""
     assert not image_store.known_writable
 
     image_store.check_writable()
@@ -56,8 +56,8 @@ def test_a_store_is_tried_once(image_store: ImageStore, tmp_path: Path):
     assert [path for path in (tmp_path / "images").rglob("*") if path.is_file()] == []
 
 
-def test_a_bucket_is_tried_too():
-    """A bucket takes a small object, which is removed."""
+def test_check_writable_leaves_no_object():
+    """`check_writable` sets `known_writable` and leaves no object in the bucket."""
     bucket = ImageStore("memory://tried")
 
     bucket.check_writable()
@@ -66,14 +66,14 @@ def test_a_bucket_is_tried_too():
     assert list(bucket._place.listing()) == []
 
 
-def test_an_error_has_no_local_path_but_its_traceback_has(blocked: Path):
-    """A chat model reads the message; a developer reads `.location` and the note in the traceback."""
+def test_a_local_path_is_only_in_the_traceback(unwritable: Path):
+    """An error's message has no local path, since chat models read it; `.location` and the traceback have it."""
     with pytest.raises(ImageStoreError) as caught:
-        ImageStore(blocked).put(paint("a fox", size=(16, 16)))
+        ImageStore(unwritable).put(paint("a fox", size=(16, 16)))
 
-    assert str(blocked) not in str(caught.value)
-    assert caught.value.location == str(blocked)
-    assert f"image store: {blocked}" in "".join(traceback.format_exception(caught.value))
+    assert str(unwritable) not in str(caught.value)
+    assert caught.value.location == str(unwritable)
+    assert f"image store: {unwritable}" in "".join(traceback.format_exception(caught.value))
 
 
 WITHOUT_HOME = """
@@ -90,14 +90,14 @@ except ImageStoreError as error:
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="a user without a home folder is a matter of POSIX")
-def test_without_a_home_folder_the_error_names_the_variable():
-    """In a container whose user is unknown the error comes before anything is sent, and says what to set."""
+@pytest.mark.skipif(sys.platform == "win32", reason="users without a home folder exist on POSIX only")
+def test_without_a_home_folder():
+    """If the user has no home folder, the error says which environment variable to set."""
     plain = {name: value for name, value in os.environ.items() if name not in ("HOME", "LANGCHAIN_IMAGEGEN_STORE")}
     plain.pop("XDG_DATA_HOME", None)
     root = str(Path(__file__).parents[2])
 
-    told = subprocess.run(
+    run = subprocess.run(
         [sys.executable, "-c", WITHOUT_HOME],
         env={**plain, "PYTHONPATH": root},
         capture_output=True,
@@ -106,29 +106,29 @@ def test_without_a_home_folder_the_error_names_the_variable():
         timeout=60,
     )
 
-    assert "set the environment variable LANGCHAIN_IMAGEGEN_STORE" in told.stdout
+    assert "set the environment variable LANGCHAIN_IMAGEGEN_STORE" in run.stdout
 
 
-def test_a_private_folder_that_cannot_be_made_names_the_variable(blocked: Path, monkeypatch: pytest.MonkeyPatch):
-    """With a home folder that is read-only, as `/` is in many containers, the error says what to set."""
+def test_an_unwritable_default_store_names_the_variable(unwritable: Path, monkeypatch: pytest.MonkeyPatch):
+    """If the default folder cannot be created, the error says which environment variable to set."""
     monkeypatch.delenv("LANGCHAIN_IMAGEGEN_STORE")
-    monkeypatch.setenv("XDG_DATA_HOME", str(blocked))
-    monkeypatch.setenv("LOCALAPPDATA", str(blocked))
+    monkeypatch.setenv("XDG_DATA_HOME", str(unwritable))
+    monkeypatch.setenv("LOCALAPPDATA", str(unwritable))
 
     with pytest.raises(ImageStoreError, match="set the environment variable LANGCHAIN_IMAGEGEN_STORE"):
         ImageStore().check_writable()
 
 
 @pytest.mark.parametrize("place", ["a\0b", "~nobody-of-this-name/images", "file://a\0b"])
-def test_a_place_that_cannot_be_is_our_error(place: str):
-    """NUL in a path and the home folder of an unknown user are refused when the store is made."""
+def test_an_impossible_path_is_refused(place: str):
+    """A path with NUL or of an unknown user raises an `OptionError` when the store is made."""
     with pytest.raises(OptionError, match="ImageStore cannot lie in"):
         ImageStore(place)
 
 
 @pytest.mark.parametrize("password", ["hunter2", "hunter2/slash", "hunter2@at", "hunter2/a@b"])
 def test_a_password_in_a_url_is_shown_nowhere(password: str):
-    """Neither repr, location nor errors show the user part of a URL, whatever letters are in it."""
+    """Neither repr, location nor errors show the password of a URL, whatever characters it has."""
     store = ImageStore(f"memory://user:{password}@pictures")
 
     with pytest.raises(ImageStoreError) as caught:
@@ -138,43 +138,43 @@ def test_a_password_in_a_url_is_shown_nowhere(password: str):
 
 
 @pytest.mark.parametrize("age", [30, 0, "1 day", 1.5])
-def test_an_age_must_have_a_unit(age: Any, image_store: ImageStore):
-    """A bare number could be days or seconds, and pictures are deleted by it: the error says what to give."""
+def test_prune_takes_a_timedelta(age: Any, image_store: ImageStore):
+    """`prune(older_than=…)` refuses a bare number, which has no unit, and the error shows a `timedelta`."""
     with pytest.raises(OptionError, match=r"older_than=.*timedelta\(days="):
         image_store.prune(older_than=age)
 
 
-def test_pruning_everything_fails_no_writer(tmp_path: Path):
-    """Pictures can be put while others prune all of them."""
+def test_put_during_prune(tmp_path: Path):
+    """`put` succeeds while another thread prunes everything."""
     store = ImageStore(tmp_path)
     pictures = [paint(f"a fox {number}", size=(16, 16)) for number in range(4)]
-    failed: list[Exception] = []
-    ended = threading.Event()
+    errors: list[Exception] = []
+    finished = threading.Event()
 
     def put() -> None:
         for number in range(150):
             try:
                 store.put(pictures[number % 4])
             except ImageGenerationError as error:
-                failed.append(error)
+                errors.append(error)
 
     def prune() -> None:
-        while not ended.is_set():
+        while not finished.is_set():
             store.prune(older_than=timedelta(0))
 
-    pruning = threading.Thread(target=prune)
+    pruner = threading.Thread(target=prune)
     writers = [threading.Thread(target=put) for _ in range(4)]
-    for thread in (pruning, *writers):
+    for thread in (pruner, *writers):
         thread.start()
     for thread in writers:
         thread.join()
-    ended.set()
-    pruning.join()
-    assert failed == []
+    finished.set()
+    pruner.join()
+    assert errors == []
 
 
-def test_a_forged_type_is_shown_in_part(image_store: ImageStore):
-    """What should be a MIME type is quoted with 40 characters at most."""
+def test_a_long_mime_type_is_quoted_in_part(image_store: ImageStore):
+    """An error about an invalid MIME type of 10,000 characters stays shorter than 400 characters."""
     with pytest.raises(ImageStoreError) as caught:
         image_store.url("0" * 64, "x" * 10_000)
     assert len(str(caught.value)) < 400
