@@ -32,7 +32,7 @@ def show(result: ImageResult, path: Path) -> None:
 
 def main(prompt: str, *, live: bool) -> None:
     """Draw a picture, edit it, and show how the pictures are related."""
-    where = "drawn by OpenAI's service" if live else "simulated: drawn on this machine without a model, as OPENAI_API_KEY is not set"
+    where = "drawn by OpenAI's service" if live else "simulated (no OPENAI_API_KEY): no model was called"
     print(f"Pictures are {where}.")
     with nullcontext() if live else Simulator() as simulator:
         service = {} if simulator is None else {"base_url": simulator.base_url, "api_key": "sk-simulated"}
