@@ -50,7 +50,7 @@ class Draft:
         return bool(self.request.get("stream"))
 
     def finish(self) -> FinishedResponse:
-        """Return the finished response. It fails with `invalid_image` if a source or the mask cannot be opened."""
+        """Return the finished response. Its status is `failed` if a source or the mask cannot be opened."""
         try:
             pictures = [self._draw(order) for order in self.plan.pictures]
         except ValueError as error:

@@ -42,8 +42,8 @@ def _response_event(kind: str, response: Event) -> Event:
 
 
 def _item_events(index: int, item: Event, partials: Partials) -> list[Event]:
-    shape = {"image_generation_call": _image_events, "message": _message_events, "function_call": _function_events}
-    between = shape[item["type"]](index, item, partials) if item["type"] in shape else []
+    makers = {"image_generation_call": _image_events, "message": _message_events, "function_call": _function_events}
+    between = makers[item["type"]](index, item, partials) if item["type"] in makers else []
     return [
         {"type": "response.output_item.added", "output_index": index, "item": _item_in_progress(item)},
         *between,

@@ -138,7 +138,7 @@ def _moderation_detail(stage: str, categories: Sequence[str]) -> dict[str, Any]:
 
 
 def _plan_with_failed_picture(plan: Plan, detail: Mapping[str, Any], *, keep: int) -> Plan:
-    """Return a plan that makes the first `keep` pictures and then fails one. A plan without pictures stays."""
+    """Return a plan that makes the first `keep` pictures and then fails one. A plan without pictures stays as it is."""
     if not plan.pictures:
         return plan
     failing = replace(plan.pictures[0], error=detail)
@@ -178,13 +178,19 @@ def _failed_plan(plan: Plan, error: Mapping[str, Any]) -> Plan:
 
 
 def flat_error_event(code: str = "server_error", message: str = "The simulator was told to fail.") -> Fault:
-    """Send an `error` event with its fields at the top level, then `response.failed`. Without a stream: `failed`."""
+    """Send an `error` event with its fields at the top level, then `response.failed`.
+
+    An answer without a stream is a JSON body with the status `failed`.
+    """
     flat = {"code": code, "message": message, "param": None}
     return replace(failed(code, message), name="flat_error_event", events=_add_error_before_end(flat))
 
 
 def nested_error_event(code: str = "server_error", message: str = "The simulator was told to fail.") -> Fault:
-    """Send an `error` event with its fields under `error`, then `response.failed`. Without a stream: `failed`."""
+    """Send an `error` event with its fields under `error`, then `response.failed`.
+
+    An answer without a stream is a JSON body with the status `failed`.
+    """
     nested = {"error": error_detail(message, code=code, kind="server_error")}
     return replace(failed(code, message), name="nested_error_event", events=_add_error_before_end(nested))
 
@@ -244,7 +250,7 @@ def image(data: bytes, partials: Sequence[bytes] = ()) -> Fault:
 
 
 def cut_body(after_bytes: int | None = None, *, fraction: float = 0.5) -> Fault:
-    """Close the connection within the body. The picture was made; a stored response can still be retrieved."""
+    """Close the connection within the body. The picture was made, and a stored response can still be retrieved."""
     limit = (lambda total: int(total * fraction)) if after_bytes is None else (lambda _: after_bytes)
     return Fault("cut_body", delivery=Delivery(cut=limit))
 

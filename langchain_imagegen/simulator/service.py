@@ -145,7 +145,7 @@ class Service:
         yield from self._encode_with_latency(sent[len(first) :])
 
     def _encode_with_latency(self, events: list[Event]) -> Iterator[bytes]:
-        """Yield the events as bytes. Wait before each picture, with the latency divided evenly among them."""
+        """Yield the events as bytes. Wait before each picture, so that all waits add up to the latency."""
         pauses = _event_positions(events, _PARTIAL_EVENT) or _event_positions(events, *_COMPLETED_EVENTS)
         for n, event in enumerate(events):
             if n in pauses:
@@ -163,7 +163,10 @@ class Service:
         return json_answer(queued)
 
     def _follow(self, job: Job, fault: Fault, *, after: int) -> Iterator[bytes]:
-        """Yield the events of a background response with numbers above `after`, once the response is due."""
+        """Yield the events of a background response that are numbered above `after`.
+
+        The opening events come at once, the others when the response is due.
+        """
         first = number_events(opening_events(job.pending))
         yield from map(encode_event, first[after + 1 :])
         self.wait(max(0.0, job.due - time.monotonic()))

@@ -148,7 +148,7 @@ class Account:
             self.unstored.update(known)
 
     def delete(self, response_id: str) -> None:
-        """Delete a response and its items. Whether the live service deletes the items too is a guess."""
+        """Delete a response and its items. A guess: the live service deletes the items too."""
         entry = self.response(response_id)
         body = entry.poll() if isinstance(entry, Job) else entry.body
         for item in body["output"]:

@@ -60,7 +60,7 @@ def _parse_header(value: str) -> Message:
 
 
 def load_image(source: Mapping[str, Any], account: Account, param: str) -> bytes:
-    """Return the picture behind `image_url` or `file_id`, for the Responses API."""
+    """Return the picture behind `image_url` or `file_id`. Raise the 400 of the Responses API if it cannot be read."""
     data = read_source(source, account, param)
     if is_picture(data):
         return data

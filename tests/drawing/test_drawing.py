@@ -1,4 +1,4 @@
-"""The simulator's pictures: size, format, alpha, captions that grow, masks, partials."""
+"""The pictures of the simulator: size, format, alpha, captions, masks, partial pictures."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def opened(data):
 
 
 def difference(a, b):
-    """Return where two pictures differ, and by how much."""
+    """Return an image of the differences between two pictures."""
     return ImageChops.difference(opened(a).convert("RGB"), opened(b).convert("RGB"))
 
 
 def mask_with_hole(box, size=SIZE, alpha=0):
-    """Return an opaque PNG with one box of another alpha."""
+    """Return an opaque PNG in which one box has this alpha."""
     mask = Image.new("RGBA", size, (0, 0, 0, 255))
     mask.paste((0, 0, 0, alpha), box)
     out = io.BytesIO()
@@ -43,7 +43,7 @@ def mask_with_hole(box, size=SIZE, alpha=0):
 @pytest.mark.parametrize("output_format", FORMATS)
 @pytest.mark.parametrize("size", [(1024, 1024), (1536, 1024), (1024, 1536), (64, 48), (16, 16), (3840, 1280)])
 def test_size_and_format(size, output_format):
-    """A picture has exactly the size and the format asked for."""
+    """A picture has exactly the requested size and format."""
     picture = opened(draw("a fox", size=size, output_format=output_format, frame_count=2))
 
     assert picture.size == size
@@ -52,7 +52,7 @@ def test_size_and_format(size, output_format):
 
 @pytest.mark.parametrize("output_format", [*FORMATS, "svg"])
 def test_same_arguments_same_bytes(output_format):
-    """The same request gives the same bytes; another prompt gives another picture."""
+    """The same arguments give the same bytes, and another prompt gives another picture."""
     one, two = (draw("a fox", size=SIZE, output_format=output_format) for _ in range(2))
 
     assert one == two
@@ -60,7 +60,7 @@ def test_same_arguments_same_bytes(output_format):
 
 
 def test_color_words():
-    """A colour in the prompt is the colour of the picture."""
+    """A colour in the prompt becomes the main colour of the picture."""
     red, _, blue = opened(draw("something blue", size=SIZE)).convert("RGB").getpixel((5, 5))
     warm_red, _, warm_blue = opened(draw("something red", size=SIZE)).convert("RGB").getpixel((5, 5))
 
@@ -69,7 +69,7 @@ def test_color_words():
 
 
 def test_night_is_darker_than_day():
-    """Times of day in the prompt set the light."""
+    """A time of day in the prompt changes the brightness."""
 
     def brightness(prompt):
         return opened(draw(prompt, size=SIZE)).convert("L").resize((1, 1)).getpixel((0, 0))
@@ -93,7 +93,7 @@ def test_transparent_is_not_for_jpeg():
 
 
 def test_opaque_edit_of_transparent_source():
-    """A cut-out edited onto an opaque background stands before a scene of the new prompt."""
+    """An opaque edit of a transparent picture puts it in front of a scene of the new prompt."""
     sticker = draw("a sticker", size=SIZE, background="transparent")
     edited = opened(draw("on a beach", size=SIZE, sources=[sticker]))
 
@@ -102,13 +102,13 @@ def test_opaque_edit_of_transparent_source():
 
 
 def edges(data):
-    """Return where a picture has edges, above its captions."""
+    """Return an image of the edges in a picture, without its captions."""
     picture = opened(data).convert("L").crop((8, 8, 504, 400))
     return picture.filter(ImageFilter.FIND_EDGES).point([0] * 24 + [255] * 232)
 
 
 def test_edit_keeps_the_shapes():
-    """An edit shows its source in other colours: where the source has edges, the edit has them too."""
+    """An edit changes the colours of its source but keeps its edges."""
     source, other = draw("Draw a fox", size=SIZE), draw("A city at sunset", size=SIZE)
     edited = draw("make it winter", size=SIZE, sources=[source])
 
@@ -122,7 +122,7 @@ def test_edit_keeps_the_shapes():
 
 @pytest.mark.parametrize("output_format", FORMATS)
 def test_captions_grow(output_format):
-    """Each edit adds a row, and every earlier prompt stays in caption and metadata, whatever the format."""
+    """The metadata of an edit has its own prompt and every earlier one, in every format."""
     data = b""
     for step, prompt in enumerate(["draw a fox", "make it winter", "add a hat: été"]):
         sources = [data] if step else []
@@ -134,7 +134,7 @@ def test_captions_grow(output_format):
 
 
 def test_caption_rows():
-    """Caption rows are numbered; if there are too many, the first and the latest stay and the rest are counted."""
+    """Caption rows are numbered. If there are too many, the first and the latest stay, and a row counts the others."""
     few = panel_of(("draw a fox", "make it winter"), SIZE, "simulated")
     many = panel_of(tuple(f"edit {i}" for i in range(1, 41)), SIZE, "simulated")
 
@@ -158,7 +158,7 @@ def test_any_prompt(prompt, output_format):
 
 
 def test_uploaded_source():
-    """A foreign picture is edited too, turned upright, and named as an upload in the captions."""
+    """A picture from another program is turned upright, edited, and called an upload in the metadata."""
     upright = Image.new("RGB", SIZE, "black")
     upright.paste("white", (0, 0, 512, 200))
     out = io.BytesIO()
@@ -173,7 +173,7 @@ def test_uploaded_source():
 
 
 def test_second_source_is_set_in():
-    """Further sources appear inside the picture, each in its own colours."""
+    """A second source appears as an inset in the picture."""
     first, second = draw("draw a fox", size=SIZE), draw("a red desert", size=SIZE)
     alone = draw("combine them", size=SIZE, sources=[first])
     both = draw("combine them", size=SIZE, sources=[first, second])
@@ -184,7 +184,7 @@ def test_second_source_is_set_in():
 
 
 def test_mask():
-    """With a mask, only where it is fully transparent does the picture change."""
+    """A masked edit changes the picture only where the mask is fully transparent."""
     source = draw("draw a fox", size=SIZE)
     box = (100, 120, 300, 320)
     edited = draw("a purple balloon", size=SIZE, sources=[source], mask=mask_with_hole(box))
@@ -193,7 +193,7 @@ def test_mask():
 
 
 def test_mask_of_any_form():
-    """A mask may have a hole of any shape."""
+    """A masked edit follows a hole that is not rectangular."""
     source = draw("draw a fox", size=SIZE)
     mask = Image.new("RGBA", SIZE, (0, 0, 0, 255))
     ImageDraw.Draw(mask).ellipse((100, 100, 300, 300), fill=(0, 0, 0, 0))
@@ -206,7 +206,7 @@ def test_mask_of_any_form():
 
 
 def test_mask_of_another_size():
-    """A mask of any size is scaled to the whole picture."""
+    """A mask of another size is scaled to the picture."""
     source = draw("draw a fox", size=SIZE)
     edited = draw("x", size=SIZE, sources=[source], mask=mask_with_hole((16, 16, 48, 48), size=(128, 128)))
 
@@ -222,7 +222,7 @@ def test_half_transparent_mask_changes_nothing():
 
 
 def test_edit_after_mask_reads_all_prompts():
-    """A masked edit keeps the caption of its source, the next edit names all three."""
+    """An edit of a masked edit has the prompts of all three pictures in its metadata."""
     first = draw("draw a fox", size=SIZE)
     second = draw("a hat", size=SIZE, sources=[first], mask=mask_with_hole((50, 50, 200, 200)))
     third = opened(draw("at night", size=SIZE, sources=[second]))
@@ -231,7 +231,7 @@ def test_edit_after_mask_reads_all_prompts():
 
 
 def test_progress():
-    """Partial pictures approach the final picture, and the last one equals it."""
+    """With growing `progress` a picture becomes more similar to the final one, which it equals at 1."""
     final = draw("a fox", size=SIZE)
 
     def distance(progress):
@@ -243,7 +243,7 @@ def test_progress():
 
 @pytest.mark.parametrize("prompt", ["snow", "a calm day"])
 def test_gif_moves(prompt):
-    """A GIF has the frames and the timing asked for, and no two frames are equal."""
+    """A GIF has the requested frame count and duration, and no two frames are equal."""
     picture = opened(draw(prompt, size=(96, 96), output_format="gif", frame_count=16, frame_duration_ms=120))
     frames = set()
     for index in range(picture.n_frames):
@@ -256,7 +256,7 @@ def test_gif_moves(prompt):
 
 
 def test_svg():
-    """An SVG is well-formed, has the size asked for and shows the prompt and "simulated" as real text."""
+    """An SVG is well-formed, has the requested size, and has the prompt and "simulated" as text elements."""
     root = ET.fromstring(draw("a yellow desert <&>", size=(640, 480), output_format="svg"))
     texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
 
@@ -266,7 +266,7 @@ def test_svg():
 
 
 def test_svg_edits():
-    """An SVG edit embeds its sources and names every step; its pixels can be edited onwards."""
+    """An SVG edit embeds its sources, has every prompt as text, and can be edited again."""
     first = draw("draw a fox", size=SIZE, output_format="svg")
     second = draw("make it winter", size=SIZE, output_format="svg", sources=[first, draw("a hat", size=SIZE)])
     third = opened(draw("at night", size=SIZE, sources=[second]))
@@ -279,7 +279,7 @@ def test_svg_edits():
 
 
 def test_svg_transparent_and_masked():
-    """A transparent SVG is clipped; a masked edit shows the masked pixels."""
+    """A transparent SVG has a clip path, and a masked edit embeds its pixels."""
     clipped = draw("a sticker", size=SIZE, output_format="svg", background="transparent")
     source = draw("draw a fox", size=SIZE)
     masked = draw("hat", size=SIZE, output_format="svg", sources=[source], mask=mask_with_hole((9, 9, 99, 99)))
@@ -289,7 +289,7 @@ def test_svg_transparent_and_masked():
 
 
 def test_compression():
-    """Stronger compression gives a smaller file in formats that support it."""
+    """A lower `compression` value gives a smaller jpeg or webp file."""
     for output_format in ("jpeg", "webp"):
         large, small = (
             draw("a fox", size=SIZE, output_format=output_format, compression=quality) for quality in (100, 20)
@@ -306,13 +306,13 @@ def test_compression():
     ],
 )
 def test_bad_source(source, complaint):
-    """An error about an unreadable source names it and the reason."""
+    """The error for an unreadable source names the source or the reason."""
     with pytest.raises(ValueError, match=complaint):
         draw("x", size=SIZE, sources=[source])
 
 
 def test_bad_mask_and_format():
-    """Errors name a mask that is not a picture, and an unknown format."""
+    """The errors for a broken mask and an unknown format name the mask and the format."""
     with pytest.raises(ValueError, match="mask is not a picture"):
         draw("x", size=SIZE, sources=[draw("y", size=SIZE)], mask=b"?")
     with pytest.raises(ValueError, match="output_format='bmp'"):
@@ -320,7 +320,7 @@ def test_bad_mask_and_format():
 
 
 def test_without_pillow():
-    """Without Pillow, the import error says what to install."""
+    """Without Pillow, the import error has the command that installs it."""
     code = "import sys; sys.modules['PIL'] = None; import langchain_imagegen.simulator.drawing"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
@@ -328,7 +328,7 @@ def test_without_pillow():
 
 
 def test_quick():
-    """A square megapixel takes well under a fifth of a second and stays under half a megabyte."""
+    """A picture of 1024 x 1024 pixels takes less than 0.2 s and 500 KB."""
     draw("warm up", size=(1024, 1024))
     times = []
     for _ in range(3):
