@@ -191,15 +191,11 @@ def _drawn(items: list[Item], store: ImageStore, origin: Origin, facts: Mapping[
         return read_calls({"output": items}, origin, into(store))[0]
 
 
-def failures_of(items: Iterable[Item]) -> list[ImageGenerationError]:
+def failures_of(items: Iterable[Item], store: ImageStore) -> list[ImageGenerationError]:
     """Return why image calls among some output items gave no picture, such as `ModerationError`."""
-    calls = [_clean_item(item) for item in items if item.get("type") == CALL and not item.get("result")]
-    failed = [item for item in calls if item.get("error") or item.get("status") == "failed"]
-    return [error for _, error in read_calls({"output": failed}, Origin(), _no_picture)[1]]
-
-
-def _no_picture(value: object) -> Blob:
-    raise CorruptImageError(f"{type(value).__name__} is no picture")
+    calls = [_clean_item(item) for item in items if item.get("type") == CALL]
+    ended = [item for item in calls if item.get("result") or item.get("error") or item.get("status") == "failed"]
+    return [error for _, error in read_calls({"output": ended}, Origin(), into(store))[1]]
 
 
 def _clean_item(item: Item) -> Item:

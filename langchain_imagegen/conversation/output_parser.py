@@ -22,12 +22,14 @@ from langchain_imagegen.conversation.sources import (
     ImagesAnswer,
     Messages,
     Part,
+    is_one_answer,
     messages_in,
     parts_of,
 )
 from langchain_imagegen.conversation.states import messages_of
 from langchain_imagegen.errors import ImageGenerationError, NoImageError
 from langchain_imagegen.images.image import GeneratedImage, Origin
+from langchain_imagegen.images.result import ImageResult
 from langchain_imagegen.storage.store import ImageStore, default_store
 
 Since = Literal["start", "last_human"]
@@ -36,7 +38,11 @@ _ADVICE = "force the tool with tool_choice, or pass allow_empty=True"
 
 
 def images_from(
-    source: object, *, image_store: ImageStore | None = None, since: Since = "start"
+    source: object,
+    *,
+    image_store: ImageStore | None = None,
+    since: Since = "start",
+    allow_empty: bool | None = None,
 ) -> list[GeneratedImage]:
     """Return the images of whatever holds some, in order, each once, without calls that failed.
 
@@ -49,12 +55,23 @@ def images_from(
             line of a batch; or a list or dict of them.
         image_store: Where bytes are read and put; `None` is the default store.
         since: `"last_human"` leaves out all that came before the answer to the user's last message.
+        allow_empty: Whether to return an empty list if there is no image, or to raise the error that says why. `None`
+            raises for one finished answer (an `AIMessage` without tool calls, a response), and returns an empty list
+            for anything else: messages, a state and the chunks of a stream often hold none.
 
     Raises:
+        ModerationError: There is no image since the safety system refused; the error has its stage and categories.
+        NoImageError: The model answered with text or refused; `.text` is what it said instead.
+        CorruptImageError: What stands in place of the picture cannot be read as one.
         TypeError: `source` is none of these.
     """
-    found = [image for part in parts_of(source) for image in _images_of(part, image_store, since)]
-    return list({image.id: image for image in found}.values())
+    parts, store = parts_of(source), image_store or default_store()
+    found = [image for part in parts for image in _images_of(part, image_store, since)]
+    images = list({image.id: image for image in found}.values())
+    allowed = not is_one_answer(source) if allow_empty is None else allow_empty
+    if not images and not allowed:
+        raise _why_none(parts, store)
+    return images
 
 
 class ImageOutputParser(RunnableSerializable[Any, list[GeneratedImage]]):
@@ -70,8 +87,7 @@ class ImageOutputParser(RunnableSerializable[Any, list[GeneratedImage]]):
         """Return the images of `input`.
 
         Raises:
-            ModerationError: the safety system refused; the error has its stage and categories.
-            NoImageError: the model answered with text or refused; `.text` is what it said instead.
+            ImageGenerationError: There is no image; `images_from` lists the reasons.
         """
         del kwargs
         return self._call_with_config(lambda _: self._read(input), _light(input), config)
@@ -86,10 +102,7 @@ class ImageOutputParser(RunnableSerializable[Any, list[GeneratedImage]]):
         return await self._acall_with_config(read, _light(input), config)
 
     def _read(self, source: object) -> list[GeneratedImage]:
-        images = images_from(source, image_store=self.image_store, since=self.since)
-        if not images and not self.allow_empty:
-            raise _why_none(parts_of(source))
-        return images
+        return images_from(source, image_store=self.image_store, since=self.since, allow_empty=self.allow_empty)
 
 
 def _images_of(part: Part, image_store: ImageStore | None, since: Since) -> Iterable[GeneratedImage]:
@@ -99,12 +112,20 @@ def _images_of(part: Part, image_store: ImageStore | None, since: Since) -> Iter
     if isinstance(part, Answer):
         return [image.bind(image_store) for image in _of_response(part.payload, store)]
     if isinstance(part, ImagesAnswer):
-        return [image.bind(image_store) for image in read_images(part.payload, Origin(), into(store)).images]
+        read = _read_images_answer(part, store)
+        return () if isinstance(read, ImageGenerationError) else [image.bind(image_store) for image in read.images]
     if isinstance(part, Messages):
         memory = ImageMemory.from_messages(part.messages, image_store=image_store)
         return _shown_images(memory, _since(part.messages, since))
     memory = ImageMemory.from_state(part.state, image_store=image_store)
     return list(memory) if since == "start" else _shown_images(memory, _since(messages_of(part.state, None), since))
+
+
+def _read_images_answer(part: ImagesAnswer, store: ImageStore) -> ImageResult | ImageGenerationError:
+    try:
+        return read_images(part.payload, Origin(), into(store))
+    except ImageGenerationError as error:
+        return error
 
 
 def _of_response(payload: Mapping[str, Any], store: ImageStore) -> list[GeneratedImage]:
@@ -132,22 +153,29 @@ def _since(messages: Sequence[object], since: Since) -> Sequence[object]:
     return read[last + 1 :]
 
 
-def _why_none(parts: Sequence[Part]) -> ImageGenerationError:
+def _why_none(parts: Sequence[Part], store: ImageStore) -> ImageGenerationError:
     """Return the error that says why a source holds no picture: moderation, a refusal, text or nothing at all."""
-    answers = [part.payload for part in parts if isinstance(part, Answer)]
     messages = readable_messages(list(messages_in(parts)))
     message = next((message for message in reversed(messages) if isinstance(message, AIMessage)), None)
     if message is not None:
-        items, text, refusal = list(hosted_items(message)), message_text(message), _refusal(message)
-    elif answers:
-        payload = answers[-1]
-        why = why_no_image({**payload, "output": _items(payload)}, failures_of(_items(payload)))
-        if not isinstance(why, NoImageError):
-            return why
-        items, text, refusal = _items(payload), why.text, refusal_in(_contents(payload))
-    else:
-        items, text, refusal = [], "", ""
-    if failures := failures_of(items):
+        return _reason(list(hosted_items(message)), message_text(message), _refusal(message), store)
+    answer = next((part for part in reversed(parts) if isinstance(part, (Answer, ImagesAnswer))), None)
+    if isinstance(answer, Answer):
+        return _why_none_in_response(answer.payload, store)
+    read = _read_images_answer(answer, store) if answer else None
+    return read if isinstance(read, ImageGenerationError) else _reason([], "", "", store)
+
+
+def _why_none_in_response(payload: Mapping[str, Any], store: ImageStore) -> ImageGenerationError:
+    items = _items(payload)
+    why = why_no_image({**payload, "output": items}, failures_of(items, store))
+    if not isinstance(why, NoImageError) or payload.get("status") == "incomplete":
+        return why
+    return _reason(items, why.text, refusal_in(_contents(payload)), store)
+
+
+def _reason(items: Sequence[Mapping[str, Any]], text: str, refusal: str, store: ImageStore) -> ImageGenerationError:
+    if failures := failures_of(items, store):
         return failures[0]
     if refusal:
         return NoImageError(f"the model refused to draw: {refusal!r}; change what is asked for", text=refusal)

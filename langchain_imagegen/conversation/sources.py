@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 
 from langchain_imagegen.api.responses import CALL
 from langchain_imagegen.conversation.channel import CHANNEL
-from langchain_imagegen.conversation.message_forms import is_message
+from langchain_imagegen.conversation.message_forms import ITEMS, is_message, readable_messages
 from langchain_imagegen.conversation.records import clean_record, read_record
 from langchain_imagegen.conversation.states import messages_of, values_of
 from langchain_imagegen.images.image import GeneratedImage, is_record
@@ -26,6 +26,7 @@ KNOWN_SOURCES = (
 )
 
 _DEPTH = 12  # of containers within containers
+_UNDER_WAY = ("queued", "in_progress")
 _WRAPPED = ("raw", "body", "response", "item", "update", "value", "result")
 """Keys and attributes under which others hand on an answer: structured output, batch lines, stream events, commands."""
 
@@ -80,6 +81,33 @@ def parts_of(source: object) -> list[Part]:
     return parts
 
 
+def is_one_answer(source: object) -> bool:
+    """Return True if a source is one finished answer: a message of a model that calls no tool, or a response.
+
+    A failed image call by itself is one too. None is a chunk of a stream, a response that the service still works on,
+    or a container of answers.
+    """
+    source = _dumped(_parsed(source))
+    if isinstance(source, Mapping) and source.get("type") in ITEMS:
+        return bool(source.get("error")) or source.get("status") == "failed"
+    if is_message(source):
+        return not _is_chunk(source) and any(map(_ends_turn, readable_messages(source)))
+    if isinstance(source, Mapping):
+        return _is_images_answer(source) or (_is_response(source) and source.get("status") not in _UNDER_WAY)
+    if hasattr(source, "output") and hasattr(source, "model_dump"):
+        return getattr(source, "status", None) not in _UNDER_WAY
+    return type(source).__name__ == "ImagesResponse"
+
+
+def _ends_turn(message: BaseMessage) -> bool:
+    return isinstance(message, AIMessage) and not message.tool_calls
+
+
+def _is_chunk(message: object) -> bool:
+    kind = message.get("type") if isinstance(message, Mapping) else None
+    return isinstance(message, AIMessageChunk) or kind == "AIMessageChunk"
+
+
 def _parts(source: object, depth: int) -> list[Part] | None:
     """Return the parts of a source; None if it is nothing that could hold pictures."""
     source = _parsed(values_of(source))
@@ -124,9 +152,9 @@ def _of_mapping(source: Mapping[Any, Any], depth: int) -> list[Part]:
     if is_record(source):
         image = read_record(source) if clean_record(source) else None
         return [Images((image,))] if image else []
-    if _is_list(source.get("output")) and not isinstance(source.get("messages"), list):
+    if _is_response(source):
         return [Answer(source)]
-    if _is_list(source.get("data")) and any("b64_json" in each for each in source["data"] if isinstance(each, Mapping)):
+    if _is_images_answer(source):
         return [ImagesAnswer(source)]
     if source.get("type") == CALL:
         return [Answer({"output": [source]})]
@@ -165,6 +193,15 @@ def _dumped(item: Any) -> Any:
     if isinstance(item, (BaseMessage, ImageResult, GeneratedImage)) or not hasattr(item, "model_dump"):
         return item
     return item.model_dump(warnings=False) if hasattr(item, "type") else item
+
+
+def _is_response(source: Mapping[Any, Any]) -> bool:
+    return _is_list(source.get("output")) and not isinstance(source.get("messages"), list)
+
+
+def _is_images_answer(source: Mapping[Any, Any]) -> bool:
+    data = source.get("data")
+    return _is_list(data) and any("b64_json" in each for each in data if isinstance(each, Mapping))  # type: ignore[union-attr]
 
 
 def _is_call(item: object) -> bool:

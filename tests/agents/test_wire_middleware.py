@@ -320,7 +320,7 @@ def test_a_token_names_a_digest_and_nothing_else(image_store, name):
     forged = base64.b64encode(name.encode()).decode()
 
     assert read_token(forged) is None
-    assert images_from(answer_with(forged), image_store=image_store) == []
+    assert images_from([answer_with(forged)], image_store=image_store) == []
 
 
 def test_a_store_knows_only_its_own(image_store, token, tmp_path):

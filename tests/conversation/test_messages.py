@@ -148,10 +148,10 @@ def test_calls_without_an_id_are_images(picture, image_store):
 
 
 def test_unreadable_calls_are_passed_over(image_store):
-    """Base64 that is cut, and bytes that are no picture, are skipped without an error."""
+    """Base64 that is cut, and bytes that are no picture, are skipped without an error where messages are read."""
     spoiled = [{"type": CALL, "id": f"ig_{n}", "result": text} for n, text in enumerate(["abc", "aGVsbG8=", ""])]
 
-    assert images_from(AIMessage(spoiled), image_store=image_store) == []
+    assert images_from([AIMessage(spoiled)], image_store=image_store) == []
 
 
 def test_message_does_not_rename_an_image(chat, image_store):

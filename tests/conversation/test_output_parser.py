@@ -232,14 +232,14 @@ def test_response_of_the_sdk(client, image_store):
     assert prompts(ImageMemory([first, second])) == [None, None]
 
 
-def test_response_without_a_picture(client, simulator):
-    """The parser's error for a response of text holds the text."""
+@pytest.mark.parametrize("read", [images_from, ImageOutputParser().invoke], ids=["images_from", "parser"])
+def test_response_without_a_picture(client, simulator, read):
+    """The error for a response of text holds the text."""
     simulator.script(no_image("I would rather not."))
     response = respond(client)
 
-    assert images_from(response) == []
     with pytest.raises(NoImageError) as caught:
-        ImageOutputParser().invoke(response)
+        read(response)
     assert caught.value.text == "I would rather not."
 
 

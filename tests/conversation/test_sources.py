@@ -13,11 +13,13 @@ import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, ToolMessage, messages_to_dict
 from langchain_openai import ChatOpenAI
 from langgraph.types import Command
+from openai.types import ImagesResponse
+from openai.types.responses import Response
 from PIL import Image
 
 from langchain_imagegen import ImageGenerationTool, ImageOptions, ImageOutputParser, images_from
 from langchain_imagegen.conversation.messages import upload
-from langchain_imagegen.errors import ModerationError, NoImageError
+from langchain_imagegen.errors import CorruptImageError, ImageGenerationError, ModerationError, NoImageError
 from langchain_imagegen.simulator import moderated, no_image
 from tests.graphs import THREAD, Talk, agent_with_middleware
 from tests.scripted import DONE, asks, scripted
@@ -146,6 +148,103 @@ MODERATED = {
 }
 
 
+ANSWERS = {
+    "message": lambda block: AIMessage([block]),
+    "v1 message": lambda block: AIMessage([{"type": "non_standard", "value": block}]),
+    "message as JSON": lambda block: {"role": "assistant", "content": [block]},
+    "message as text": lambda block: json.dumps({"type": "ai", "content": [block]}),
+}
+"""One block as a single answer of a model, in several forms."""
+
+
+@pytest.mark.parametrize("form", ANSWERS)
+def test_an_answer_without_a_picture_says_why(form: str, image_store: Any):
+    """`images_from` of one answer tells a moderated call, a refusal, a text and spoiled data apart."""
+
+    def read(block: Any) -> Any:
+        return images_from(ANSWERS[form](block), image_store=image_store)
+
+    with pytest.raises(ModerationError) as moderation:
+        read(MODERATED)
+    with pytest.raises(NoImageError, match="refused to draw") as refusal:
+        read(REFUSED)
+    with pytest.raises(NoImageError, match="answered with text") as text:
+        read({"type": "text", "text": "I would rather not."})
+    with pytest.raises(CorruptImageError):
+        read({**CALL, "result": "no base64!"})
+    assert (moderation.value.stage, moderation.value.categories) == ("output", ["violence"])
+    assert (refusal.value.text, text.value.text) == (REFUSED["refusal"], "I would rather not.")
+
+
+@pytest.mark.parametrize("as_json", [False, True], ids=["Response", "JSON"])
+def test_a_response_without_a_picture_says_why(as_json: bool):
+    """`images_from` of one response raises what the service tells: moderation, a refusal, a text, an early end."""
+
+    def read(*items: Any, **facts: Any) -> Any:
+        payload = {"id": "resp_1", "object": "response", "status": "completed", "output": list(items), **facts}
+        return images_from(payload if as_json else Response.model_construct(**payload))
+
+    with pytest.raises(ModerationError):
+        read(MODERATED, SAYS)
+    with pytest.raises(NoImageError, match="refused to draw"):
+        read({"type": "message", "role": "assistant", "content": [REFUSED]})
+    with pytest.raises(NoImageError, match="answered with text"):
+        read(SAYS)
+    with pytest.raises(NoImageError, match="max_output_tokens"):
+        read(SAYS, status="incomplete", incomplete_details={"reason": "max_output_tokens"})
+    with pytest.raises(ModerationError):
+        read(status="failed", error={"code": "moderation_blocked", "message": "Rejected by the safety system."})
+
+
+@pytest.mark.parametrize(
+    "given", [MODERATED, SimpleNamespace(type=MODERATED["type"], model_dump=lambda **_: MODERATED)]
+)
+def test_a_failed_call_by_itself_says_why(given: Any):
+    """A moderated item taken out of its response is a `ModerationError` too."""
+    with pytest.raises(ModerationError):
+        images_from(given)
+
+
+def test_an_images_api_answer_without_a_picture_says_why():
+    """Spoiled data of the Images API is a `CorruptImageError`, and an answer without pictures a `NoImageError`."""
+    with pytest.raises(CorruptImageError):
+        images_from({"created": 1, "data": [{"b64_json": "no base64!"}]})
+    with pytest.raises(NoImageError):
+        images_from(ImagesResponse(created=1, data=[]))
+
+
+UNDECIDED = {
+    "messages": [HumanMessage("draw"), AIMessage([MODERATED])],
+    "state": {"messages": [HumanMessage("draw"), AIMessage([MODERATED])]},
+    "chunk": AIMessageChunk("I would"),
+    "chunk as JSON": {"type": "AIMessageChunk", "content": "I would"},
+    "message and metadata": (AIMessage("No."), {"langgraph_step": 1}),
+    "updates": {"model": {"messages": [AIMessage([REFUSED])]}},
+    "updates of a task": {"task": AIMessage("No.")},
+    "call of a tool": AIMessage("", tool_calls=[{"name": "draw", "args": {}, "id": "c"}]),
+    "user": HumanMessage("draw"),
+    "response in background": {"id": "resp_1", "status": "queued", "output": []},
+    "item that has begun": {"type": CALL["type"], "id": "ig_1", "status": "in_progress"},
+    "event": {"type": "response.output_item.done", "item": MODERATED},
+    "several responses": [{"id": "resp_1", "output": [MODERATED]}],
+    "several answers of the Images API": [{"data": [{"b64_json": "no base64!"}]}],
+}
+
+
+@pytest.mark.parametrize("name", UNDECIDED)
+def test_what_often_holds_no_picture_is_empty(name: str):
+    """Messages, states, chunks and unfinished answers give an empty list; `allow_empty=False` asks for the error."""
+    assert images_from(UNDECIDED[name]) == []
+    with pytest.raises(ImageGenerationError):
+        images_from(UNDECIDED[name], allow_empty=False)
+
+
+@pytest.mark.parametrize("source", [AIMessage([MODERATED]), AIMessage("No."), {"id": "resp_1", "output": [SAYS]}])
+def test_allow_empty_switches_the_error_off(source: Any):
+    """With `allow_empty=True` no answer is an error."""
+    assert images_from(source, allow_empty=True) == []
+
+
 @pytest.mark.parametrize(
     "source",
     [
@@ -187,28 +286,31 @@ def test_a_refusal_is_told_as_one(source: Any):
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_chat_models_moderation_and_words_are_told_apart(version: str, simulator: Any):
-    """Of a real chat model, text is a `NoImageError` with the words, in every `output_version`."""
+    """Of a real chat model a moderated call and text are told apart, in every `output_version`."""
     model = ChatOpenAI(
         model="gpt-5", base_url=simulator.base_url, api_key="simulated", use_responses_api=True, output_version=version
     ).bind_tools([ImageOptions(**SMALL).tool()])
-    simulator.script(no_image("I would rather not."))
+    simulator.script(no_image("I would rather not."), moderated("output", ["violence"], at="item"))
 
     with pytest.raises(NoImageError, match="answered with text") as caught:
         (model | ImageOutputParser()).invoke("draw a fox")
+    with pytest.raises(ModerationError) as moderation:
+        images_from(model.invoke("draw a fight"))
     assert caught.value.text == "I would rather not."
+    assert (moderation.value.stage, moderation.value.categories) == ("output", ["violence"])
     model.bound.root_client.close()
 
 
-def test_a_moderated_response_of_the_sdk(simulator: Any):
+@pytest.mark.parametrize("read", [images_from, ImageOutputParser().invoke], ids=["images_from", "parser"])
+def test_a_moderated_response_of_the_sdk(simulator: Any, read: Any):
     """A plain response whose only call was moderated is a `ModerationError`."""
-    simulator.script(moderated("output", ["violence"]))
+    simulator.script(moderated("output", ["violence"], at="item"))
     with openai.OpenAI(base_url=simulator.base_url, api_key="simulated", max_retries=0) as client:
-        try:
-            response = client.responses.create(model="gpt-5", input="draw", tools=[ImageOptions(**SMALL).tool()])
-        except openai.BadRequestError:
-            return
-    with pytest.raises(ModerationError):
-        ImageOutputParser().invoke(response)
+        response = client.responses.create(model="gpt-5", input="draw", tools=[ImageOptions(**SMALL).tool()])
+
+    with pytest.raises(ModerationError) as caught:
+        read(response)
+    assert (caught.value.stage, caught.value.categories) == ("output", ["violence"])
 
 
 def test_an_upload_is_found_in_an_image_block(image_store: Any):
