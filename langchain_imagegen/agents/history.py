@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
-from langchain_imagegen.agents.wording import reason_of
+from langchain_imagegen.agents.wording import no_picture, reason_of
 from langchain_imagegen.api.responses import CALL
 from langchain_imagegen.conversation.content_blocks import Pointer, is_picture, read_block, reference_block
 from langchain_imagegen.conversation.memory import ImageMemory
@@ -230,7 +230,7 @@ def _sendable(block: Any, memory: ImageMemory, kept: Collection[str], gone: Coll
     if item["type"] != CALL:
         return None if item.get("id") in gone else block
     if item.get("id") not in memory:  # it failed, or is not of this conversation
-        return text_block(f"(A picture was asked for here, and none came{reason_of(item)}.)")
+        return text_block(no_picture(reason_of(item)))
     image = memory.get(item["id"])
     return text_block(f"(Drew {memory.handle(image)}: {_prompt(image)})")
 

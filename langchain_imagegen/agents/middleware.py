@@ -26,6 +26,7 @@ from langgraph.types import Command
 
 from langchain_imagegen.agents.history import light_pictures
 from langchain_imagegen.agents.model_call import Service, Turn
+from langchain_imagegen.agents.refusals import Refusals
 from langchain_imagegen.agents.tool import ImageGenerationTool
 from langchain_imagegen.conversation.channel import CHANNEL, MISDECLARED, Records, as_update
 from langchain_imagegen.conversation.memory import ImageMemory
@@ -95,6 +96,7 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         self.trust = "channel" if tool and tool.trust == "channel" else trust
         self.tool = self._function_tool(tool)
         self.tools = [] if hosted is True else [self.tool]
+        self._refusals = Refusals()
 
     def wrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
@@ -173,7 +175,16 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
     def _turn_of(self, messages: Sequence[BaseMessage], state: Mapping[str, Any], service: Service) -> Turn:
         store = self._store()
         memory = ImageMemory.from_state(state, image_store=store, trust=self.trust)
-        return Turn(messages, state, memory, store, service, carry=self.carry, offload=self.offload_uploads)
+        return Turn(
+            messages,
+            state,
+            memory,
+            store,
+            service,
+            carry=self.carry,
+            offload=self.offload_uploads,
+            refusals=self._refusals,
+        )
 
     def _whole(self, request: ModelRequest[Any], turn: Turn) -> ModelRequest[Any]:
         messages, system = turn.request(request.system_message)

@@ -30,6 +30,7 @@ from langchain_imagegen.agents.history import (
     whole_pictures,
     with_images,
 )
+from langchain_imagegen.agents.refusals import Refusals
 from langchain_imagegen.agents.wording import valid_message
 from langchain_imagegen.api.service_errors import SERVICE_ID, is_lost_reference
 from langchain_imagegen.conversation.channel import CHANNEL, Records
@@ -79,6 +80,7 @@ class Turn:
         service: What the model's service can do.
         carry: How many of the latest images go along if the user names none.
         offload: True if the user's own pictures leave the state too.
+        refusals: Why earlier hosted calls were refused.
     """
 
     messages: Sequence[BaseMessage]
@@ -88,6 +90,7 @@ class Turn:
     service: Service
     carry: int = 1
     offload: bool = True
+    refusals: Refusals = field(default_factory=Refusals)
     _light: dict[str, BaseMessage] = field(default_factory=dict)
     _lost: set[str] = field(default_factory=set)
     _sent: set[str] = field(default_factory=set)
@@ -126,6 +129,7 @@ class Turn:
             return None
         ours = read_failure(error)
         if isinstance(ours, (ModerationError, OptionError)):
+            self.refusals.add(self._last_of_user(), ours)
             raise ours from error
         if not isinstance(ours, ImageGenerationError):
             return None
@@ -201,7 +205,7 @@ class Turn:
 
     def _whole(self, kept: set[str]) -> list[BaseMessage]:
         gone = self._gone(kept)
-        return rewrite_messages(
+        whole = rewrite_messages(
             self.messages,
             {
                 HumanMessage: lambda message: whole_pictures(message, self.memory),
@@ -209,6 +213,7 @@ class Turn:
                 AIMessage: lambda message: whole_pictures(whole_answer(message, self.memory, kept, gone), self.memory),
             },
         )
+        return self.refusals.insert_into(whole, self.messages)
 
     def _gone(self, kept: set[str]) -> set[str]:
         """Return the ids of reasoning that is left out: the service lost it, or its pictures are all left out."""

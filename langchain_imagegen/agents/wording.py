@@ -13,7 +13,7 @@ from langchain_core.messages import AIMessage
 
 from langchain_imagegen.api.service_errors import read_error
 from langchain_imagegen.conversation.records import valid_text
-from langchain_imagegen.errors import ModerationError
+from langchain_imagegen.errors import ImageGenerationError, ModerationError
 
 Value = TypeVar("Value")
 
@@ -98,6 +98,15 @@ def reason_of(item: Mapping[str, Any]) -> str:
         error = known
     if not error or not isinstance(error, (str, Mapping)):
         return ", the service gave no reason" if item.get("status") == "failed" else ""
-    ours = read_error(error)
+    return reason_in_words(read_error(error))
+
+
+def reason_in_words(ours: ImageGenerationError) -> str:
+    """Return an error as the words that follow "none came"."""
     stage = f" at the stage {ours.stage!r}" if isinstance(ours, ModerationError) else ""
     return f"{stage}: {str(ours)[:LONGEST_REASON].rstrip('. ')}"
+
+
+def no_picture(reason: str) -> str:
+    """Return what a chat model reads in place of a picture that did not come."""
+    return f"(A picture was asked for here, and none came{reason}.)"
