@@ -67,7 +67,8 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         wire: Whether base64 is kept from tracers, callbacks and `stream_mode="messages"` as well, which see an answer
             of the chat model before any middleware does. Hosted calls of a `BaseChatOpenAI` are then made by a copy of
             the model over the same connections, with an `ImageTransport`. What a request brings along, such as a
-            user's photo, is seen as before.
+            user's photo, is seen as before. A picture that arrived before its answer broke off is not lost: it is
+            the agent's answer, with a logged warning.
     """
 
     state_schema = AgentImageState
@@ -103,15 +104,14 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
     ) -> ExtendedModelResponse[Any]:
         """Put pictures into the request, and move the pictures in the answer into the image store."""
         turn = self._turn(request)
+        response: ModelResponse[Any] | None
         while True:
             whole = self._whole(request, turn)
             try:
                 response = handler(whole)
-            except Exception as error:
-                delay = turn.retry_delay(error)
-                if delay is None:
-                    raise
-            else:
+            except Exception as error:  # noqa: BLE001 - `_after` raises what it cannot mend
+                response, delay = self._after(error, turn)
+            if response is not None:
                 return self._light_response(turn, response)
             time.sleep(delay)
 
@@ -120,15 +120,14 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
     ) -> ExtendedModelResponse[Any]:
         """Async twin of `wrap_model_call`."""
         turn = await asyncio.to_thread(self._turn, request)
+        response: ModelResponse[Any] | None
         while True:
             whole = await asyncio.to_thread(self._whole, request, turn)
             try:
                 response = await handler(whole)
-            except Exception as error:
-                delay = turn.retry_delay(error)
-                if delay is None:
-                    raise
-            else:
+            except Exception as error:  # noqa: BLE001 - `_after` raises what it cannot mend
+                response, delay = self._after(error, turn)
+            if response is not None:
                 return await asyncio.to_thread(self._light_response, turn, response)
             await asyncio.sleep(delay)
 
@@ -192,6 +191,20 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         model = self._model(request.model, turn)
         return request.override(model=model, messages=cast("list[Any]", messages), system_message=system, tools=tools)
 
+    def _after(self, error: Exception, turn: Turn) -> tuple[ModelResponse[Any] | None, float]:
+        """Return the answer as far as it had arrived, or None and the seconds to wait before it is asked for again.
+
+        Raises:
+            Exception: Neither is possible; the error itself, or ours for it.
+        """
+        rescued = turn.rescue(error)
+        if rescued is not None:
+            return ModelResponse(result=[rescued]), 0.0
+        delay = turn.retry_delay(error)
+        if delay is None:
+            raise error
+        return None, delay
+
     def _light_response(self, turn: Turn, response: ModelResponse[Any]) -> ExtendedModelResponse[Any]:
         light, update = turn.keep(response.result)
         kept = ModelResponse(result=light, structured_response=response.structured_response)
@@ -215,7 +228,7 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         from langchain_imagegen.http.clients import wired, without_retries
 
         once = without_retries(model)
-        return wired(once, turn.store) if self.wire else once
+        return wired(once, turn.store, turn.stored) if self.wire else once
 
     def _tools(self, tools: Sequence[Any], *, hosted: bool) -> list[Any]:
         """Return the tools with either the hosted one or ours; with `hosted=False` the developer's own stay."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
@@ -32,6 +32,7 @@ from langchain_imagegen.agents.history import (
 )
 from langchain_imagegen.agents.refusals import Refusals
 from langchain_imagegen.agents.wording import valid_message
+from langchain_imagegen.api.responses import CALL
 from langchain_imagegen.api.service_errors import SERVICE_ID, is_lost_reference
 from langchain_imagegen.conversation.channel import CHANNEL, Records
 from langchain_imagegen.conversation.memory import ImageMemory
@@ -41,6 +42,9 @@ from langchain_imagegen.drawing.flows import retry_delay
 from langchain_imagegen.errors import ImageGenerationError, ModerationError, OptionError
 from langchain_imagegen.images.image import GeneratedImage, Origin
 from langchain_imagegen.storage.store import ImageStore
+
+if TYPE_CHECKING:
+    from langchain_imagegen.http.rewriter import StoredCall
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +85,7 @@ class Turn:
         carry: How many of the latest images go along if the user names none.
         offload: True if the user's own pictures leave the state too.
         refusals: Why earlier hosted calls were refused.
+        stored: The image calls of the answer whose pictures are in the store, as an `ImageTransport` lists them.
     """
 
     messages: Sequence[BaseMessage]
@@ -91,6 +96,7 @@ class Turn:
     carry: int = 1
     offload: bool = True
     refusals: Refusals = field(default_factory=Refusals)
+    stored: list[StoredCall] = field(default_factory=list)
     _light: dict[str, BaseMessage] = field(default_factory=dict)
     _lost: set[str] = field(default_factory=set)
     _sent: set[str] = field(default_factory=set)
@@ -106,6 +112,7 @@ class Turn:
 
     def request(self, system: SystemMessage | None) -> tuple[list[BaseMessage], SystemMessage | None]:
         """Return messages and system message for the model, with pictures restored and all others listed by handle."""
+        self.stored.clear()
         self._prepare_uploads()
         kept = {image.id for image in self.memory if self.service.resolves(image)}
         seen = seen_ids(self.messages, self.memory, kept)
@@ -117,6 +124,16 @@ class Turn:
         messages = with_images(whole, calls_of(by_id), self._pictures(by_bytes))
         self._sent = item_ids(messages)
         return self._numbered(messages, kept), _with_text(system, inventory(self.memory, told))
+
+    def rescue(self, error: Exception) -> AIMessage | None:
+        """Return the answer that broke off as far as it is stored; None if no picture is, or if it was refused."""
+        ours = read_failure(error)
+        if not self.stored or not isinstance(ours, ImageGenerationError) or isinstance(ours, ModerationError):
+            return None
+        warning = f"the answer broke off after its picture had arrived, and the rest of it is missing ({error})"
+        logger.warning(warning)
+        calls = {call.id or call.token: call for call in self.stored}
+        return AIMessage([_call_of(call) for call in calls.values()], response_metadata={"warnings": [warning]})
 
     def retry_delay(self, error: Exception) -> float | None:
         """Return the seconds to wait before the request is sent again; None if it must not be, it may be paid for.
@@ -255,6 +272,11 @@ class Turn:
     def _unrecorded(self) -> Records:
         known = self.state.get(CHANNEL) or {}
         return {record["id"]: record for record in self.memory.to_records() if known.get(record["id"]) != record}
+
+
+def _call_of(call: StoredCall) -> dict[str, Any]:
+    named = {"id": call.id} if call.id else {}
+    return {"type": CALL, **named, "status": "completed", "result": call.token}
 
 
 def _with_text(system: SystemMessage | None, text: str) -> SystemMessage | None:

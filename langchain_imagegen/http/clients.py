@@ -19,6 +19,7 @@ from langchain_core.runnables import RunnableBinding
 
 from langchain_imagegen.errors import OptionError
 from langchain_imagegen.http.large_reads import AsyncLargeReads, LargeReads
+from langchain_imagegen.http.rewriter import StoredCall
 from langchain_imagegen.http.transports import AsyncImageTransport, ImageTransport
 from langchain_imagegen.storage.store import ImageStore
 
@@ -112,17 +113,19 @@ def _close_all(transports: Iterable[ImageTransport]) -> None:
         transport.close()
 
 
-def wired(model: Model, image_store: ImageStore) -> Model:
+def wired(model: Model, image_store: ImageStore, stored: list[StoredCall] | None = None) -> Model:
     """Return a copy of an OpenAI chat model whose answers hold tokens, and any other model itself.
 
-    A binding of an OpenAI chat model is copied with its model.
+    A binding of an OpenAI chat model is copied with its model. `stored` gets each image call whose picture was stored.
     """
 
     def sync(client: Any) -> Any:
-        return _rewired(client, lambda owner, inner: ImageTransport(_Lent(owner, inner), image_store))
+        return _rewired(client, lambda owner, inner: ImageTransport(_Lent(owner, inner), image_store, stored=stored))
 
     def asynchronous(client: Any) -> Any:
-        return _rewired(client, lambda owner, inner: AsyncImageTransport(_AsyncLent(owner, inner), image_store))
+        return _rewired(
+            client, lambda owner, inner: AsyncImageTransport(_AsyncLent(owner, inner), image_store, stored=stored)
+        )
 
     return _with_clients(model, sync, asynchronous)
 

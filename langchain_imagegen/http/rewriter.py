@@ -9,10 +9,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from langchain_imagegen.errors import CorruptImageError, ImageGenerationError
 from langchain_imagegen.storage.store import ImageStore
 from langchain_imagegen.storage.writer import BlobWriter
+from langchain_imagegen.streaming.arrivals import id_of, is_result
 from langchain_imagegen.streaming.decoder import Sink
 from langchain_imagegen.streaming.extractor import Extractor, Gap
 from langchain_imagegen.streaming.placeholders import write_token
@@ -21,6 +23,13 @@ from langchain_imagegen.streaming.sinks import WRITE_SIZE
 Parts = Sequence["bytes | Gap"]
 
 logger = logging.getLogger(__name__)
+
+
+class StoredCall(NamedTuple):
+    """An image call whose finished picture is in the store: the call's id if it is known, and the picture's token."""
+
+    id: str | None
+    token: str
 
 
 class Picture(Sink):
@@ -105,10 +114,17 @@ class Picture(Sink):
 
 
 class Reader:
-    """Rewrites one answer: the client gets `fill(split(chunk))` for each chunk."""
+    """Rewrites one answer: the client gets `fill(split(chunk))` for each chunk.
 
-    def __init__(self, store: ImageStore) -> None:
+    Args:
+        store: Where pictures go.
+        stored: Gets each image call whose picture was stored; nothing is told of partial pictures.
+    """
+
+    def __init__(self, store: ImageStore, stored: list[StoredCall] | None = None) -> None:
         self._store = store
+        self._calls = [] if stored is None else stored
+        self._ids: dict[int, str | None] = {}
         self._extractor = Extractor(self._open)
         self._pictures: dict[int, Picture] = {}
         self._count = 0
@@ -149,15 +165,19 @@ class Reader:
             _discard(pictures.values())
 
     def _open(self, before: bytes) -> Picture:
-        del before
         picture = self._pictures[self._count] = Picture(self._store)
+        if is_result(before):
+            self._ids[self._count] = id_of(before)
         self._count += 1
         return picture
 
     def _string(self, gap: Gap) -> bytes:
         picture = self._pictures.pop(gap.number)
         try:
-            return b'"%b"' % picture.token(self._stored).encode()
+            token = picture.token(self._stored)
+            if gap.number in self._ids:
+                self._calls.append(StoredCall(self._ids[gap.number], token))
+            return b'"%b"' % token.encode()
         except ImageGenerationError as error:
             self._tell(str(error))
             return b'"%b%b' % (picture.text(), b'"' if gap.closed else b"")

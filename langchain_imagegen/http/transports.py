@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx2
 
-from langchain_imagegen.http.rewriter import Parts, Reader
+from langchain_imagegen.http.rewriter import Parts, Reader, StoredCall
 from langchain_imagegen.storage.store import ImageStore, default_store
 
 _LIBRARIES = ("httpx2", "httpx")
@@ -35,16 +35,24 @@ class ImageTransport(httpx2.BaseTransport):
     Args:
         inner: The transport that does the work; `None`: one as `httpx2.Client` makes.
         image_store: Where the pictures go; `None`: the default store.
+        stored: Gets each image call whose picture was stored, so that it is not lost if its answer breaks off.
     """
 
-    def __init__(self, inner: httpx2.BaseTransport | None = None, image_store: ImageStore | None = None) -> None:
+    def __init__(
+        self,
+        inner: httpx2.BaseTransport | None = None,
+        image_store: ImageStore | None = None,
+        *,
+        stored: list[StoredCall] | None = None,
+    ) -> None:
         self._inner = httpx2.HTTPTransport() if inner is None else inner
         self._store = default_store() if image_store is None else image_store
+        self._stored = stored
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send the request and return its answer, whose body is rewritten while it is read."""
         response = self._inner.handle_request(request)
-        answer: httpx2.Response = _read_through(response, request, self._store, _Stream)
+        answer: httpx2.Response = _read_through(response, request, Reader(self._store, self._stored), _Stream)
         return answer
 
     def close(self) -> None:
@@ -55,14 +63,21 @@ class ImageTransport(httpx2.BaseTransport):
 class AsyncImageTransport(httpx2.AsyncBaseTransport):
     """Async twin of `ImageTransport`; what touches the store is done in threads, for `asyncio`."""
 
-    def __init__(self, inner: httpx2.AsyncBaseTransport | None = None, image_store: ImageStore | None = None) -> None:
+    def __init__(
+        self,
+        inner: httpx2.AsyncBaseTransport | None = None,
+        image_store: ImageStore | None = None,
+        *,
+        stored: list[StoredCall] | None = None,
+    ) -> None:
         self._inner = httpx2.AsyncHTTPTransport() if inner is None else inner
         self._store = default_store() if image_store is None else image_store
+        self._stored = stored
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send the request and return its answer, whose body is rewritten while it is read."""
         response = await self._inner.handle_async_request(request)
-        answer: httpx2.Response = _read_through(response, request, self._store, _AsyncStream)
+        answer: httpx2.Response = _read_through(response, request, Reader(self._store, self._stored), _AsyncStream)
         return answer
 
     async def aclose(self) -> None:
@@ -123,7 +138,7 @@ class _AsyncStream:
             await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, self._reader.discard))
 
 
-def _read_through(response: Any, request: Any, store: ImageStore, half: type) -> Any:
+def _read_through(response: Any, request: Any, reader: Reader, half: type) -> Any:
     """Return the answer with a rewritten body if it can hold pictures, and otherwise the answer itself."""
     if not _may_hold_pictures(response, request):
         return response
@@ -131,7 +146,7 @@ def _read_through(response: Any, request: Any, store: ImageStore, half: type) ->
     for name in _OF_THE_ORIGINAL:
         headers.pop(name, None)
     response.request = request  # errors while reading the body name it
-    stream = _stream_of(library, half)(response, Reader(store))
+    stream = _stream_of(library, half)(response, reader)
     return library.Response(response.status_code, headers=headers, stream=stream, extensions=response.extensions)
 
 

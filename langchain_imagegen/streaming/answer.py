@@ -26,7 +26,7 @@ from langchain_imagegen.images.image import GeneratedImage, Origin, PartialImage
 from langchain_imagegen.images.result import ImageResult
 from langchain_imagegen.images.sniffing import Blob
 from langchain_imagegen.storage.store import ImageStore
-from langchain_imagegen.streaming.arrivals import Arrival, id_of, undelivered
+from langchain_imagegen.streaming.arrivals import Arrival, id_of, is_result, undelivered
 from langchain_imagegen.streaming.body_kinds import BLANK, EVENT_STREAM, is_stream, length, not_json
 from langchain_imagegen.streaming.decoder import Sink
 from langchain_imagegen.streaming.decompression import inflater_for
@@ -36,7 +36,6 @@ from langchain_imagegen.streaming.odd_forms import Address, find_picture
 from langchain_imagegen.streaming.sinks import DuplicateSink, MemorySink, StoreSink, corrupt_image_error
 
 _COMPLETED = re.compile(rb'"image_(?:generation|edit)\.completed"|event: ?image_(?:generation|edit)\.completed')
-_RESULT = re.compile(rb'"result"\s*:\s*(?:[\[{][^{}\[\]]*)?\Z')
 _HEAD = 4096
 _ODD_FORM = "the picture did not come as plain base64; it was decoded all the same"
 
@@ -139,7 +138,7 @@ class Body:
 
     def _open(self, before: bytes) -> Sink | None:
         sink = self._sink(before)
-        final = not self._streamed or _RESULT.search(before) or _COMPLETED.search(before)
+        final = not self._streamed or is_result(before) or _COMPLETED.search(before)
         self._arrivals.append(Arrival(sink, id_of(before), final=bool(final)))
         if isinstance(sink, (MemorySink, StoreSink)):
             self._latest = sink
@@ -148,7 +147,7 @@ class Body:
     def _sink(self, before: bytes) -> MemorySink | StoreSink | DuplicateSink | None:
         if not self._streamed or _COMPLETED.search(before):
             return StoreSink(self._store, max(self._to_come, 0) // 4 * 3)
-        if not _RESULT.search(before):
+        if not is_result(before):
             return MemorySink(self._store) if self._partials else StoreSink(self._store)
         if (id_of(before) or "") in self._whole():
             return None

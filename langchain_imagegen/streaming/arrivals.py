@@ -12,6 +12,7 @@ from langchain_imagegen.images.sniffing import Blob
 from langchain_imagegen.streaming.sinks import DuplicateSink, MemorySink, StoreSink
 
 _ID = re.compile(rb'"(?:item_)?id"\s*:\s*"([\w-]{1,128})"')
+_RESULT = re.compile(rb'"result"\s*:\s*(?:[\[{][^{}\[\]]*)?\Z')
 
 
 @dataclass
@@ -34,6 +35,11 @@ def id_of(before: bytes) -> str | None:
     """Return the id of the object that a picture begins in, if it stands before the picture."""
     ids = list(_ID.finditer(before))
     return ids[-1][1].decode() if ids and b"}" not in before[ids[-1].end() :] else None
+
+
+def is_result(before: bytes) -> bool:
+    """Return True if a picture is the finished one of an image call, by the text before it."""
+    return _RESULT.search(before) is not None
 
 
 def undelivered(
