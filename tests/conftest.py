@@ -1,4 +1,4 @@
-"""Fixtures that many test files share."""
+"""Fixtures that many test files use."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from tests import crowd, sdk
 
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The default image store lies in the test's folder, and no key or address comes from outside."""
+    """Put the default image store in the test's folder, unset keys and addresses, and return that folder."""
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "SSL_CERT_FILE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))  # on loopback no certificate is read, which takes 20 ms a client
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))  # loopback needs no certificates, and loading them takes 20 ms
     folder = tmp_path / "default-images"
     monkeypatch.setenv("LANGCHAIN_IMAGEGEN_STORE", str(folder))
     return folder
@@ -28,30 +28,30 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
-    """A started simulator, one for each test."""
+    """Yield a started simulator of the test's own."""
     with Simulator() as started:
         yield started
 
 
 @pytest.fixture(scope="session")
 def service() -> Iterator[crowd.Crowd]:
-    """A service in a process of its own, for many requests at once; one for all tests, since it keeps nothing."""
+    """Yield a stateless service in a process of its own, for many requests at once."""
     with crowd.serving() as started:
         yield started
 
 
 @pytest.fixture
 def image_store(tmp_path: Path) -> ImageStore:
-    """An image store in a folder of the test's own."""
+    """Return an image store in a folder of the test's own."""
     return ImageStore(str(tmp_path / "images"))
 
 
 @pytest.fixture
 def made() -> Iterator[list[ImageGenerator]]:
-    """The generators that the test made; their connections are closed after it."""
-    generators: list[ImageGenerator] = []
-    yield generators
-    for drawing in generators:
+    """Yield a list for the generators of the test, and close them after it."""
+    opened: list[ImageGenerator] = []
+    yield opened
+    for drawing in opened:
         drawing.close()
 
 
@@ -59,11 +59,11 @@ def made() -> Iterator[list[ImageGenerator]]:
 def generator(
     simulator: Simulator, image_store: ImageStore, made: list[ImageGenerator]
 ) -> Callable[..., ImageGenerator]:
-    """Makes generators that draw at the simulator into `image_store`; settings of the call come first."""
+    """Return a function that makes generators for the simulator and `image_store`; its settings override these."""
 
     def make(**settings: Any) -> ImageGenerator:
-        here = {"base_url": simulator.base_url, "api_key": "simulated", "image_store": image_store, "timeout": 20.0}
-        made.append(ImageGenerator(**{**here, **settings}))
+        defaults = {"base_url": simulator.base_url, "api_key": "simulated", "image_store": image_store, "timeout": 20.0}
+        made.append(ImageGenerator(**{**defaults, **settings}))
         return made[-1]
 
     return make
@@ -71,38 +71,38 @@ def generator(
 
 @pytest.fixture
 def low(generator: Callable[..., ImageGenerator]) -> Callable[..., ImageGenerator]:
-    """Makes generators like `generator`, of small and fast pictures."""
+    """Return a function that makes generators of small, low-quality pictures, which are quick to draw."""
     return partial(generator, options={"size": "816x816", "quality": "low"})
 
 
 class Sync:
-    """The half of a runnable that blocks."""
+    """Calls the sync methods of a runnable."""
 
     name = "sync"
 
     def invoke(self, runnable: Any, input: Any, **fields: Any) -> Any:
-        """What `invoke` gives."""
+        """Return the value of `invoke`."""
         return runnable.invoke(input, **fields)
 
     def stream(self, runnable: Any, input: Any, **fields: Any) -> list[Any]:
-        """All that `stream` yields."""
+        """Return what `stream` yields."""
         return list(runnable.stream(input, **fields))
 
     def batch(self, runnable: Any, inputs: list[Any], **fields: Any) -> list[Any]:
-        """What `batch` gives."""
+        """Return the value of `batch`."""
         return runnable.batch(inputs, **fields)
 
     def close(self, generator: ImageGenerator) -> None:
-        """Close the connections."""
+        """Close the generator's connections."""
         generator.close()
 
     def wait(self, function: Callable[..., Any], *args: Any) -> Any:
-        """What an async function gives."""
+        """Return the value of an async function."""
         return asyncio.run(function(*args))
 
 
 class Async:
-    """The half of a runnable that is awaited, in one event loop for each test."""
+    """Calls the async methods of a runnable, in one event loop for each test."""
 
     name = "async"
 
@@ -110,11 +110,11 @@ class Async:
         self._run = run
 
     def invoke(self, runnable: Any, input: Any, **fields: Any) -> Any:
-        """What `ainvoke` gives."""
+        """Return the value of `ainvoke`."""
         return self._run(runnable.ainvoke(input, **fields))
 
     def stream(self, runnable: Any, input: Any, **fields: Any) -> list[Any]:
-        """All that `astream` yields."""
+        """Return what `astream` yields."""
 
         async def collect() -> list[Any]:
             return [piece async for piece in runnable.astream(input, **fields)]
@@ -122,40 +122,40 @@ class Async:
         return self._run(collect())
 
     def batch(self, runnable: Any, inputs: list[Any], **fields: Any) -> list[Any]:
-        """What `abatch` gives."""
+        """Return the value of `abatch`."""
         return self._run(runnable.abatch(inputs, **fields))
 
     def close(self, generator: ImageGenerator) -> None:
-        """Close the connections."""
+        """Close the generator's connections."""
         self._run(generator.aclose())
 
     def wait(self, function: Callable[..., Any], *args: Any) -> Any:
-        """What an async function gives, in the test's own event loop."""
+        """Return the value of an async function, run in the test's event loop."""
         return self._run(function(*args))
 
 
 @pytest.fixture(params=["sync", "async"])
 def half(request: pytest.FixtureRequest, made: list[ImageGenerator]) -> Iterator[Sync | Async]:
-    """Each half of a runnable in turn, so that no test is written twice."""
+    """Yield the sync half and then the async half, so that one test covers both."""
     if request.param == "sync":
         yield Sync()
         return
     loop = asyncio.new_event_loop()
     yield Async(loop.run_until_complete)
-    loop.run_until_complete(_closed(made))
+    loop.run_until_complete(_close(made))
     loop.run_until_complete(loop.shutdown_default_executor())
     loop.close()
 
 
-async def _closed(made: list[ImageGenerator]) -> None:
-    """Close the connections of this event loop, which nothing else can do once it is gone."""
+async def _close(made: list[ImageGenerator]) -> None:
+    """Close the connections that belong to the running event loop; no other loop can close them."""
     for drawing in made:
         await drawing.aclose()
 
 
 @pytest.fixture
 def talks(half: Sync | Async, simulator: Simulator, tmp_path: Path) -> Iterator[Any]:
-    """Makes conversations with agents that draw with the hosted tool: `talks.start(middleware)`."""
+    """Yield a factory of conversations with agents that draw with the hosted tool: `talks.start(middleware)`."""
     from tests.conversations import Talks
 
     started = Talks(half, simulator, tmp_path)
@@ -165,7 +165,7 @@ def talks(half: Sync | Async, simulator: Simulator, tmp_path: Path) -> Iterator[
 
 @pytest.fixture
 def draw(half: Sync | Async, generator: Callable[..., ImageGenerator]) -> Callable[..., ImageResult]:
-    """Draws with a generator of default settings, in each half: `draw("a fox", images=[…])`."""
+    """Return a function that draws with default settings, sync or async: `draw("a fox", images=[…])`."""
     return partial(half.invoke, generator())
 
 
@@ -173,13 +173,13 @@ def draw(half: Sync | Async, generator: Callable[..., ImageGenerator]) -> Callab
 def stream(
     half: Sync | Async, generator: Callable[..., ImageGenerator]
 ) -> Callable[..., list[PartialImage | ImageResult]]:
-    """All that streaming with default settings yields, in each half."""
+    """Return a function that streams with default settings, sync or async, and returns what came."""
     return partial(half.stream, generator())
 
 
 @pytest.fixture(params=["sync", "async"])
 def call(simulator: Simulator, request: pytest.FixtureRequest) -> Callable[..., Any]:
-    """Calls a method of either unmodified SDK client by its name; streams come as lists."""
+    """Return a function that calls a method of the unmodified SDK client, sync or async; streams come as lists."""
 
     def send(name: str, *, key: str = "sk-a", **fields: Any) -> Any:
         if request.param == "sync":
@@ -191,7 +191,7 @@ def call(simulator: Simulator, request: pytest.FixtureRequest) -> Callable[..., 
 
 @pytest.fixture
 def ask(simulator: Simulator) -> Callable[..., Any]:
-    """Sends one response request with the unmodified SDK; the tool is there unless said otherwise."""
+    """Return a function that sends one response request with the unmodified SDK, with the image tool by default."""
 
     def send(given: Any = "Draw a fox", *, key: str = "sk-a", **fields: Any) -> Any:
         request = {"model": "gpt-5", "tools": [sdk.TOOL], "input": given, **fields}

@@ -1,4 +1,4 @@
-"""`ImageGenerator` in chains and batches, as a copy, and with the user's own clients."""
+"""`ImageGenerator` in chains and batches, copied and pickled, and with the user's own SDK clients."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ Make = Callable[..., ImageGenerator]
 # --- chains
 
 
-def test_a_chain_of_prompt_drawing_and_saving(half: Any, low: Make, tmp_path: Path):
-    """`prompt | draw | save` works, sync and async."""
+def test_a_chain_of_prompt_generator_and_function(half: Any, low: Make, tmp_path: Path):
+    """`prompt | draw | save` saves the drawn picture."""
     save = RunnableLambda(lambda result: result.image.save(tmp_path / "fox.png"))
     chain = PromptTemplate.from_template("draw a {animal}") | low() | save
 
@@ -65,43 +65,43 @@ def test_images_can_be_bound(half: Any, low: Make, simulator: Simulator):
 
 
 def test_a_failed_request_is_retried_by_with_retry(half: Any, low: Make, simulator: Simulator):
-    """LangChain's `with_retry` retries after one of our errors."""
+    """LangChain's `with_retry` repeats a call that raised one of our errors."""
     simulator.script(server_error())
-    patient = low(max_retries=0).with_retry(
+    retrying = low(max_retries=0).with_retry(
         retry_if_exception_type=(ServiceError,), stop_after_attempt=2, wait_exponential_jitter=False
     )
 
-    assert half.invoke(patient, "draw a fox").image.width == 816
+    assert half.invoke(retrying, "draw a fox").image.width == 816
     assert len(simulator.requests) == 2
 
 
-def test_another_generator_can_stand_in(half: Any, low: Make, simulator: Simulator):
-    """LangChain's `with_fallbacks` goes on to the next generator."""
+def test_with_fallbacks_calls_the_next_generator(half: Any, low: Make, simulator: Simulator):
+    """LangChain's `with_fallbacks` calls the next generator after an error."""
     simulator.script(bad_key())
     either = low().with_fallbacks([low(model="gpt-5")], exceptions_to_handle=(AuthenticationError,))
 
     assert half.invoke(either, "draw a fox").model == "gpt-5-2025-08-07"
 
 
-class Starts(BaseCallbackHandler):
-    """Records the tags and metadata of every run that starts."""
+class RunRecorder(BaseCallbackHandler):
+    """Records the name, tags and metadata of every run that starts."""
 
     def __init__(self) -> None:
-        self.seen: list[tuple[str, list[str], dict[str, Any]]] = []
+        self.runs: list[tuple[str, list[str], dict[str, Any]]] = []
 
     def on_chain_start(self, serialized: Any, inputs: Any, **facts: Any) -> None:
-        """Record a run."""
-        self.seen.append((facts["name"], facts["tags"], facts["metadata"]))
+        """Record the run."""
+        self.runs.append((facts["name"], facts["tags"], facts["metadata"]))
 
 
 def test_names_tags_and_metadata_reach_callbacks(half: Any, low: Make):
-    """Callbacks see a configured generator's name, tags and metadata."""
-    starts = Starts()
-    tagged = low().with_config(tags=["picture"], metadata={"user": "7"}, run_name="artist", callbacks=[starts])
+    """Callbacks receive the name, tags and metadata of `with_config`."""
+    recorder = RunRecorder()
+    tagged = low().with_config(tags=["picture"], metadata={"user": "7"}, run_name="artist", callbacks=[recorder])
 
     half.invoke(tagged, "draw a fox")
 
-    assert [(name, tags, metadata["user"]) for name, tags, metadata in starts.seen] == [("artist", ["picture"], "7")]
+    assert [(name, tags, metadata["user"]) for name, tags, metadata in recorder.runs] == [("artist", ["picture"], "7")]
 
 
 def test_options_and_model_can_be_configured(low: Make, simulator: Simulator):
@@ -119,7 +119,7 @@ def test_options_and_model_can_be_configured(low: Make, simulator: Simulator):
 
 
 def test_a_batch_keeps_the_order_of_its_inputs(half: Any, low: Make, simulator: Simulator):
-    """Results are in the order of their inputs, and keyword arguments apply to each input."""
+    """`batch` returns results in the order of the inputs and applies keyword arguments to each of them."""
     prompts = [f"draw a {animal}" for animal in ("fox", "cat", "owl")]
 
     results = half.batch(low(), prompts, quality="medium")
@@ -128,8 +128,8 @@ def test_a_batch_keeps_the_order_of_its_inputs(half: Any, low: Make, simulator: 
     assert {order.quality for order in simulator.orders} == {"medium"}
 
 
-def test_one_failure_of_a_batch_may_leave_the_others(half: Any, low: Make, simulator: Simulator):
-    """With `return_exceptions` an error takes the place of its result; otherwise it is raised."""
+def test_a_batch_can_return_exceptions(half: Any, low: Make, simulator: Simulator):
+    """With `return_exceptions=True`, `batch` returns an error in place of its result; without, it raises the error."""
     inputs = ["draw a fox", {"prompt": "make it winter", "images": ["last"]}, "draw a cat"]
 
     fox, error, cat = half.batch(low(), inputs, return_exceptions=True)
@@ -141,20 +141,20 @@ def test_one_failure_of_a_batch_may_leave_the_others(half: Any, low: Make, simul
         half.batch(low(), inputs[1:2])
 
 
-def test_a_batch_sends_no_more_at_once_than_it_may(half: Any, generator: Make, image_store: ImageStore):
-    """With `max_concurrency` 2, four drawings of 150 ms each take at least 300 ms."""
+def test_a_batch_respects_max_concurrency(half: Any, generator: Make, image_store: ImageStore):
+    """With `max_concurrency=2`, four drawings of 150 ms each take at least 300 ms."""
     with Simulator(latency=0.15) as slow:
         drawing = generator(base_url=slow.base_url, options=LOW)
-        begun = time.monotonic()
+        start = time.monotonic()
 
         results = half.batch(drawing, ["draw a fox"] * 4, config={"max_concurrency": 2})
 
-        assert time.monotonic() - begun >= 0.3
+        assert time.monotonic() - start >= 0.3
         assert len(results) == slow.pictures == 4
 
 
 def test_a_batch_fills_one_memory(half: Any, low: Make, image_store: ImageStore):
-    """The memory holds each of several concurrent drawings once."""
+    """After a batch, the memory contains each of its pictures once."""
     drawing = low(memory=ImageMemory(image_store=image_store))
 
     results = half.batch(drawing, ["draw a fox"] * 4)
@@ -164,7 +164,7 @@ def test_a_batch_fills_one_memory(half: Any, low: Make, image_store: ImageStore)
 
 
 def test_a_generator_can_be_pickled(low: Make, image_store: ImageStore, made: list[ImageGenerator]):
-    """An unpickled generator draws with the same settings and into the same store."""
+    """An unpickled generator has the same options and store and a copy of the memory."""
     drawing = low(memory=ImageMemory(image_store=image_store))
     drawing.invoke("draw a fox")
 
@@ -179,7 +179,7 @@ def test_a_generator_can_be_pickled(low: Make, image_store: ImageStore, made: li
 
 
 def test_a_deep_copy_has_a_memory_of_its_own(low: Make, simulator: Simulator, image_store: ImageStore):
-    """A deep copy shares a given client and has its own memory."""
+    """A deep copy shares a client that was given and has its own memory."""
     client = openai.OpenAI(base_url=simulator.base_url, api_key="simulated")
     drawing = ImageGenerator(client=client, options=LOW, memory=ImageMemory(), image_store=image_store)
 
@@ -192,7 +192,7 @@ def test_a_deep_copy_has_a_memory_of_its_own(low: Make, simulator: Simulator, im
 
 
 def test_the_graph_of_a_chain_can_be_drawn(low: Make):
-    """`get_graph` shows the generator with its input and output types."""
+    """`get_graph` has a node for the generator, and its JSON schemas list inputs and outputs."""
     graph = (ChatPromptTemplate.from_template("draw a {animal}") | low()).get_graph()
 
     names = [node.name for node in graph.nodes.values()]
@@ -202,7 +202,7 @@ def test_the_graph_of_a_chain_can_be_drawn(low: Make):
 
 
 def test_a_generator_can_be_a_plain_tool(low: Make):
-    """LangChain's `as_tool` returns a tool whose arguments are the request's fields."""
+    """LangChain's `as_tool` makes a tool whose arguments are the fields of a request."""
     with pytest.warns(LangChainBetaWarning):
         tool = low().as_tool(name="draw", description="Draws.")
 
@@ -218,20 +218,20 @@ def test_a_generator_can_be_a_plain_tool(low: Make):
 
 
 def test_one_generator_serves_several_event_loops(low: Make):
-    """Two calls of `asyncio.run` in a row work: the second does not use connections of the first loop."""
+    """A generator works in two consecutive calls of `asyncio.run`, each with its own connections."""
     drawing = low()
 
-    async def once() -> GeneratedImage:
+    async def draw_fox() -> GeneratedImage:
         try:
             return (await drawing.ainvoke("draw a fox")).image
         finally:
             await drawing._transport.async_client.close()
 
-    assert asyncio.run(once()).width == asyncio.run(once()).width == 816
+    assert asyncio.run(draw_fox()).width == asyncio.run(draw_fox()).width == 816
 
 
-def test_a_client_of_ones_own_is_used(simulator: Simulator, image_store: ImageStore):
-    """A given client keeps its address, key and headers, and is neither closed nor changed."""
+def test_a_given_client_is_used(simulator: Simulator, image_store: ImageStore):
+    """A given client's address, key and headers are used, and the client is neither changed nor closed."""
     client = openai.OpenAI(base_url=simulator.base_url, api_key="mine", default_headers={"x-team": "foxes"})
 
     ImageGenerator(client=client, image_store=image_store, options=LOW).invoke("draw a fox")
@@ -243,8 +243,8 @@ def test_a_client_of_ones_own_is_used(simulator: Simulator, image_store: ImageSt
     client.close()
 
 
-async def test_the_other_half_of_a_client_must_be_given_too(simulator: Simulator, image_store: ImageStore):
-    """With only a sync client, an async call raises an error that names the missing client."""
+async def test_an_async_call_needs_an_async_client(simulator: Simulator, image_store: ImageStore):
+    """If only a sync client was given, an async call raises an error that asks for `async_client=`."""
     client = openai.OpenAI(base_url=simulator.base_url, api_key="mine")
 
     with pytest.raises(OptionError, match=r"give async_client= as well, an openai\.AsyncOpenAI"):
@@ -252,26 +252,24 @@ async def test_the_other_half_of_a_client_must_be_given_too(simulator: Simulator
     client.close()
 
 
-@pytest.mark.parametrize("half_of_azure", [openai.AzureOpenAI, openai.AsyncAzureOpenAI])
-def test_azure_is_told_the_deployment_of_the_image_model(
-    half_of_azure: Any, simulator: Simulator, image_store: ImageStore
-):
-    """Azure's clients work, and a header names the image model's deployment."""
-    client = half_of_azure(
+@pytest.mark.parametrize("azure_client", [openai.AzureOpenAI, openai.AsyncAzureOpenAI])
+def test_azure_gets_the_deployment_of_the_image_model(azure_client: Any, simulator: Simulator, image_store: ImageStore):
+    """Azure's clients work, and a header names the deployment of the image model."""
+    client = azure_client(
         azure_endpoint=simulator.base_url.removesuffix("/v1"), api_key="mine", api_version="2025-04-01-preview"
     )
-    field = "client" if half_of_azure is openai.AzureOpenAI else "async_client"
+    field = "client" if azure_client is openai.AzureOpenAI else "async_client"
     drawing = ImageGenerator(
         **{field: client}, image_store=image_store, options=LOW, azure_image_deployment="our-painter"
     )
 
-    async def drawn() -> ImageResult:
+    async def draw_async() -> ImageResult:
         try:
             return await drawing.ainvoke("draw a fox")
         finally:
             await client.close()
 
-    result = drawing.invoke("draw a fox") if field == "client" else asyncio.run(drawn())
+    result = drawing.invoke("draw a fox") if field == "client" else asyncio.run(draw_async())
 
     assert result.image.width == 816
     assert simulator.requests[-1].path == "/openai/responses"
@@ -282,7 +280,7 @@ def test_azure_is_told_the_deployment_of_the_image_model(
 
 
 def test_close(half: Any, low: Make, simulator: Simulator):
-    """A script can close its connections, and a later call opens new ones."""
+    """Closing a generator closes its connections, and a later call opens new ones."""
     draw = low()
     half.invoke(draw, "draw a fox")
     here = draw._transport._here()

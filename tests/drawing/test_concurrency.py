@@ -1,4 +1,4 @@
-"""Many drawings at once: order, faults, cancelled tasks, threads and event loops, and nothing left behind."""
+"""Many drawings at once: their order, faults, cancellation, threads, event loops, open handles and memory."""
 
 from __future__ import annotations
 
@@ -37,111 +37,114 @@ Make = Callable[..., ImageGenerator]
 
 @pytest.fixture
 def make(service: crowd.Crowd, image_store: ImageStore, made: list[ImageGenerator]) -> Make:
-    """Makes generators of pictures of a given size in bytes, which take so many milliseconds, into a folder."""
+    """Return a function that makes generators for pictures of `size` bytes, each drawn in `latency` milliseconds."""
 
     def generator(size: int = SMALL, latency: int = 0, **settings: Any) -> ImageGenerator:
-        here = {"base_url": service.base_url(size, latency), "api_key": "none", "image_store": image_store}
-        made.append(ImageGenerator(**{**here, **settings}))
+        defaults = {"base_url": service.base_url(size, latency), "api_key": "none", "image_store": image_store}
+        made.append(ImageGenerator(**{**defaults, **settings}))
         return made[-1]
 
     return generator
 
 
 def digest(number: int, size: int = SMALL) -> str:
-    """What the picture of this number is stored under."""
+    """Return the digest of the picture with this number."""
     return hashlib.sha256(crowd.picture(size, number)).hexdigest()
 
 
 def digests(results: list[ImageResult]) -> list[str]:
-    """What the first picture of each result is stored under."""
+    """Return the digest of each result's first picture."""
     return [result.image.sha256 for result in results]
 
 
 def files(store: ImageStore) -> dict[str, list[str]]:
-    """The names in a store's folder: digests of pictures, and what was not finished."""
+    """Return the digests of the pictures in a store's folder, and the names of its unfinished files."""
     found = [path for path in Path(store.location).rglob("*") if path.is_file()]
     whole = {path for path in found if len(path.stem) == 64}
     return {"whole": sorted(path.stem for path in whole), "unfinished": [p.name for p in found if p not in whole]}
 
 
-def drawn(half: Any, drawing: ImageGenerator, prompts: list[str]) -> list[Any]:
-    """What a batch gives, errors in the place of results."""
+def draw_all(half: Any, drawing: ImageGenerator, prompts: list[str]) -> list[Any]:
+    """Draw the prompts in one batch and return its results, with errors in their places."""
     return half.batch(drawing, prompts, config=AT_ONCE, return_exceptions=True)
 
 
-# --- a crowd, and what it leaves
+# --- many drawings, and what they leave open
 
 
 def test_a_thousand_pictures_come_in_order_and_leave_nothing(half: Any, make: Make, image_store: ImageStore):
-    """A batch of 1,000 keeps no memory, socket, file handle or temporary file, and gives the results in order."""
+    """A batch of 1,000 returns its results in order and leaves no memory, socket, handle or temporary file."""
     drawing = make()
-    drawn(half, drawing, [f"draw {number}" for number in range(64)])
+    draw_all(half, drawing, [f"draw {number}" for number in range(64)])
     half.close(drawing)
     before = handles()
 
     tracemalloc.start()
-    drawn(half, drawing, [f"draw {number}" for number in range(64)])
+    draw_all(half, drawing, [f"draw {number}" for number in range(64)])
     half.close(drawing)
     gc.collect()
     held = tracemalloc.get_traced_memory()[0]
-    told = digests(drawn(half, drawing, [f"draw {number}" for number in range(1000)]))
+    drawn = digests(draw_all(half, drawing, [f"draw {number}" for number in range(1000)]))
     half.close(drawing)
     gc.collect()
     grown = tracemalloc.get_traced_memory()[0] - held
     tracemalloc.stop()
 
-    assert told == [digest(number) for number in range(1000)]
-    assert files(image_store) == {"whole": sorted(told), "unfinished": []}
+    assert drawn == [digest(number) for number in range(1000)]
+    assert files(image_store) == {"whole": sorted(drawn), "unfinished": []}
     assert handles() <= before
-    assert grown < 1000 * SMALL / 40  # half a megabyte; the digests compared here are a fifth of that
+    assert grown < 1000 * SMALL / 40  # 500 KB, of which the digests compared here take 100 KB
 
 
 FAULTS = {"draw": ImageResult, "cut": ConnectionLostError, "busy": RateLimitError, "moderated": ModerationError}
 
 
-def test_faults_in_a_crowd_harm_no_other_picture_and_leave_nothing(half: Any, make: Make, image_store: ImageStore):
-    """Cut bodies, rate limits and refusals are errors in their own place, and keep no handle and no file."""
+def test_faults_in_a_batch_harm_no_other_picture(half: Any, make: Make, image_store: ImageStore):
+    """In a batch, each cut body, rate limit and refusal is an error in its own place and leaves no handle or file."""
     drawing = make()
     prompts = [f"{crowd.KINDS[number % 4]} {number}" for number in range(400)]
-    drawn(half, drawing, prompts[:64])
+    draw_all(half, drawing, prompts[:64])
     half.close(drawing)
     before = handles()
 
-    results = drawn(half, drawing, prompts)
+    results = draw_all(half, drawing, prompts)
     half.close(drawing)
 
     assert [type(result) for result in results] == [FAULTS[prompt.split()[0]] for prompt in prompts]
     assert digests(results[::4]) == [digest(number) for number in range(0, 400, 4)]
     assert files(image_store) == {"whole": sorted(digests(results[::4])), "unfinished": []}
-    del results  # errors hold the frames that they passed
+    del results  # an error's traceback holds on to its frames
     assert handles() <= before
 
 
-async def half_cancelled(drawing: ImageGenerator, count: int) -> list[Any]:
-    """What a crowd gives of which every other task was cancelled when the first was done; half of those are late."""
+async def cancel_half(drawing: ImageGenerator, count: int) -> list[Any]:
+    """Start `count` drawings, cancel every other one when the first has finished, and return the others' results.
+
+    Half of the cancelled drawings are still waiting for the service at that time.
+    """
     kinds = ("draw", "draw", "draw", crowd.LATE)
     tasks = [asyncio.create_task(drawing.ainvoke(f"{kinds[number % 4]} {number}")) for number in range(count)]
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    given_up = [task for task in tasks[1::2] if not task.done()]
-    for task in given_up:
+    cancelled = [task for task in tasks[1::2] if not task.done()]
+    for task in cancelled:
         task.cancel()
     await asyncio.wait(tasks)
-    await asyncio.get_running_loop().shutdown_default_executor()  # a thread that was writing ends its piece
+    await asyncio.get_running_loop().shutdown_default_executor()  # waits for threads that are still writing
 
-    assert all(task.cancelled() for task in given_up)
-    assert len(given_up) >= count // 4  # the late ones at least
+    assert all(task.cancelled() for task in cancelled)
+    assert len(cancelled) >= count // 4  # at least those that wait for the service
     return [task.result() for task in tasks[::2]]
 
 
 @pytest.mark.parametrize("size", [SMALL, 2 * MB], ids=["20-KB", "2-MB"])
 async def test_cancelled_drawings_leave_nothing(make: Make, image_store: ImageStore, size: int):
-    """When half of a crowd is cancelled, the other half is drawn, and no handle and no file is left of either."""
+    """If half of the drawings are cancelled, the others finish, and no handle and no unfinished file is left."""
     drawing = make(size, latency=20)
     await drawing.abatch([f"draw {number}" for number in range(8)])
     await drawing.aclose()
     before = handles()
 
-    results = await half_cancelled(drawing, 64)
+    results = await cancel_half(drawing, 64)
     await drawing.aclose()
 
     assert digests(results) == [digest(number, size) for number in range(0, 64, 2)]
@@ -152,7 +155,7 @@ async def test_cancelled_drawings_leave_nothing(make: Make, image_store: ImageSt
 
 @pytest.mark.parametrize("moment", [0.0, 0.01, 0.03, 0.06, 0.1], ids=lambda moment: f"{moment * 1000:.0f}-ms")
 async def test_a_picture_cancelled_at_any_moment_leaves_no_file(make: Make, image_store: ImageStore, moment: float):
-    """A large picture may be given up before, while or after its bytes arrive; nothing unfinished stays."""
+    """A drawing that is cancelled before, while or after its picture arrives leaves no unfinished file."""
     drawing = make(12 * MB)
 
     tasks = [asyncio.create_task(drawing.ainvoke(f"draw {number}")) for number in range(3)]
@@ -167,33 +170,33 @@ async def test_a_picture_cancelled_at_any_moment_leaves_no_file(make: Make, imag
     assert not files(image_store)["unfinished"]
 
 
-async def test_a_crowd_does_not_wait_for_itself(service: crowd.Crowd, make: Make):
-    """The first requests are on their way while most other calls have not even begun."""
-    passed: list[str] = []
+async def test_first_requests_are_sent_before_the_last_calls_start(service: crowd.Crowd, make: Make):
+    """Of 64 calls at once, the first request is sent before half of the calls have started."""
+    events: list[str] = []
 
     async def trace(name: str, _: object) -> None:
         if name == "http11.send_request_body.complete":
-            passed.append("left")
+            events.append("sent")
 
-    async def begin(request: httpx2.Request) -> None:
+    async def add_trace(request: httpx2.Request) -> None:
         request.extensions["trace"] = trace
 
-    class Begun(AsyncCallbackHandler):
+    class StartRecorder(AsyncCallbackHandler):
         async def on_chain_start(self, *_: Any, **__: Any) -> None:
-            passed.append("begun")
+            events.append("started")
 
-    there = {"base_url": service.base_url(SMALL), "api_key": "none"}
-    http_client = DefaultAsyncHttpxClient(event_hooks={"request": [begin]})
-    async with AsyncOpenAI(**there, http_client=http_client) as async_client:
-        with OpenAI(**there) as client:
+    settings = {"base_url": service.base_url(SMALL), "api_key": "none"}
+    http_client = DefaultAsyncHttpxClient(event_hooks={"request": [add_trace]})
+    async with AsyncOpenAI(**settings, http_client=http_client) as async_client:
+        with OpenAI(**settings) as client:
             drawing = make(client=client, async_client=async_client)
-            await drawing.ainvoke("draw 0")  # the first call alone loads modules
-            passed.clear()
-            config: RunnableConfig = {"callbacks": [Begun()]}
+            await drawing.ainvoke("draw 0")  # loads modules
+            events.clear()
+            config: RunnableConfig = {"callbacks": [StartRecorder()]}
             await asyncio.gather(*(drawing.ainvoke(f"draw {number}", config) for number in range(64)))
 
-    assert passed.count("begun") == passed.count("left") == 64
-    assert passed.index("left") < 32
+    assert events.count("started") == events.count("sent") == 64
+    assert events.index("sent") < 32
 
 
 # --- the SDK's client for aiohttp
@@ -201,20 +204,20 @@ async def test_a_crowd_does_not_wait_for_itself(service: crowd.Crowd, make: Make
 
 @pytest.fixture
 async def over_aiohttp(service: crowd.Crowd, make: Make) -> AsyncIterator[Make]:
-    """Makes generators whose async half is the SDK's `DefaultAioHttpClient`, closed after the test."""
+    """Yield a function that makes generators whose async client is over the SDK's `DefaultAioHttpClient`."""
     pytest.importorskip("aiohttp", reason="needs openai[aiohttp]")
     async with AsyncExitStack() as clients:
 
-        async def opened(size: int = SMALL, latency: int = 0) -> ImageGenerator:
-            there = {"base_url": service.base_url(size, latency), "api_key": "none"}
-            client = await clients.enter_async_context(AsyncOpenAI(**there, http_client=DefaultAioHttpClient()))
-            return make(client=clients.enter_context(OpenAI(**there)), async_client=client)
+        async def make_over_aiohttp(size: int = SMALL, latency: int = 0) -> ImageGenerator:
+            settings = {"base_url": service.base_url(size, latency), "api_key": "none"}
+            client = await clients.enter_async_context(AsyncOpenAI(**settings, http_client=DefaultAioHttpClient()))
+            return make(client=clients.enter_context(OpenAI(**settings)), async_client=client)
 
-        yield opened
+        yield make_over_aiohttp
 
 
 async def test_faults_over_aiohttp_are_the_same_errors(over_aiohttp: Make, image_store: ImageStore):
-    """Cut bodies, rate limits and refusals are errors in their own place there too, and keep no file."""
+    """Over aiohttp, each cut body, rate limit and refusal is the same error in its own place, and leaves no file."""
     drawing = await over_aiohttp()
     prompts = [f"{crowd.KINDS[number % 4]} {number}" for number in range(200)]
 
@@ -225,17 +228,17 @@ async def test_faults_over_aiohttp_are_the_same_errors(over_aiohttp: Make, image
 
 
 async def test_cancelled_drawings_over_aiohttp_leave_nothing(over_aiohttp: Make, image_store: ImageStore):
-    """When half of a crowd is cancelled, the other half is drawn, and no file is left of the first."""
+    """Over aiohttp, if half of the drawings are cancelled, the others finish, and no unfinished file is left."""
     drawing = await over_aiohttp(2 * MB, latency=20)
 
-    results = await half_cancelled(drawing, 32)
+    results = await cancel_half(drawing, 32)
 
     assert digests(results) == [digest(number, 2 * MB) for number in range(0, 32, 2)]
     assert not files(image_store)["unfinished"]
 
 
-async def test_streams_over_aiohttp_end_with_their_pictures(over_aiohttp: Make):
-    """A stream of events is read there as over the default client."""
+async def test_streams_over_aiohttp(over_aiohttp: Make):
+    """Over aiohttp, a stream ends with its picture."""
     drawing = await over_aiohttp()
 
     *_, result = [piece async for piece in drawing.astream("draw 7")]
@@ -247,11 +250,11 @@ async def test_streams_over_aiohttp_end_with_their_pictures(over_aiohttp: Make):
 
 
 def run_in_threads(work: Callable[[int], Any], count: int) -> list[Any]:
-    """What `work` gives in each of so many threads, all begun together."""
-    together, results = threading.Barrier(count), [None] * count
+    """Run `work` in `count` threads that start together, and return its values."""
+    barrier, results = threading.Barrier(count), [None] * count
 
     def run(number: int) -> None:
-        together.wait()
+        barrier.wait()
         results[number] = work(number)
 
     threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
@@ -263,12 +266,12 @@ def run_in_threads(work: Callable[[int], Any], count: int) -> list[Any]:
 
 
 def numbers_of(thread: int) -> list[int]:
-    """The pictures that a thread asks for."""
+    """Return the numbers of the pictures that a thread draws."""
     return [thread * 10 + number for number in range(10)]
 
 
 def test_one_generator_in_eight_threads(make: Make, image_store: ImageStore):
-    """Threads share a generator; each gets its own pictures, and no handle is left when it is closed."""
+    """Threads that share a generator get their own pictures, and closing it leaves no handle open."""
     drawing = make()
 
     def work(thread: int) -> list[str]:
@@ -277,16 +280,16 @@ def test_one_generator_in_eight_threads(make: Make, image_store: ImageStore):
     run_in_threads(work, 8)
     drawing.close()
     before = handles()
-    told = run_in_threads(work, 8)
+    drawn = run_in_threads(work, 8)
     drawing.close()
 
-    assert told == [[digest(number) for number in numbers_of(thread)] for thread in range(8)]
+    assert drawn == [[digest(number) for number in numbers_of(thread)] for thread in range(8)]
     assert handles() <= before
     assert not files(image_store)["unfinished"]
 
 
-async def crowded(drawing: ImageGenerator, thread: int) -> list[str]:
-    """The pictures of a thread, drawn at once in the running event loop, whose connections are closed after."""
+async def adraw_all(drawing: ImageGenerator, thread: int) -> list[str]:
+    """Draw a thread's pictures at once, close the event loop's connections, and return the digests."""
     results = await asyncio.gather(*(drawing.ainvoke(f"draw {number}") for number in numbers_of(thread)))
     await drawing.aclose()
     return digests(results)
@@ -294,42 +297,42 @@ async def crowded(drawing: ImageGenerator, thread: int) -> list[str]:
 
 @pytest.mark.parametrize("threads", [1, 8], ids=["in-sequence", "in-parallel"])
 def test_one_generator_in_many_event_loops(make: Make, image_store: ImageStore, threads: int):
-    """Each event loop has its own connections: loops may follow each other or run in threads at once."""
+    """A generator works in consecutive and parallel event loops, each with its own connections."""
     drawing = make()
 
     def work(thread: int) -> list[list[str]]:
-        return [asyncio.run(crowded(drawing, thread)) for _ in range(3)]
+        return [asyncio.run(adraw_all(drawing, thread)) for _ in range(3)]
 
     run_in_threads(work, threads)
     before = handles()
-    told = run_in_threads(work, threads)
+    drawn = run_in_threads(work, threads)
 
-    assert told == [[[digest(number) for number in numbers_of(thread)]] * 3 for thread in range(threads)]
+    assert drawn == [[[digest(number) for number in numbers_of(thread)]] * 3 for thread in range(threads)]
     assert handles() <= before
     assert not files(image_store)["unfinished"]
 
 
-def test_both_halves_of_one_generator_at_once(make: Make):
-    """Threads that block and event loops in other threads use one generator at the same time."""
+def test_sync_and_async_calls_at_once(make: Make):
+    """A generator works for sync calls and for event loops in other threads at the same time."""
     drawing = make()
 
     def work(thread: int) -> list[str]:
         if thread % 2:
-            return asyncio.run(crowded(drawing, thread))
+            return asyncio.run(adraw_all(drawing, thread))
         return digests(drawing.batch([f"draw {number}" for number in numbers_of(thread)]))
 
-    told = run_in_threads(work, 6)
+    drawn = run_in_threads(work, 6)
 
-    assert told == [[digest(number) for number in numbers_of(thread)] for thread in range(6)]
+    assert drawn == [[digest(number) for number in numbers_of(thread)] for thread in range(6)]
 
 
 # --- the disk and the event loop
 
 
-class Watch:
-    """Notes in which thread a folder's files are opened, made, renamed and removed.
+class FileWatch:
+    """Records in which thread the files of a folder are opened, created, renamed and removed.
 
-    Python's audit hooks cannot be taken back; there is one, which does nothing between tests.
+    Python's audit hooks cannot be removed, so that one hook serves all tests and does nothing between them.
     """
 
     EVENTS = frozenset({"open", "os.rename", "os.remove", "os.mkdir", "os.link", "os.utime", "os.truncate"})
@@ -337,17 +340,17 @@ class Watch:
     def __init__(self) -> None:
         self.folder: str | None = None
         self.seen: list[tuple[str, int]] = []
-        sys.addaudithook(self._hear)
+        sys.addaudithook(self._record)
 
-    def _hear(self, event: str, args: tuple[Any, ...]) -> None:
+    def _record(self, event: str, args: tuple[Any, ...]) -> None:
         if self.folder is None or event not in self.EVENTS:
             return
         if isinstance(args[0], (str, os.PathLike)) and os.fspath(args[0]).startswith(self.folder):
             self.seen.append((event, threading.get_ident()))
 
     @contextmanager
-    def over(self, folder: str) -> Iterator[list[tuple[str, int]]]:
-        """What happens below a folder within the block."""
+    def watching(self, folder: str) -> Iterator[list[tuple[str, int]]]:
+        """Yield a list that receives each event below the folder, with its thread, until the block ends."""
         self.folder, self.seen = folder, []
         try:
             yield self.seen
@@ -356,28 +359,30 @@ class Watch:
 
 
 @pytest.fixture(scope="module")
-def watch() -> Watch:
-    """The one hook of this process."""
-    return Watch()
+def watch() -> FileWatch:
+    """Return the one hook of this process."""
+    return FileWatch()
 
 
-async def drawn_by(way: str, drawing: ImageGenerator, prompt: str) -> ImageResult:
-    """One result, by `ainvoke` or as the last piece of `astream`."""
-    if way == "ainvoke":
+async def adraw(method: str, drawing: ImageGenerator, prompt: str) -> ImageResult:
+    """Draw with `ainvoke` or `astream`, and return the result."""
+    if method == "ainvoke":
         return await drawing.ainvoke(prompt)
     return [piece async for piece in drawing.astream(prompt)][-1]
 
 
 @pytest.mark.parametrize("size", [SMALL, 12 * MB], ids=["20-KB", "12-MB"])
-@pytest.mark.parametrize("way", ["ainvoke", "astream"])
-async def test_the_event_loop_touches_no_file(make: Make, image_store: ImageStore, watch: Watch, way: str, size: int):
-    """Files are opened, renamed and removed in threads, whether the picture comes whole or not."""
+@pytest.mark.parametrize("method", ["ainvoke", "astream"])
+async def test_the_event_loop_touches_no_file(
+    make: Make, image_store: ImageStore, watch: FileWatch, method: str, size: int
+):
+    """Files are opened, renamed and removed in other threads than the event loop's, also after a cut answer."""
     drawing = make(size)
 
-    with watch.over(image_store.location) as seen:
-        result = await drawn_by(way, drawing, "draw 1")
+    with watch.watching(image_store.location) as seen:
+        result = await adraw(method, drawing, "draw 1")
         with pytest.raises(ConnectionLostError):
-            await drawn_by(way, drawing, "cut 2")
+            await adraw(method, drawing, "cut 2")
     await drawing.aclose()
 
     assert result.image.sha256 == digest(1, size)
@@ -385,12 +390,12 @@ async def test_the_event_loop_touches_no_file(make: Make, image_store: ImageStor
     assert not [event for event, thread in seen if thread == threading.get_ident()]
 
 
-async def test_an_upload_touches_no_file_in_the_event_loop(make: Make, image_store: ImageStore, watch: Watch):
-    """A picture given as bytes goes into the store, and out of it into the request, in threads."""
+async def test_an_upload_touches_no_file_in_the_event_loop(make: Make, image_store: ImageStore, watch: FileWatch):
+    """A source given as bytes is written to the store and read for the request in other threads."""
     drawing = make(check_options=False)
 
-    lost = pytest.raises(ConnectionLostError)  # the service reads plain prompts alone, and hangs up
-    with watch.over(image_store.location) as seen, lost:
+    expected = pytest.raises(ConnectionLostError)  # this service closes the connection unless the input is a text
+    with watch.watching(image_store.location) as seen, expected:
         await drawing.ainvoke("draw 1", images=[crowd.picture(SMALL, 2)])
     await drawing.aclose()
 
@@ -398,11 +403,11 @@ async def test_an_upload_touches_no_file_in_the_event_loop(make: Make, image_sto
     assert not [event for event, thread in seen if thread == threading.get_ident()]
 
 
-class Slow(MemoryFileSystem):
-    """A file system that takes its time for each object, and notes in which thread."""
+class SlowFileSystem(MemoryFileSystem):
+    """A file system that takes 50 ms to write an object, and records the thread."""
 
     protocol = "slow"
-    store: dict[str, Any] = {}  # noqa: RUF012 - fsspec's own way to share it
+    store: dict[str, Any] = {}  # noqa: RUF012 - fsspec shares objects like this
     threads: list[int] = []  # noqa: RUF012
 
     def pipe_file(self, path: str, value: bytes, **settings: Any) -> None:
@@ -412,19 +417,19 @@ class Slow(MemoryFileSystem):
         super().pipe_file(path, value, **settings)
 
 
-@pytest.mark.parametrize("way", ["ainvoke", "astream"])
-async def test_the_event_loop_waits_for_no_bucket(make: Make, way: str):
-    """A driver that blocks blocks a thread: what else runs in the event loop goes on."""
-    fsspec.register_implementation("slow", Slow, clobber=True)
-    Slow.threads.clear()
+@pytest.mark.parametrize("method", ["ainvoke", "astream"])
+async def test_the_event_loop_waits_for_no_bucket(make: Make, method: str):
+    """A bucket's blocking driver runs in another thread than the event loop's."""
+    fsspec.register_implementation("slow", SlowFileSystem, clobber=True)
+    SlowFileSystem.threads.clear()
     drawing = make(image_store=ImageStore("slow://pictures"))
 
-    result = await drawn_by(way, drawing, "draw 1")
+    result = await adraw(method, drawing, "draw 1")
     await drawing.aclose()
 
     assert result.image.sha256 == digest(1)
-    assert Slow.threads
-    assert threading.get_ident() not in Slow.threads
+    assert SlowFileSystem.threads
+    assert threading.get_ident() not in SlowFileSystem.threads
 
 
 # --- memory
@@ -433,8 +438,8 @@ async def test_the_event_loop_waits_for_no_bucket(make: Make, way: str):
 @pytest.mark.parametrize(
     ("count", "size", "most"), [(64, 2 * MB, 0.5), (8, 12 * MB, 0.1)], ids=["64-of-2-MB", "8-of-12-MB"]
 )
-async def test_a_crowd_on_its_way_into_files_needs_little_memory(make: Make, count: int, size: int, most: float):
-    """Of pictures that arrive together, memory holds a read of each and the HTTP library's two copies of that read."""
+async def test_many_pictures_into_files_need_little_memory(make: Make, count: int, size: int, most: float):
+    """Pictures that arrive together pass into files with peak memory far below their total size."""
     drawing = make(size, latency=200)
     prompts = [f"draw {number}" for number in range(count)]
     await drawing.abatch(prompts)
@@ -442,7 +447,7 @@ async def test_a_crowd_on_its_way_into_files_needs_little_memory(make: Make, cou
 
     tracemalloc.start()
     results = await asyncio.gather(*map(drawing.ainvoke, prompts))
-    peak = tracemalloc.get_traced_memory()[1]
+    peak = tracemalloc.get_traced_memory()[1]  # of each picture one read, and two copies of it in the HTTP library
     tracemalloc.stop()
     await drawing.aclose()
 
@@ -450,16 +455,17 @@ async def test_a_crowd_on_its_way_into_files_needs_little_memory(make: Make, cou
     assert peak <= most * count * size
 
 
+# a stream does not tell the picture's length, so its buffer grows by an eighth at a time
 @pytest.mark.parametrize(("delivery", "most"), [("direct", 1.15), ("stream", 1.25)], ids=["direct", "stream"])
-def test_a_picture_into_memory_is_there_once(half: Any, make: Make, delivery: str, most: float):
-    """12 MB take 12 MB and a little; in a stream, which tells no picture's length, the buffer grows by eighths."""
+def test_a_picture_in_memory_is_held_once(half: Any, make: Make, delivery: str, most: float):
+    """A picture of 12 MB in a memory store needs 12 MB and at most a quarter more."""
     drawing = make(12 * MB, image_store=ImageStore("memory://there-once"), delivery=delivery)
-    drawn(half, drawing, ["draw 1"])
+    draw_all(half, drawing, ["draw 1"])
     MemoryFileSystem.store.clear()
     gc.collect()
 
     tracemalloc.start()
-    [result] = drawn(half, drawing, ["draw 1"])
+    [result] = draw_all(half, drawing, ["draw 1"])
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     MemoryFileSystem.store.clear()

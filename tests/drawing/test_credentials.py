@@ -1,4 +1,4 @@
-"""Keys, headers, addresses and the environment: mended or refused before anything is sent, and never repeated."""
+"""Keys, headers, addresses and environment variables: checked before anything is sent, and never quoted in errors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import openai
 import pytest
 
-from langchain_imagegen import ImageGenerationTool, ImageGenerator
+from langchain_imagegen import ImageGenerator
 from langchain_imagegen.errors import AuthenticationError, ImageGenerationError, OptionError
 from langchain_imagegen.simulator import Simulator
 
@@ -19,23 +19,23 @@ SECRET = "sk-REAL"
 UNSENDABLE = ["a\nb", "a\r\nb", "a\x00b", "“a”", "a—b", "a\u00a0b", "ключ", "a\ud83d"]
 
 
-def everything_told(error: BaseException | None) -> str:
-    """An error with its causes and contexts, as a traceback would print them."""
+def full_traceback(error: BaseException | None) -> str:
+    """Return the error's traceback with its causes and contexts, and its attributes."""
     return "".join(traceback.format_exception(error)) + repr(vars(error))
 
 
-@pytest.mark.parametrize("around", ["\n", " ", "\r\n", "\t", "\u00a0"])
-def test_white_space_around_a_key_is_taken_off(around: str, half: Any, low: Make, simulator: Simulator):
-    """A key that was read from a file with its newline works."""
-    half.invoke(low(api_key=around + SECRET + around, organization=f"org-1{around}"), "draw a fox")
+@pytest.mark.parametrize("space", ["\n", " ", "\r\n", "\t", "\u00a0"])
+def test_white_space_around_a_key_is_stripped(space: str, half: Any, low: Make, simulator: Simulator):
+    """White space around the key and the organization is stripped, such as the newline of a file."""
+    half.invoke(low(api_key=space + SECRET + space, organization=f"org-1{space}"), "draw a fox")
 
     assert simulator.requests[-1].headers["authorization"] == f"Bearer {SECRET}"
     assert simulator.requests[-1].headers["openai-organization"] == "org-1"
 
 
 @pytest.mark.parametrize("ending", UNSENDABLE)
-def test_a_key_that_no_header_can_hold_is_refused_without_being_shown(ending: str):
-    """The error is raised when the generator is made, and neither it nor its causes hold the key."""
+def test_a_key_that_no_header_can_hold_is_refused(ending: str):
+    """A key that no header can hold is refused when the generator is made, and the error does not contain it."""
     with pytest.raises(AuthenticationError, match=r"api_key holds U\+") as caught:
         ImageGenerator(api_key=SECRET + ending)
     assert SECRET not in str(caught.value) + repr(vars(caught.value))
@@ -45,7 +45,7 @@ def test_a_key_that_no_header_can_hold_is_refused_without_being_shown(ending: st
 @pytest.mark.parametrize("field", ["organization", "azure_image_deployment"])
 @pytest.mark.parametrize("ending", UNSENDABLE)
 def test_a_header_that_cannot_be_sent_is_refused(field: str, ending: str):
-    """Other values that travel as headers are checked alike, and named by their field."""
+    """A setting that is sent as a header is checked like the key, and the error names its field."""
     with pytest.raises(OptionError, match=field) as caught:
         ImageGenerator(**{field: SECRET + ending})
     assert SECRET not in str(caught.value)
@@ -54,7 +54,7 @@ def test_a_header_that_cannot_be_sent_is_refused(field: str, ending: str):
 @pytest.mark.parametrize("settings", [{"api_key": SECRET + "\n"}, {"default_headers": {"x-token": SECRET + "\n"}}])
 @pytest.mark.parametrize("field", ["client", "async_client"])
 def test_a_client_whose_headers_cannot_be_sent_is_refused(settings: Any, field: str):
-    """A client of one's own is not changed, so that even a trailing newline in its headers is refused."""
+    """A given client is never changed, so a newline in its key or headers is refused."""
     make = openai.OpenAI if field == "client" else openai.AsyncOpenAI
     client = make(**{"api_key": "sk-a", **settings})
 
@@ -63,10 +63,10 @@ def test_a_client_whose_headers_cannot_be_sent_is_refused(settings: Any, field: 
     assert SECRET not in str(caught.value)
 
 
-def test_a_key_of_the_environment_is_checked_too(
+def test_a_key_of_the_environment_is_checked(
     half: Any, low: Make, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ):
-    """`OPENAI_API_KEY` loses its newline; one that cannot be sent is refused by name, and nothing is sent."""
+    """`OPENAI_API_KEY` is stripped, and one that no header can hold raises an error that names the variable."""
     monkeypatch.setenv("OPENAI_API_KEY", SECRET + "\n")
     half.invoke(low(api_key=None), "draw a fox")
     monkeypatch.setenv("OPENAI_API_KEY", f"“{SECRET}”")
@@ -77,15 +77,8 @@ def test_a_key_of_the_environment_is_checked_too(
     assert len(simulator.requests) == 1
 
 
-def test_a_tool_tells_a_chat_model_no_key():
-    """The reproduction of a public report: the key cannot reach the chat model, since no generator is made."""
-    with pytest.raises(AuthenticationError) as caught:
-        ImageGenerationTool(generator=ImageGenerator(api_key="sk-\nREAL")).invoke({"prompt": "x"})
-    assert "REAL" not in str(caught.value)
-
-
 def test_a_password_in_the_address_is_not_shown():
-    """The repr of a generator and an error about its address hold no password."""
+    """Neither a generator's repr nor an error about its address contains the address's password."""
     assert "hunter2" not in repr(ImageGenerator(base_url="https://me:hunter2@proxy.example/v1"))
     with pytest.raises(OptionError) as caught:
         ImageGenerator(base_url="ftp://me:hunter2@proxy.example/v1")
@@ -108,20 +101,20 @@ def test_a_password_in_the_address_is_not_shown():
     ],
 )
 def test_an_address_that_cannot_work_is_refused(url: str):
-    """`base_url` is checked when the generator is made, and named with an address to follow."""
+    """A `base_url` that cannot work is refused when the generator is made, and the error shows a valid one."""
     with pytest.raises(OptionError, match=r"base_url=.*such as 'https://api\.openai\.com/v1'"):
         ImageGenerator(base_url=url)
 
 
 @pytest.mark.parametrize("url", ["http://localhost:99999/v1", "https://api..example/v1"])
 def test_a_client_whose_address_cannot_work_is_refused(url: str):
-    """The address of a given client is checked when the generator is made, before a socket can fail on it."""
+    """The address of a given client is checked when the generator is made."""
     with pytest.raises(OptionError, match="the base_url of async_client="):
         ImageGenerator(async_client=openai.AsyncOpenAI(base_url=url, api_key="simulated"))
 
 
 @pytest.mark.parametrize(
-    ("settings", "named"),
+    ("settings", "quoted"),
     [
         ({"timeout": -1}, "timeout=-1"),
         ({"timeout": float("nan")}, "timeout=nan"),
@@ -131,14 +124,14 @@ def test_a_client_whose_address_cannot_work_is_refused(url: str):
         ({"async_client": object()}, r"async_client takes an openai\.AsyncOpenAI, not a object"),
     ],
 )
-def test_settings_that_cannot_work_are_refused(settings: Any, named: str):
-    """A developer's mistake is an `OptionError` that names the setting, when the generator is made."""
-    with pytest.raises(OptionError, match=named):
+def test_settings_that_cannot_work_are_refused(settings: Any, quoted: str):
+    """A setting that cannot work raises an `OptionError` that names it when the generator is made."""
+    with pytest.raises(OptionError, match=quoted):
         ImageGenerator(**settings)
 
 
-def test_a_client_of_the_other_half_is_told_where_it_belongs():
-    """An async client given as `client` is refused with the setting that takes it."""
+def test_an_async_client_as_client_is_refused():
+    """An async client given as `client` raises an error that says to give it as `async_client`."""
     with pytest.raises(OptionError, match="give it as async_client="):
         ImageGenerator(client=openai.AsyncOpenAI(api_key="sk-a"))
 
@@ -156,10 +149,10 @@ def test_a_client_of_the_other_half_is_told_where_it_belongs():
         ("OPENAI_ORG_ID", "org-\n1"),
     ],
 )
-def test_an_environment_that_cannot_work_is_named(
+def test_an_environment_variable_that_cannot_work_is_named(
     variable: str, value: str, half: Any, low: Make, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ):
-    """A proxy, certificate or address of the environment that cannot work is an error naming the variable."""
+    """A proxy, certificate or address in the environment that cannot work raises an error that names its variable."""
     monkeypatch.setenv(variable, value)
     drawing = low(base_url=None) if variable == "OPENAI_BASE_URL" else low()
 
@@ -168,11 +161,11 @@ def test_an_environment_that_cannot_work_is_named(
     assert simulator.requests == []
 
 
-# --- keys that a function gives
+# --- keys that a function returns
 
 
-def test_a_function_may_give_the_key(half: Any, low: Make, simulator: Simulator):
-    """The function is asked for each request, as keys that expire need, and its white space is taken off."""
+def test_the_key_can_be_a_function(half: Any, low: Make, simulator: Simulator):
+    """A key function is called for each request, and its key is stripped."""
     keys = iter(["sk-1\n", "sk-2"])
     drawing = low(api_key=lambda: next(keys))
 
@@ -182,36 +175,36 @@ def test_a_function_may_give_the_key(half: Any, low: Make, simulator: Simulator)
     assert [request.headers["authorization"] for request in simulator.requests] == ["Bearer sk-1", "Bearer sk-2"]
 
 
-def test_an_async_function_may_give_the_key(low: Make, simulator: Simulator):
-    """An async function works for the async half; the sync half says what to do."""
+def test_the_key_can_be_an_async_function(low: Make, simulator: Simulator):
+    """An async key function works for async calls, and a sync call raises an error that says what to do."""
 
     async def key() -> str:
         return "sk-async"
 
     drawing = low(api_key=key)
 
-    async def once() -> None:
+    async def draw_fox() -> None:
         await drawing.ainvoke("draw a fox")
         await drawing.aclose()
 
-    asyncio.run(once())
+    asyncio.run(draw_fox())
 
     assert simulator.requests[-1].headers["authorization"] == "Bearer sk-async"
     with pytest.raises(OptionError, match="call ainvoke, or give a sync function"):
         drawing.invoke("draw a fox")
 
 
-@pytest.mark.parametrize("given", ["sk-\nREAL", "", None])
-def test_what_a_function_gives_is_checked(given: Any, half: Any, low: Make, simulator: Simulator):
-    """A key that cannot be sent is refused without being shown, and nothing is sent."""
+@pytest.mark.parametrize("key", ["sk-\nREAL", "", None])
+def test_the_key_of_a_function_is_checked(key: Any, half: Any, low: Make, simulator: Simulator):
+    """A function's key that cannot be sent is refused without being quoted, and nothing is sent."""
     with pytest.raises(AuthenticationError, match="the key that api_key returns") as caught:
-        half.invoke(low(api_key=lambda: given), "draw a fox")
-    assert "REAL" not in everything_told(caught.value)
+        half.invoke(low(api_key=lambda: key), "draw a fox")
+    assert "REAL" not in full_traceback(caught.value)
     assert simulator.requests == []
 
 
-def test_a_function_that_fails_is_our_error(half: Any, low: Make, simulator: Simulator):
-    """An error of the function is the cause of an `AuthenticationError`; nothing is sent."""
+def test_a_key_function_that_fails(half: Any, low: Make, simulator: Simulator):
+    """An exception of the key function is the cause of an `AuthenticationError`, and nothing is sent."""
 
     def key() -> str:
         raise LookupError

@@ -1,4 +1,7 @@
-"""Answers that name a picture by web address: what is fetched, and what is refused. A real TLS server on loopback."""
+"""Answers that give a picture's web address: which addresses are fetched and which are refused.
+
+The pictures come from a real TLS server on loopback.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ from tests.loopback import JSON, serving
 
 
 class Host(ThreadingHTTPServer):
-    """A picture host: `/picture` is one, `/to?…` redirects to what follows, `/round` to itself."""
+    """A picture host: `/picture` serves a picture, `/to?target` redirects to the target, and `/round` to itself."""
 
     daemon_threads = True
 
@@ -34,7 +37,7 @@ class Host(ThreadingHTTPServer):
         self.seen: list[str] = []
 
     def url(self, path: str) -> str:
-        """The address of a path."""
+        """Return the address of a path."""
         return f"https://localhost:{self.server_port}{path}"
 
 
@@ -59,7 +62,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
-    """A started picture host, which may be fetched from although it is on loopback."""
+    """Yield a started picture host on loopback, from which the package may fetch."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
@@ -74,8 +77,8 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
 
 
 @pytest.fixture
-def drawn(half: Any, generator: Any) -> Any:
-    """Draws with an API whose answer names a picture by `url`."""
+def draw_by_url(half: Any, generator: Any) -> Any:
+    """Return a function that draws with an API whose answer gives the picture's address, and returns the result."""
 
     def draw(url: str, *, api: str = "images", **settings: Any) -> Any:
         entry = {"url": url, "mime_type": "image/png"}
@@ -90,49 +93,49 @@ def drawn(half: Any, generator: Any) -> Any:
 
 
 @pytest.fixture
-def refused(drawn: Any, image_store: ImageStore) -> Any:
-    """Draws, expects the address to be refused for this reason and nothing to be left; gives the error."""
+def expect_refusal(draw_by_url: Any, image_store: ImageStore) -> Any:
+    """Return a function that draws, expects an error with this reason and an empty store, and returns the error."""
 
-    def refuse(url: str, reason: str, **settings: Any) -> ImageFetchError:
+    def draw_and_fail(url: str, reason: str, **settings: Any) -> ImageFetchError:
         with pytest.raises(ImageFetchError, match=reason) as caught:
-            drawn(url, **settings)
+            draw_by_url(url, **settings)
         assert caught.value.url == url
         assert "again" not in str(caught.value)
         assert files(settings.get("image_store") or image_store) == []
         return caught.value
 
-    return refuse
+    return draw_and_fail
 
 
 @pytest.mark.parametrize("api", ["images", "responses"])
-def test_picture_by_address(drawn, host, image_store, api):
-    """A picture that the service names by address is fetched into the store and is a result like any other."""
-    result = drawn(host.url("/picture"), api=api)
+def test_picture_by_address(draw_by_url, host, image_store, api):
+    """A picture that the answer gives by address is fetched into the store."""
+    result = draw_by_url(host.url("/picture"), api=api)
 
     assert result.image.read() == image_store.get(result.image.sha256) == PNG
     assert result.image_usage is None
     assert host.seen == ["/picture"]
 
 
-def test_redirects_are_followed(drawn, host):
-    """Up to five redirects lead to the picture."""
+def test_redirects_are_followed(draw_by_url, host):
+    """A picture is fetched through up to five redirects."""
     path = "/picture"
     for _ in range(5):
         path = f"/to?{path}"
 
-    assert drawn(host.url(path)).image.read() == PNG
+    assert draw_by_url(host.url(path)).image.read() == PNG
 
 
-def test_redirects_without_end(refused, host):
-    """A host that goes on redirecting is given up after five."""
-    refused(host.url("/round"), "more than 5 redirects")
+def test_endless_redirects(expect_refusal, host):
+    """A sixth redirect is not followed."""
+    expect_refusal(host.url("/round"), "more than 5 redirects")
 
     assert len(host.seen) == 6
 
 
-def test_plain_http_is_refused(refused):
-    """An address without TLS is not asked."""
-    refused("http://127.0.0.1:9/picture", "only https")
+def test_plain_http_is_refused(expect_refusal):
+    """An address without TLS is not fetched."""
+    expect_refusal("http://127.0.0.1:9/picture", "only https")
 
 
 @pytest.mark.parametrize(
@@ -149,19 +152,19 @@ def test_plain_http_is_refused(refused):
         "0.0.0.0",
     ],
 )
-def test_private_addresses_are_refused(refused, name):
-    """Addresses of private networks, this machine and cloud metadata are not asked."""
-    refused(f"https://{name}/picture", "private network, on this machine or link-local")
+def test_private_addresses_are_refused(expect_refusal, name):
+    """Addresses of private networks, of this machine and of cloud metadata are not fetched."""
+    expect_refusal(f"https://{name}/picture", "private network, on this machine or link-local")
 
 
-def test_redirect_to_a_private_address(refused, host):
-    """A public host cannot redirect into the private network, nor to plain http."""
-    refused(host.url("/to?https://127.0.0.2/picture"), "private network")
-    refused(host.url(f"/to?http://localhost:{host.server_port}/picture"), "only https")
+def test_redirect_to_a_private_address(expect_refusal, host):
+    """A redirect to a private network or to plain http is not followed."""
+    expect_refusal(host.url("/to?https://127.0.0.2/picture"), "private network")
+    expect_refusal(host.url(f"/to?http://localhost:{host.server_port}/picture"), "only https")
 
 
-def test_name_that_resolves_to_both_kinds():
-    """A name with a public and a private address is refused, whichever comes first."""
+def test_name_with_public_and_private_addresses():
+    """A host name that resolves to a public and a private address is refused, in either order."""
     public, private = (0, 0, 0, "", ("1.1.1.1", 443)), (0, 0, 0, "", ("127.0.0.1", 443))
 
     assert fetching.public_address([public]) == "1.1.1.1"
@@ -170,26 +173,26 @@ def test_name_that_resolves_to_both_kinds():
             fetching.public_address(found)
 
 
-def test_too_large_a_picture(refused, host, tmp_path):
-    """A picture larger than the store allows is refused while it arrives."""
-    refused(host.url("/picture"), "max_bytes=1000", image_store=ImageStore(tmp_path / "tight", max_bytes=1000))
+def test_too_large_a_picture(expect_refusal, host, tmp_path):
+    """A picture above the store's `max_bytes` is refused."""
+    expect_refusal(host.url("/picture"), "max_bytes=1000", image_store=ImageStore(tmp_path / "tight", max_bytes=1000))
 
 
 @pytest.mark.parametrize(("path", "reason"), [("/gone", "status 404"), ("/page", "not a picture")])
-def test_no_picture_at_the_address(refused, host, path, reason):
-    """What is not there, or is no picture, is an error that carries the address, without its query in the text."""
-    assert "secret" not in str(refused(host.url(f"{path}?secret"), reason))
+def test_no_picture_at_the_address(expect_refusal, host, path, reason):
+    """A 404 or an HTML page raises an error whose message does not contain the query of the address."""
+    assert "secret" not in str(expect_refusal(host.url(f"{path}?secret"), reason))
 
 
-def test_time_limit(refused, host, monkeypatch):
-    """A host that takes longer than the limit is given up."""
+def test_time_limit(expect_refusal, host, monkeypatch):
+    """A download that exceeds the time limit raises an error."""
     monkeypatch.setattr(fetching, "LONGEST", -1.0)
 
-    refused(host.url("/picture"), "did not send all of it")
+    expect_refusal(host.url("/picture"), "did not send all of it")
 
 
-def test_unknown_certificate(refused, host, monkeypatch):
-    """A host whose certificate nobody vouches for is not trusted."""
+def test_unknown_certificate(expect_refusal, host, monkeypatch):
+    """A host with an untrusted certificate is refused."""
     monkeypatch.delenv("SSL_CERT_FILE")
 
-    refused(host.url("/picture"), "certificate|CERTIFICATE")
+    expect_refusal(host.url("/picture"), "certificate|CERTIFICATE")

@@ -1,4 +1,4 @@
-"""Inputs of `ImageGenerator`: every form of request, and every form of a source picture."""
+"""Inputs of `ImageGenerator`: each form of a request and each form of a source picture."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ DATA_URL = f"data:image/png;base64,{ENCODED}"
 
 @pytest.fixture
 def draw(half: Any, low: Make) -> Callable[..., ImageResult]:
-    """Return a function that draws small pictures fast, sync or async."""
+    """Return a function that draws small pictures, sync or async."""
     return partial(half.invoke, low())
 
 
@@ -89,7 +89,7 @@ def file_id(simulator: Simulator) -> str:
     ids=lambda given: type(given).__name__,
 )
 def test_a_prompt_comes_in_many_forms(given: Any, draw: Any, simulator: Simulator):
-    """Text, dict, `ImageRequest`, prompt value and messages all give the same short request."""
+    """A prompt as text, dict, `ImageRequest`, prompt value or messages gives the same short request."""
     result = draw(given)
 
     assert simulator.requests[-1].body["input"] == "draw a fox"
@@ -97,7 +97,7 @@ def test_a_prompt_comes_in_many_forms(given: Any, draw: Any, simulator: Simulato
 
 
 def test_a_dict_may_hold_options_beside_the_prompt(draw: Any, simulator: Simulator):
-    """A dict may hold request fields and options together; the generator's other options still apply."""
+    """A dict can hold request fields and options together, and the generator's other options still apply."""
     draw({"prompt": "draw a fox", "quality": "medium", "instructions": "In ink."})
 
     assert simulator.requests[-1].body["tools"][0]["quality"] == "medium"
@@ -105,8 +105,8 @@ def test_a_dict_may_hold_options_beside_the_prompt(draw: Any, simulator: Simulat
     assert simulator.requests[-1].body["instructions"] == "In ink."
 
 
-def test_earlier_messages_go_along(draw: Any, simulator: Simulator):
-    """The last user message is the prompt, and earlier messages keep their roles."""
+def test_earlier_messages_are_sent(draw: Any, simulator: Simulator):
+    """The last user message is the prompt, and earlier messages are sent with their roles."""
     result = draw(
         [
             SystemMessage("You are a painter."),
@@ -126,7 +126,7 @@ def test_earlier_messages_go_along(draw: Any, simulator: Simulator):
 
 
 def test_pictures_of_earlier_messages_can_be_edited(draw: Any, simulator: Simulator):
-    """An image call in a chat model's message is sent by its id, and an edit changes that picture."""
+    """An image call in an earlier message is sent by its id, and an edit uses its picture as the source."""
     fox = draw("draw a fox")
     call = {"type": "image_generation_call", "id": fox.image.id, "result": fox.image.to_content_block()["base64"]}
 
@@ -144,7 +144,7 @@ def test_pictures_of_earlier_messages_can_be_edited(draw: Any, simulator: Simula
     assert (winter.rung, winter.image.parents) == ("call_id", (fox.image.id,))
 
 
-WRAPPED: list[Callable[[ImageResult], Any]] = [
+OUTPUT_FORMS: list[Callable[[ImageResult], Any]] = [
     lambda result: result,
     lambda result: result.image,
     lambda result: [result],
@@ -153,9 +153,9 @@ WRAPPED: list[Callable[[ImageResult], Any]] = [
 ]
 
 
-@pytest.mark.parametrize("wrap", WRAPPED)
-def test_what_was_drawn_can_be_the_input(wrap: Any, draw: Any, simulator: Simulator):
-    """A result, an image, its record or a list of them is a source; the prompt is an argument."""
+@pytest.mark.parametrize("wrap", OUTPUT_FORMS)
+def test_a_drawn_picture_can_be_the_input(wrap: Any, draw: Any, simulator: Simulator):
+    """With the prompt as an argument, the input can be a result, an image, a record or a list of them."""
     fox = draw("draw a fox")
 
     winter = draw(wrap(fox), prompt="make it winter")
@@ -164,15 +164,15 @@ def test_what_was_drawn_can_be_the_input(wrap: Any, draw: Any, simulator: Simula
     assert (winter.image.action, winter.image.parents) == ("edit", (fox.image.id,))
 
 
-def test_images_of_input_and_argument_add_up(draw: Any, simulator: Simulator):
-    """Pictures of the input come before pictures given as an argument."""
+def test_images_of_input_and_argument_are_joined(draw: Any, simulator: Simulator):
+    """Sources in the input come before sources in the `images` argument."""
     draw({"prompt": "put both side by side", "images": PHOTO}, images=[photo("blue")])
 
     assert simulator.orders[-1].sources == (PHOTO, photo("blue"))
 
 
 def test_a_field_given_twice_is_refused(draw: Any, simulator: Simulator):
-    """Two prompts in one call are an error that names both."""
+    """Two prompts in one call raise an error that quotes both."""
     with pytest.raises(OptionError, match="prompt is given twice: as input 'draw a fox' and as argument 'draw a cat'"):
         draw("draw a fox", prompt="draw a cat")
     assert simulator.requests == []
@@ -193,23 +193,23 @@ def test_a_field_given_twice_is_refused(draw: Any, simulator: Simulator):
         ([], "cannot draw a list"),
     ],
 )
-def test_a_request_for_nothing_is_refused(given: Any, problem: str, draw: Any, simulator: Simulator):
-    """Empty, mistyped and contradicting requests never reach the service."""
+def test_an_impossible_request_is_refused(given: Any, problem: str, draw: Any, simulator: Simulator):
+    """An empty, misspelt or contradictory request raises an `OptionError`, and nothing is sent."""
     with pytest.raises(OptionError, match=problem):
         draw(given)
     assert simulator.requests == []
 
 
 @pytest.mark.parametrize("given", [[1], [None], [{"a": 1}], [[["x"]]]], ids=repr)
-def test_what_is_no_message_is_refused(given: Any, draw: Any, simulator: Simulator):
-    """A list that does not hold messages is an `OptionError`, and nothing is sent."""
+def test_a_list_without_messages_is_refused(given: Any, draw: Any, simulator: Simulator):
+    """A list of other things than messages raises an `OptionError`, and nothing is sent."""
     with pytest.raises(OptionError, match="no message"):
         draw(given)
     assert simulator.requests == []
 
 
-def test_a_list_in_itself_is_refused(draw: Any):
-    """A list that contains itself is an `OptionError`."""
+def test_a_list_that_contains_itself_is_refused(draw: Any):
+    """A list that contains itself raises an `OptionError`."""
     endless: list[Any] = []
     endless.append(endless)
 
@@ -217,7 +217,7 @@ def test_a_list_in_itself_is_refused(draw: Any):
         draw(endless)
 
 
-# --- pictures that come along
+# --- source pictures
 
 
 @pytest.mark.parametrize(
@@ -231,8 +231,8 @@ def test_a_list_in_itself_is_refused(draw: Any):
     ],
     ids=["bytes", "data URL", "v1 block", "image_url block", "Pillow"],
 )
-def test_a_picture_at_hand_is_edited(reference: Any, draw: Any, simulator: Simulator):
-    """Bytes in any form are sent as a data URL, after the prompt."""
+def test_a_local_picture_is_edited(reference: Any, draw: Any, simulator: Simulator):
+    """A source picture's bytes, in any form, are sent as a data URL after the prompt."""
     result = draw("add a red hat", images=[reference])
 
     (message,) = simulator.requests[-1].body["input"]
@@ -248,7 +248,7 @@ def test_a_picture_at_hand_is_edited(reference: Any, draw: Any, simulator: Simul
 
 
 def test_a_file_is_edited(draw: Any, simulator: Simulator, tmp_path: Path):
-    """A file named by a `Path` is read locally, and its bytes are sent."""
+    """A source given as a `Path` is read locally, and its bytes are sent."""
     (tmp_path / "photo.png").write_bytes(PHOTO)
 
     draw("add a red hat", images=tmp_path / "photo.png")
@@ -258,7 +258,7 @@ def test_a_file_is_edited(draw: Any, simulator: Simulator, tmp_path: Path):
 
 @pytest.mark.parametrize("form", ["{}", {"type": "image", "url": "{}"}, {"type": "image_url", "image_url": "{}"}])
 def test_a_picture_on_the_web_is_edited(form: Any, draw: Any, website: str, simulator: Simulator):
-    """A web address is sent unchanged, and the service fetches it."""
+    """A source given by web address is sent as that address, which the service fetches."""
     reference = website if isinstance(form, str) else {k: v.format(website) for k, v in form.items()}
 
     result = draw("add a red hat", images=[reference])
@@ -270,7 +270,7 @@ def test_a_picture_on_the_web_is_edited(form: Any, draw: Any, website: str, simu
 
 @pytest.mark.parametrize("form", ["{}", {"type": "image", "file_id": "{}"}, {"type": "input_image", "file_id": "{}"}])
 def test_an_uploaded_file_is_edited(form: Any, draw: Any, file_id: str, simulator: Simulator):
-    """A file id is sent unchanged."""
+    """A source given by file id is sent as that file id."""
     reference = file_id if isinstance(form, str) else {k: v.format(file_id) for k, v in form.items()}
 
     draw("add a red hat", images=[reference])
@@ -280,7 +280,7 @@ def test_an_uploaded_file_is_edited(form: Any, draw: Any, file_id: str, simulato
 
 
 def test_pictures_of_a_message_are_edited(draw: Any, simulator: Simulator):
-    """Image blocks of the last user message are the sources."""
+    """The image blocks of the last user message are the sources."""
     block = {"type": "image", "base64": ENCODED, "mime_type": "image/png"}
 
     result = draw([HumanMessage(["add a red hat", block])])
@@ -290,7 +290,7 @@ def test_pictures_of_a_message_are_edited(draw: Any, simulator: Simulator):
 
 
 def test_several_pictures_keep_their_order(draw: Any, website: str, file_id: str, simulator: Simulator, tmp_path: Path):
-    """Pictures of all kinds are sent in the caller's order, so “the second image” is the second one."""
+    """Sources of all kinds are sent in the caller's order, so that "the second image" is the second one."""
     (tmp_path / "blue.png").write_bytes(photo("blue"))
     fox = draw("draw a fox")
 
@@ -300,17 +300,17 @@ def test_several_pictures_keep_their_order(draw: Any, website: str, file_id: str
     )
 
     assert simulator.orders[-1].sources == (photo("red"), PHOTO, photo("blue"), PHOTO, fox.image.read())
-    uploads, call, words = simulator.requests[-1].body["input"]
+    uploads, call, text = simulator.requests[-1].body["input"]
     kinds = ["file_id" if "file_id" in part else part["image_url"][:10] for part in uploads["content"]]
     assert kinds == ["data:image", website[:10], "data:image", "file_id"]
-    assert (call["id"], words["content"]) == (fox.image.id, "edit the first image by adding the others")
+    assert (call["id"], text["content"]) == (fox.image.id, "edit the first image by adding the others")
     assert result.rung == "bytes"
     assert result.image.parents == (result.sources[0].id, result.sources[1].id, fox.image.id)
 
 
 @pytest.mark.parametrize("kind", ["bytes", "file id", "image"])
-def test_a_mask_says_where_to_edit(kind: str, draw: Any, file_id: str, simulator: Simulator):
-    """A mask is sent in the tool, as bytes or a file id, and is not a source."""
+def test_a_mask_is_sent_in_the_tool(kind: str, draw: Any, file_id: str, simulator: Simulator):
+    """A mask is sent in the tool, as bytes or as a file id, and is not a source."""
     hole = photo("#00000000", mode="RGBA")
     fox = draw("draw a fox").image
     mask: Any = {"bytes": hole, "file id": file_id, "image": fox}[kind]
@@ -325,16 +325,16 @@ def test_a_mask_says_where_to_edit(kind: str, draw: Any, file_id: str, simulator
 
 
 def test_a_mask_is_one_picture(draw: Any):
-    """A mask of two pictures is an error."""
+    """A mask of two pictures raises an `OptionError`."""
     with pytest.raises(OptionError, match="mask must name one image, it names 2"):
         draw("add a red hat", images=[PHOTO], mask=[PHOTO, photo("blue")])
 
 
-# --- what is refused
+# --- refused inputs
 
 
-def test_text_opens_no_file(draw: Any, simulator: Simulator, tmp_path: Path):
-    """A path written as text is an error even if a picture is there, and nothing is sent."""
+def test_a_path_as_text_is_refused(draw: Any, simulator: Simulator, tmp_path: Path):
+    """A path given as text raises an error even if a picture is there, and nothing is sent."""
     (tmp_path / "photo.png").write_bytes(PHOTO)
 
     with pytest.raises(UnknownImageError, match="text never opens a file"):
@@ -342,29 +342,29 @@ def test_text_opens_no_file(draw: Any, simulator: Simulator, tmp_path: Path):
     assert simulator.requests == []
 
 
-def test_a_broken_picture_is_refused_before_anything_is_sent(draw: Any, simulator: Simulator):
-    """Truncated image bytes are an error, and nothing is sent."""
+def test_a_truncated_picture_is_refused(draw: Any, simulator: Simulator):
+    """A truncated picture raises a `CorruptImageError`, and nothing is sent."""
     with pytest.raises(CorruptImageError):
         draw("add a red hat", images=[PHOTO[:50]])
     assert simulator.requests == []
 
 
-def test_an_address_that_the_service_cannot_fetch_is_its_error(draw: Any):
-    """A file id that the service does not know is an error in the service's words."""
+def test_an_address_that_the_service_cannot_fetch(draw: Any):
+    """If the service cannot fetch a source's address, its error is raised with its code."""
     with pytest.raises(ServiceError, match="Error while downloading") as caught:
         draw("add a red hat", images=["https://nowhere.invalid/photo.png"])
     assert caught.value.code == "failed_to_download_image"
 
 
-def test_an_edit_of_nothing_is_the_services_error(draw: Any, simulator: Simulator):
-    """`action="edit"` without a picture is refused by the service, and nothing is drawn."""
+def test_an_edit_without_a_source(draw: Any, simulator: Simulator):
+    """`action="edit"` without a source is refused by the service, and nothing is drawn."""
     with pytest.raises(OptionError, match="needs an image"):
         draw("make it winter", action="edit")
     assert simulator.pictures == 0
 
 
-def test_an_unknown_handle_lists_what_is_known(half: Any, low: Make, simulator: Simulator):
-    """With a memory, the error about an unknown handle lists the known ones."""
+def test_an_unknown_handle_lists_the_known_ones(half: Any, low: Make, simulator: Simulator):
+    """With a memory, the error about an unknown handle lists the known handles."""
     drawing = low(memory=ImageMemory())
     fox = half.invoke(drawing, "draw a fox").image
 
@@ -374,8 +374,8 @@ def test_an_unknown_handle_lists_what_is_known(half: Any, low: Make, simulator: 
     assert len(simulator.requests) == 1
 
 
-def test_an_image_is_a_value(draw: Any):
-    """The same image object can be used as a source any number of times."""
+def test_an_image_can_be_a_source_twice(draw: Any):
+    """The same image object can be the source of several edits."""
     fox = draw("draw a fox").image
 
     both = [draw("make it winter", images=[fox]), draw("make it winter", images=[fox])]

@@ -1,4 +1,4 @@
-"""A memory remembers pictures in the order in which they were asked for, whichever is finished first."""
+"""A memory keeps pictures in the order of their calls, whichever of them finishes first."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ PROMPTS = [f"Draw {n}" for n in range(6)]
 
 
 @pytest.fixture
-def late(simulator: Simulator) -> Simulator:
-    """A simulator whose first requests take longest."""
+def slow_first(simulator: Simulator) -> Simulator:
+    """Return a simulator whose first requests take longest."""
     simulator.script(*[delay(pause) for pause in (0.4, 0.3, 0.2, 0.1)])
     return simulator
 
 
 def prompts(memory: ImageMemory | None) -> list[str | None]:
-    """The prompts of a memory's images, in its order."""
+    """Return the prompts of a memory's images, in its order."""
     return [image.prompt for image in memory or ()]
 
 
-def test_a_batch_is_remembered_in_the_order_of_its_inputs(half: Any, low: Make, late: Simulator):
-    """After `batch` or `abatch` the ordinal "1" is the first input's picture, though it was finished last."""
+def test_a_batch_keeps_the_order_of_its_inputs(half: Any, low: Make, slow_first: Simulator):
+    """After `batch` or `abatch`, the memory has the order of the inputs, although the first picture was late."""
     drawing = low(memory=ImageMemory())
 
     half.batch(drawing, PROMPTS)
@@ -40,8 +40,8 @@ def test_a_batch_is_remembered_in_the_order_of_its_inputs(half: Any, low: Make, 
     assert prompts(drawing.memory) == PROMPTS
 
 
-def test_a_batch_as_completed_is_remembered_in_the_order_of_its_inputs(low: Make, late: Simulator):
-    """Results come as they are finished, and are remembered as they were asked for."""
+def test_batch_as_completed_keeps_the_order_of_its_inputs(low: Make, slow_first: Simulator):
+    """`batch_as_completed` pairs each result with its input, and the memory has the order of the inputs."""
     drawing = low(memory=ImageMemory())
 
     results = dict(drawing.batch_as_completed(PROMPTS))
@@ -49,8 +49,8 @@ def test_a_batch_as_completed_is_remembered_in_the_order_of_its_inputs(low: Make
     assert [results[n].image.prompt for n in range(6)] == prompts(drawing.memory) == PROMPTS
 
 
-async def test_an_async_batch_as_completed_is_remembered_in_order(low: Make, late: Simulator):
-    """The async half keeps the order as well."""
+async def test_abatch_as_completed_keeps_the_order_of_its_inputs(low: Make, slow_first: Simulator):
+    """After `abatch_as_completed`, the memory has the order of the inputs."""
     drawing = low(memory=ImageMemory())
 
     found = [pair async for pair in drawing.abatch_as_completed(PROMPTS)]
@@ -60,8 +60,8 @@ async def test_an_async_batch_as_completed_is_remembered_in_order(low: Make, lat
     assert prompts(drawing.memory) == PROMPTS
 
 
-async def test_parallel_calls_are_remembered_in_the_order_of_the_calls(low: Make, late: Simulator):
-    """Of calls that run at once, the one that was called first stands first."""
+async def test_parallel_calls_keep_their_order(low: Make, slow_first: Simulator):
+    """After parallel calls of `ainvoke`, the memory has the order of the calls."""
     drawing = low(memory=ImageMemory())
 
     await asyncio.gather(*(drawing.ainvoke(prompt) for prompt in PROMPTS))
@@ -70,8 +70,8 @@ async def test_parallel_calls_are_remembered_in_the_order_of_the_calls(low: Make
     assert prompts(drawing.memory) == PROMPTS
 
 
-def test_parallel_branches_are_remembered_in_the_order_of_the_branches(half: Any, low: Make, late: Simulator):
-    """Two branches of a chain stand in the memory as they stand in the chain."""
+def test_parallel_branches_keep_their_order(half: Any, low: Make, slow_first: Simulator):
+    """After a `RunnableParallel`, the memory has the order of the branches."""
     drawing = low(memory=ImageMemory())
     later = RunnableLambda(lambda prompt: time.sleep(0.05) or f"{prompt} at night")  # type: ignore[func-returns-value]
 
@@ -80,8 +80,8 @@ def test_parallel_branches_are_remembered_in_the_order_of_the_branches(half: Any
     assert prompts(drawing.memory) == ["Draw a fox", "Draw a fox at night"]
 
 
-def test_what_is_finished_can_be_named_while_others_are_drawn(low: Make):
-    """A picture is in the memory as soon as it is there: its place is kept for the one before it."""
+def test_a_finished_picture_is_available_before_earlier_ones(low: Make):
+    """A finished picture is in the memory at once, and an earlier call's picture is later put before it."""
     memory = ImageMemory()
     first, second = memory.reserve(), memory.reserve()
     fox, owl = low().batch(["Draw a fox", "Draw an owl"])
@@ -93,8 +93,8 @@ def test_what_is_finished_can_be_named_while_others_are_drawn(low: Make):
     assert [image.id for image in memory] == [fox.image.id, owl.image.id]
 
 
-def test_any_order_of_ends_gives_the_order_of_calls():
-    """Whatever the order in which calls end, their ids are in the order of the calls."""
+def test_call_order():
+    """`CallOrder` lists ids in the order of the calls, in whatever order the calls finish."""
     for seed in range(50):
         order = CallOrder()
         places = [order.reserve() for _ in range(20)]

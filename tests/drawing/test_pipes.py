@@ -1,4 +1,4 @@
-"""`ImageGenerator` in front of chat models, parsers and message histories, and behind a chat model."""
+"""`ImageGenerator` piped into chat models, parsers and message histories, and after a chat model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Make = Callable[..., ImageGenerator]
 
 @pytest.fixture
 def chat(simulator: Simulator) -> Iterator[ChatOpenAI]:
-    """A chat model at the simulator."""
+    """Yield a chat model that talks to the simulator."""
     model = ChatOpenAI(
         model="gpt-5.4", base_url=simulator.base_url, api_key=SecretStr("simulated"), use_responses_api=True
     )
@@ -33,17 +33,17 @@ def chat(simulator: Simulator) -> Iterator[ChatOpenAI]:
 
 
 class History(BaseChatMessageHistory):
-    """A message history in a list."""
+    """Keeps a message history in a list."""
 
     def __init__(self) -> None:
         self.messages: list[BaseMessage] = []
 
     def add_messages(self, messages: Any) -> None:
-        """Keep messages."""
+        """Append the messages."""
         self.messages += messages
 
     def clear(self) -> None:
-        """Drop every message."""
+        """Remove all messages."""
         self.messages = []
 
 
@@ -62,7 +62,7 @@ def test_a_chat_model_sees_the_picture(low: Make, chat: ChatOpenAI, simulator: S
 
 
 def test_a_question_about_the_picture(half: Any, low: Make, simulator: Simulator, chat: ChatOpenAI):
-    """`to_message` puts a question before the picture, for a chat model of any provider."""
+    """`to_message` returns a message with a question and the picture, in blocks that any chat model accepts."""
     ask = RunnableLambda(lambda result: [result.to_message("What is in it?")])
 
     [message] = half.invoke(low() | ask, "draw a fox")
@@ -74,7 +74,7 @@ def test_a_question_about_the_picture(half: Any, low: Make, simulator: Simulator
 
 
 def test_a_result_is_still_a_source(low: Make, simulator: Simulator):
-    """A result as the input of a generator is edited by its id, although it is a prompt value as well."""
+    """A result that is the input of a generator is edited by its id."""
     draw = low()
 
     night = draw.invoke(draw.invoke("draw a fox"), prompt="make it night")
@@ -84,7 +84,7 @@ def test_a_result_is_still_a_source(low: Make, simulator: Simulator):
 
 
 def test_a_text_parser_is_refused(low: Make, simulator: Simulator):
-    """A parser of text behind a generator is an error before anything is drawn, and the error says what to write."""
+    """Piping a generator into a text parser raises an error at once, which says what to write instead."""
     with pytest.raises(OptionError, match=r"StrOutputParser reads text.*lambda result: result\.text"):
         low() | StrOutputParser()
     with pytest.raises(OptionError, match="JsonOutputParser reads text"):
@@ -96,7 +96,7 @@ def test_a_text_parser_is_refused(low: Make, simulator: Simulator):
 
 @pytest.mark.filterwarnings("ignore:RunnableWithMessageHistory is deprecated")
 def test_a_message_history_keeps_pictures(low: Make, simulator: Simulator):
-    """A chain that ends with `to_message` has a history, and its next turn edits the picture of the turn before."""
+    """A chain that ends with `to_message` works in `RunnableWithMessageHistory`; the second turn edits the picture."""
     history = History()
     draw = low() | (lambda result: result.to_message(role="assistant"))
     talk = RunnableWithMessageHistory(draw, lambda session_id: history)
@@ -109,14 +109,14 @@ def test_a_message_history_keeps_pictures(low: Make, simulator: Simulator):
 
 
 @pytest.mark.filterwarnings("ignore:RunnableWithMessageHistory is deprecated")
-def test_a_message_history_around_a_bare_generator_is_refused(low: Make):
-    """A history would lose every turn of a bare generator, so wrapping one is an error that says what to wrap."""
+def test_a_message_history_of_a_bare_generator_is_refused(low: Make):
+    """`RunnableWithMessageHistory` around a bare generator raises an error that says to add `to_message`."""
     with pytest.raises(OptionError, match="to_message"):
         RunnableWithMessageHistory(low(), lambda session_id: History())
 
 
 def test_a_chat_model_fills_a_request(low: Make, chat: ChatOpenAI, simulator: Simulator):
-    """`chat.with_structured_output(ImageRequest) | draw` sends a strict schema and draws what the model filled in."""
+    """`chat.with_structured_output(ImageRequest) | draw` sends a strict schema and draws the model's request."""
     filled = {"prompt": "a fox in the snow", "images": [], "size": "1024x1536", "quality": None}
     part = {"type": "output_text", "text": json.dumps(filled), "annotations": []}
     message = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [part]}

@@ -1,4 +1,4 @@
-"""Generators in several processes and threads: each gets its own pictures, whoever forks or closes."""
+"""Generators across forks and threads: each caller gets its own pictures, even while others fork or close."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from langchain_imagegen.simulator import Simulator
 Make = Callable[..., ImageGenerator]
 
 pytestmark = [
-    pytest.mark.skipif(not hasattr(os, "fork"), reason="only where processes can be forked"),
-    pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),  # to fork beside threads is what is tested
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork"),
+    pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),  # these tests fork a process that has threads
 ]
 
 
 def prompts_drawn(drawing: ImageGenerator, half: str, prompts: list[str]) -> list[str]:
-    """The prompts that the service says it drew, one for each that it was given."""
+    """Draw each prompt and return the prompts that the service says it drew."""
     if half == "sync":
-        return [drawn(drawing.invoke(prompt)) for prompt in prompts]
+        return [prompt_of(drawing.invoke(prompt)) for prompt in prompts]
 
-    async def all_of_them() -> list[str]:
-        found = [drawn(await drawing.ainvoke(prompt)) for prompt in prompts]
+    async def draw_all() -> list[str]:
+        prompts_back = [prompt_of(await drawing.ainvoke(prompt)) for prompt in prompts]
         await drawing.aclose()
-        return found
+        return prompts_back
 
-    return asyncio.run(all_of_them())
+    return asyncio.run(draw_all())
 
 
-def drawn(result: Any) -> str:
-    """The prompt as the service revised it."""
+def prompt_of(result: Any) -> str:
+    """Return the prompt that the service says it drew."""
     return str(result.image.revised_prompt).removeprefix("A simulated picture: ")
 
 
-def in_child(work: Callable[[], bool]) -> int:
-    """Fork a child that does the work; return its process id."""
+def fork_child(work: Callable[[], bool]) -> int:
+    """Fork a child that exits with 0 if `work` returns True, and return its process id."""
     child = os.fork()
     if child:
         return child
@@ -55,33 +55,33 @@ def in_child(work: Callable[[], bool]) -> int:
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
 def test_a_forked_process_gets_its_own_pictures(mode: str, low: Make):
-    """Three children and their parent draw at once after the parent's first call; each gets what it asked for."""
+    """If three forked children and their parent draw at the same time, each gets the pictures for its own prompts."""
     drawing = low()
     drawing.invoke("draw a warm stone")
 
-    def right(name: str) -> bool:
+    def got_own_pictures(name: str) -> bool:
         prompts = [f"draw {name} {n}" for n in range(4)]
         return prompts_drawn(drawing, mode, prompts) == prompts
 
-    children = [in_child(lambda name=name: right(name)) for name in ("a fox", "an owl", "a cat")]
-    mine = right("a dog")
+    children = [fork_child(lambda name=name: got_own_pictures(name)) for name in ("a fox", "an owl", "a cat")]
+    parent_got_own = got_own_pictures("a dog")
 
     assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0, 0, 0]
-    assert mine
+    assert parent_got_own
 
 
-def test_a_client_that_was_given_is_not_shared_with_a_forked_process(simulator: Simulator, image_store: Any):
-    """A default client of the SDK gets connections of its own; one over an HTTP client of one's own is refused."""
+def test_a_given_client_after_a_fork(simulator: Simulator, image_store: Any):
+    """In a forked child, a given SDK client gets new connections, and one with its own HTTP client is refused."""
     with openai.OpenAI(base_url=simulator.base_url, api_key="mine") as client:
         drawing = ImageGenerator(client=client, image_store=image_store)
         drawing.invoke("draw a warm stone")
-        fine = in_child(lambda: drawn(drawing.invoke("draw a fox")) == "draw a fox")
-        assert os.waitstatus_to_exitcode(os.waitpid(fine, 0)[1]) == 0
+        child = fork_child(lambda: prompt_of(drawing.invoke("draw a fox")) == "draw a fox")
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
         own = client.with_options(http_client=openai.DefaultHttpxClient())
         other = ImageGenerator(client=own, image_store=image_store)
-        refused = in_child(lambda: _refuses(other))
-        assert os.waitstatus_to_exitcode(os.waitpid(refused, 0)[1]) == 0
+        child = fork_child(lambda: _refuses(other))
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         own.close()
 
 
@@ -93,36 +93,36 @@ def _refuses(drawing: ImageGenerator) -> bool:
     return False
 
 
-def test_a_lock_that_a_thread_held_does_not_hang_a_forked_process(low: Make):
-    """A child draws although another thread of its parent was making a client during the fork."""
+def test_a_lock_held_during_a_fork_does_not_hang_the_child(low: Make):
+    """A forked child draws even if the lock for making clients was held during the fork."""
     drawing = low()
     with drawing._transport._here().making:
-        child = in_child(lambda: drawn(drawing.invoke("draw a fox")) == "draw a fox")
+        child = fork_child(lambda: prompt_of(drawing.invoke("draw a fox")) == "draw a fox")
 
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-def test_closing_loses_no_call_of_other_threads(low: Make, simulator: Simulator):
-    """Calls under way when `close` is called finish, and later ones open new connections."""
+def test_close_does_not_break_calls_of_other_threads(low: Make, simulator: Simulator):
+    """Calls that run while `close` is called finish, and later calls open new connections."""
     drawing = low()
-    done = threading.Event()
+    finished = threading.Event()
 
-    def close_again_and_again() -> None:
-        while not done.wait(0.005):
+    def close_repeatedly() -> None:
+        while not finished.wait(0.005):
             drawing.close()
 
-    closer = threading.Thread(target=close_again_and_again)
+    closer = threading.Thread(target=close_repeatedly)
     closer.start()
     with ThreadPoolExecutor(8) as threads:
         results = list(threads.map(drawing.invoke, [f"draw fox {n}" for n in range(24)]))
-    done.set()
+    finished.set()
     closer.join()
 
-    assert [drawn(result) for result in results] == [f"draw fox {n}" for n in range(24)]
+    assert [prompt_of(result) for result in results] == [f"draw fox {n}" for n in range(24)]
 
 
-async def test_closing_loses_no_other_call_of_the_event_loop(low: Make):
-    """The async half keeps its calls as well."""
+async def test_aclose_does_not_break_calls_of_the_event_loop(low: Make):
+    """Async calls that run while `aclose` is called finish, and later calls open new connections."""
     drawing = low()
     calls = [asyncio.create_task(drawing.ainvoke(f"draw fox {n}")) for n in range(12)]
     while not all(call.done() for call in calls):
@@ -130,11 +130,11 @@ async def test_closing_loses_no_other_call_of_the_event_loop(low: Make):
         await asyncio.sleep(0.005)
     await drawing.aclose()
 
-    assert [drawn(call.result()) for call in calls] == [f"draw fox {n}" for n in range(12)]
+    assert [prompt_of(call.result()) for call in calls] == [f"draw fox {n}" for n in range(12)]
 
 
-def test_a_given_client_that_was_closed_is_our_error(half: Any, simulator: Simulator, image_store: Any):
-    """A closed client is told as one of our errors, and nothing is said to be billed."""
+def test_a_closed_client_raises_our_error(half: Any, simulator: Simulator, image_store: Any):
+    """A client that was closed raises an `ImageGenerationError` that does not mention billing."""
     make = openai.OpenAI if half.name == "sync" else openai.AsyncOpenAI
     client = make(base_url=simulator.base_url, api_key="mine")
     half.wait(client.close) if half.name == "async" else client.close()

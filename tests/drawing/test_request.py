@@ -1,4 +1,4 @@
-"""Request fields besides prompt and options, and values that no request can carry."""
+"""Request fields besides prompt and options, and values that no request can contain."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from langchain_imagegen.options.call_fields import CallFields
 from langchain_imagegen.simulator import Simulator
 
 Make = Callable[..., ImageGenerator]
-HALF = "\ud83d"
+SURROGATE = "\ud83d"
 
 
-# --- text that no request can carry
+# --- text and values that no request can contain
 
 
 @pytest.mark.parametrize("field", ["prompt", "instructions", "previous_response_id", "conversation"])
-def test_half_a_character_of_a_developer_is_refused(field: str, half: Any, low: Make, simulator: Simulator):
-    """A lone surrogate is an `OptionError` that names the field, and nothing is sent."""
-    fields = {"prompt": "Draw", field: f"x{HALF}"}
+def test_a_lone_surrogate_in_a_field_is_refused(field: str, half: Any, low: Make, simulator: Simulator):
+    """A lone surrogate in a request field raises an `OptionError` that names the field, and nothing is sent."""
+    fields = {"prompt": "Draw", field: f"x{SURROGATE}"}
 
     with pytest.raises(OptionError, match=f"{field} holds half a character") as caught:
         half.invoke(low(), fields)
@@ -33,24 +33,26 @@ def test_half_a_character_of_a_developer_is_refused(field: str, half: Any, low: 
 
 
 @pytest.mark.parametrize(
-    "settings", [{"model": f"gpt{HALF}"}, {"tool_choice": {"type": HALF}}, {"instructions": HALF}], ids=repr
+    "settings",
+    [{"model": f"gpt{SURROGATE}"}, {"tool_choice": {"type": SURROGATE}}, {"instructions": SURROGATE}],
+    ids=repr,
 )
-def test_half_a_character_in_a_setting_is_refused(settings: Any):
-    """Settings are checked when the generator is made."""
+def test_a_lone_surrogate_in_a_setting_is_refused(settings: Any):
+    """A lone surrogate in a setting raises an `OptionError` when the generator is made."""
     with pytest.raises(OptionError, match="half a character"):
         ImageGenerator(**settings)
 
 
-def test_half_a_character_of_a_chat_model_is_replaced(half: Any, low: Make, simulator: Simulator):
-    """A tool call with half an emoji draws, with U+FFFD in its place, and ends no run."""
-    half.invoke(ImageGenerationTool(generator=low()), {"prompt": f"Draw {HALF}"})
+def test_a_lone_surrogate_of_a_chat_model_is_replaced(half: Any, low: Make, simulator: Simulator):
+    """A tool call whose prompt has a lone surrogate draws the prompt with U+FFFD in its place."""
+    half.invoke(ImageGenerationTool(generator=low()), {"prompt": f"Draw {SURROGATE}"})
 
     assert simulator.requests[-1].body["input"] == "Draw \ufffd"
 
 
-def test_half_a_character_in_messages_is_replaced(half: Any, low: Make, simulator: Simulator):
-    """Messages are a record of what models and users wrote: half a character there ends nothing."""
-    half.invoke(low(), [HumanMessage("hi"), AIMessage(f"ho {HALF}"), HumanMessage(f"Draw {HALF}")])
+def test_a_lone_surrogate_in_messages_is_replaced(half: Any, low: Make, simulator: Simulator):
+    """A lone surrogate in a message is replaced with U+FFFD, since models and users wrote it and not the developer."""
+    half.invoke(low(), [HumanMessage("hi"), AIMessage(f"ho {SURROGATE}"), HumanMessage(f"Draw {SURROGATE}")])
 
     assert [item["content"] for item in simulator.requests[-1].body["input"]] == ["hi", "ho \ufffd", "Draw \ufffd"]
 
@@ -62,10 +64,10 @@ ENDLESS.extend([ENDLESS, ENDLESS])
 @pytest.mark.parametrize(
     ("value", "problem"),
     [(float("nan"), "nan"), (b"x", "holds a bytes"), (object(), "holds a object"), (ENDLESS, "contains itself")],
-    ids=["NaN", "bytes", "object", "list in itself"],
+    ids=["NaN", "bytes", "object", "list that contains itself"],
 )
-def test_what_json_cannot_carry_is_refused(value: Any, problem: str, half: Any, low: Make, simulator: Simulator):
-    """A value that no JSON holds is an `OptionError` that names its field, and nothing is sent."""
+def test_a_value_that_is_not_json_is_refused(value: Any, problem: str, half: Any, low: Make, simulator: Simulator):
+    """A value that JSON cannot represent raises an `OptionError` that names its field, and nothing is sent."""
     with pytest.raises(OptionError, match=f"conversation .*{problem}"):
         half.invoke(low(), "Draw", conversation={"id": value})
     with pytest.raises(OptionError, match=f"tool_choice .*{problem}"):
@@ -75,11 +77,11 @@ def test_what_json_cannot_carry_is_refused(value: Any, problem: str, half: Any, 
     assert simulator.requests == []
 
 
-# --- what is sent as it is
+# --- fields that are passed through
 
 
-def test_further_fields_of_a_request_are_sent_as_they_are(half: Any, low: Make, simulator: Simulator):
-    """`model_kwargs` goes into the request, further tools beside the image tool, and `reasoning` by a field."""
+def test_model_kwargs_are_sent_unchanged(half: Any, low: Make, simulator: Simulator):
+    """`model_kwargs` and `reasoning` are sent unchanged, and further tools follow the image tool."""
     further = {
         "metadata": {"user": "7"},
         "safety_identifier": "u-7",
@@ -99,20 +101,20 @@ def test_further_fields_of_a_request_are_sent_as_they_are(half: Any, low: Make, 
 
 
 @pytest.mark.parametrize("name", ["model", "input", "tool_choice", "store", "stream", "reasoning", "conversation"])
-def test_what_the_generator_sets_cannot_be_overridden(name: str):
-    """A field that has a setting of its own is refused in `model_kwargs`."""
+def test_model_kwargs_cannot_override_settings(name: str):
+    """`model_kwargs` refuses a field that the generator sets itself."""
     with pytest.raises(OptionError, match=f"model_kwargs has '{name}', which the generator sets"):
         ImageGenerator(model_kwargs={name: "x"})
 
 
 def test_a_second_image_tool_is_refused():
-    """The image tool is described by `options` alone."""
+    """`model_kwargs` refuses a second image tool."""
     with pytest.raises(OptionError, match="second image_generation tool"):
         ImageGenerator(model_kwargs={"tools": [{"type": "image_generation"}]})
 
 
-def test_further_fields_of_the_images_api(half: Any, low: Make, simulator: Simulator):
-    """The Images API gets further fields too, and those that only the Responses API has are refused."""
+def test_model_kwargs_of_the_images_api(half: Any, low: Make, simulator: Simulator):
+    """`model_kwargs` also go to the Images API, and fields that it lacks are refused."""
     half.invoke(low(api="images", model_kwargs={"user": "u-7"}), "Draw a fox")
 
     assert simulator.requests[-1].body["user"] == "u-7"
@@ -123,25 +125,25 @@ def test_further_fields_of_the_images_api(half: Any, low: Make, simulator: Simul
         low(api="images", reasoning={"effort": "low"})
 
 
-# --- models of one's own
+# --- models of the caller
 
 
 class Wish(BaseModel):
-    """A model with the fields of a request, as a structured output of one's own."""
+    """A caller's model with some fields of a request."""
 
     prompt: str
     quality: str | None = None
     size: str | None = None
 
 
-def test_a_model_of_ones_own_is_a_request(half: Any, low: Make, simulator: Simulator):
-    """Any pydantic model with the same fields is an input; what is `None` was not said."""
+def test_a_callers_model_is_a_request(half: Any, low: Make, simulator: Simulator):
+    """Any pydantic model with fields of a request can be the input, and a field that is `None` counts as not set."""
     half.invoke(low(), Wish(prompt="Draw a fox", quality="medium"))
 
     tool = simulator.requests[-1].body["tools"][0]
     assert (tool["quality"], tool["size"]) == ("medium", "816x816")
 
 
-def test_editors_know_the_fields_of_a_call():
-    """`invoke` is typed with every field of a request and every option, and no other."""
+def test_call_fields_are_complete():
+    """`CallFields`, with which `invoke` is typed, has exactly the request fields and the options."""
     assert set(CallFields.__annotations__) == {*ImageRequest.model_fields, *ImageOptions.model_fields}

@@ -1,4 +1,4 @@
-"""Streaming: partial pictures as they arrive, the result last, alone and in chains."""
+"""Streaming: partial pictures as they arrive and then the result, from a generator alone and in chains."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ Pieces = list[PartialImage | ImageResult]
 
 @pytest.fixture
 def stream(half: Any, low: Make) -> Callable[..., Pieces]:
-    """All that streaming a small picture yields, in each half."""
+    """Return a function that streams a small picture, sync or async, and returns what came."""
     return partial(half.stream, low())
 
 
 def partials(pieces: Pieces) -> list[PartialImage]:
-    """All but the result, which comes last and once."""
+    """Return the partial pictures, and assert that the one result comes last."""
     assert [isinstance(piece, ImageResult) for piece in pieces] == [False] * (len(pieces) - 1) + [True]
     return [piece for piece in pieces if isinstance(piece, PartialImage)]
 
 
-# --- what comes, in which order
+# --- pieces and their order
 
 
 @pytest.mark.parametrize("wanted", [1, 2, 3])
 def test_partials_come_in_order_before_the_result(wanted: int, stream: Callable[..., Pieces], simulator: Simulator):
-    """Each partial once, counted from 0; the last of them is the finished picture; then the result."""
+    """A stream yields N + 1 partials, the last of which is the finished picture, and then the result."""
     *seen, result = stream("draw a fox", partial_images=wanted)
 
     unfinished = [piece for piece in seen if not piece.final]
@@ -55,36 +55,36 @@ def test_partials_come_in_order_before_the_result(wanted: int, stream: Callable[
 
 
 @pytest.mark.parametrize("options", [{}, {"partial_images": 0}])
-def test_without_partials_asked_for_the_only_one_is_final(options: Any, stream: Callable[..., Pieces]):
-    """The service sends one partial unasked: it is the finished picture, and is told as such."""
+def test_the_only_partial_is_final(options: Any, stream: Callable[..., Pieces]):
+    """Without `partial_images` the service still sends one partial, and it is marked as final."""
     pieces = stream("draw a fox", **options)
 
     assert [piece.final for piece in partials(pieces)] == [True]
 
 
-def test_a_streamed_result_is_that_of_an_invocation(half: Any, low: Make, simulator: Simulator):
-    """Fields, tokens and bytes do not depend on how the answer came."""
+def test_a_streamed_result_equals_an_invoked_one(half: Any, low: Make, simulator: Simulator):
+    """`stream` gives the same result as `invoke`: fields, tokens and bytes."""
     plain = low().invoke("draw a fox")
 
     *_, streamed = half.stream(low(), "draw a fox")
 
-    ours = {"id", "response_id", "created_at"}
-    assert streamed.image.model_dump(exclude={*ours, "handle"}) == plain.image.model_dump(exclude={*ours, "handle"})
+    unique = {"id", "response_id", "created_at", "handle"}
+    assert streamed.image.model_dump(exclude=unique) == plain.image.model_dump(exclude=unique)
     assert (streamed.usage, streamed.model, streamed.text) == (plain.usage, plain.model, plain.text)
     assert streamed.image.read() == plain.image.read()
 
 
 @pytest.mark.parametrize("format", ["jpeg", "webp"])
-def test_partials_tell_their_format(format: str, stream: Callable[..., Pieces]):
-    """Partials come in the format that was asked for."""
+def test_partials_have_the_requested_format(format: str, stream: Callable[..., Pieces]):
+    """Partials have the requested format, in their bytes and in `mime_type`."""
     pieces = stream("draw a fox", partial_images=1, output_format=format)
 
     assert {piece.mime_type for piece in partials(pieces)} == {f"image/{format}"}
     assert Image.open(io.BytesIO(partials(pieces)[0].data)).format == format.upper()
 
 
-def test_an_invocation_may_stream_inside(half: Any, low: Make, simulator: Simulator):
-    """With `delivery="stream"` the answer comes as events, and the caller sees the result alone."""
+def test_invoke_can_read_a_stream(half: Any, low: Make, simulator: Simulator):
+    """With `delivery="stream"`, `invoke` requests events and returns only the result."""
     result = half.invoke(low(delivery="stream"), "draw a fox")
 
     assert simulator.requests[-1].body["stream"] is True
@@ -92,8 +92,8 @@ def test_an_invocation_may_stream_inside(half: Any, low: Make, simulator: Simula
     assert result.image.width == 816
 
 
-def test_an_edit_streams_too(half: Any, low: Make, simulator: Simulator, image_store: ImageStore):
-    """The ladder works in a stream: an expired id gives way to the bytes, and nothing comes twice."""
+def test_an_edit_can_be_streamed(half: Any, low: Make, simulator: Simulator, image_store: ImageStore):
+    """A streamed edit falls back from an expired id to the bytes, and yields nothing twice."""
     drawing = low(memory=ImageMemory(image_store=image_store))
     fox = drawing.invoke("draw a fox")
     simulator.expire(fox.image.id)
@@ -106,15 +106,15 @@ def test_an_edit_streams_too(half: Any, low: Make, simulator: Simulator, image_s
 
 
 def test_four_partials_are_refused(stream: Callable[..., Pieces], simulator: Simulator):
-    """The service knows 0 to 3, and the error says so before anything is sent."""
+    """`partial_images=4` raises an error that says the range, and nothing is sent."""
     with pytest.raises(OptionError, match="partial_images=4: it takes a whole number from 0 to 3"):
         stream("draw a fox", partial_images=4)
     assert simulator.requests == []
 
 
 @pytest.mark.parametrize("at", ["request", "stream", "response"])
-def test_a_refusal_ends_a_stream_with_its_error(at: Any, stream: Callable[..., Pieces], simulator: Simulator):
-    """A moderated prompt is the same error wherever in the stream it is told."""
+def test_a_moderated_stream(at: Any, stream: Callable[..., Pieces], simulator: Simulator):
+    """A moderated prompt raises the same `ModerationError` wherever the service reports it."""
     simulator.script(moderated("input", ["violence"], at=at))
 
     with pytest.raises(ModerationError) as caught:
@@ -122,14 +122,14 @@ def test_a_refusal_ends_a_stream_with_its_error(at: Any, stream: Callable[..., P
     assert caught.value.categories == ["violence"]
 
 
-# --- when it comes
+# --- timing
 
 
 @pytest.mark.parametrize("api", ["responses", "images"])
 @pytest.mark.parametrize("wanted", [1, 2, 3])
-def test_a_partial_is_handed_out_while_the_service_still_draws(wanted: int, api: str, low: Make):
-    """The simulator pauses before each picture: the first partial must be here before the later pauses begin."""
-    with Simulator(latency=0.4) as slow:
+def test_a_partial_is_yielded_while_the_service_still_draws(wanted: int, api: str, low: Make):
+    """The first partial is yielded before the service has drawn the later ones."""
+    with Simulator(latency=0.4) as slow:  # in equal pauses, one before each picture
         drawing = low(base_url=slow.base_url, api=api)
 
         pieces = drawing.stream("draw a fox", partial_images=wanted)
@@ -142,8 +142,8 @@ def test_a_partial_is_handed_out_while_the_service_still_draws(wanted: int, api:
         assert times[-1] - times[0] >= 0.4 * (pauses - 1) / pauses / 2  # all at once would be zero
 
 
-async def test_a_partial_is_handed_out_early_in_the_async_half(low: Make):
-    """The event loop has the first partial while later ones are still to be drawn."""
+async def test_an_async_partial_is_yielded_while_the_service_still_draws(low: Make):
+    """`astream` yields the first partial before the service has drawn the later ones."""
     with Simulator(latency=0.4) as slow:
         drawing = low(base_url=slow.base_url)
 
@@ -153,8 +153,8 @@ async def test_a_partial_is_handed_out_early_in_the_async_half(low: Make):
     assert times[-1] - times[0] >= 0.4 * 3 / 4 / 2
 
 
-def test_a_stream_that_is_left_early_leaves_nothing_behind(low: Make, image_store: ImageStore, tmp_path: Any):
-    """A caller who stops after the first partial gets no error, and no half-written file stays in the store."""
+def test_a_stream_that_is_closed_early_leaves_no_file(low: Make, image_store: ImageStore, tmp_path: Any):
+    """Closing a stream after its first partial raises nothing and leaves no file in the store."""
     pieces = low().stream("draw a fox", partial_images=3)
 
     first = next(pieces)
@@ -164,8 +164,8 @@ def test_a_stream_that_is_left_early_leaves_nothing_behind(low: Make, image_stor
     assert [path for path in (tmp_path / "images").rglob("*") if path.is_file()] == []
 
 
-async def test_an_async_stream_that_is_left_early_leaves_nothing_behind(low: Make, tmp_path: Any):
-    """The same in the async half."""
+async def test_an_async_stream_that_is_closed_early_leaves_no_file(low: Make, tmp_path: Any):
+    """Closing an async stream after its first partial raises nothing and leaves no file in the store."""
     drawing = low()
     pieces = drawing.astream("draw a fox", partial_images=3)
 
@@ -180,8 +180,8 @@ async def test_an_async_stream_that_is_left_early_leaves_nothing_behind(low: Mak
 # --- in chains
 
 
-def test_a_function_behind_a_stream_gets_the_final_alone(half: Any, low: Make, tmp_path: Any):
-    """`prompt | draw | save` streams what `save` gives, made of the result."""
+def test_a_function_after_a_stream_gets_only_the_result(half: Any, low: Make, tmp_path: Any):
+    """Streaming `prompt | draw | save` calls `save` once, with the result."""
     save = RunnableLambda(lambda result: result.image.save(tmp_path))
     chain = PromptTemplate.from_template("draw a {animal}") | low().bind(partial_images=2) | save
 
@@ -190,28 +190,29 @@ def test_a_function_behind_a_stream_gets_the_final_alone(half: Any, low: Make, t
     assert Image.open(io.BytesIO(path.read_bytes())).size == (816, 816)
 
 
-def test_a_generator_function_behind_a_stream_gets_every_partial(half: Any, low: Make):
-    """A generator function sees partials and result, each as it comes."""
+def test_a_generator_function_after_a_stream_gets_every_partial(half: Any, low: Make):
+    """A generator function after a drawing receives its partials and its result."""
 
-    def tell(pieces: Iterator[Any]) -> Iterator[str]:
+    def type_names(pieces: Iterator[Any]) -> Iterator[str]:
         for piece in pieces:
             yield type(piece).__name__
 
-    async def atell(pieces: AsyncIterator[Any]) -> AsyncIterator[str]:
+    async def atype_names(pieces: AsyncIterator[Any]) -> AsyncIterator[str]:
         async for piece in pieces:
             yield type(piece).__name__
 
-    chain = PromptTemplate.from_template("draw a {animal}") | low() | RunnableGenerator(tell, atell)
+    chain = PromptTemplate.from_template("draw a {animal}") | low() | RunnableGenerator(type_names, atype_names)
+    chain_with_partials = low().bind(partial_images=2) | RunnableGenerator(type_names, atype_names)
 
-    told = half.stream(chain.bind(), {"animal": "fox"})
-    told_more = half.stream(low().bind(partial_images=2) | RunnableGenerator(tell, atell), "draw a fox")
+    names = half.stream(chain.bind(), {"animal": "fox"})
+    more_names = half.stream(chain_with_partials, "draw a fox")
 
-    assert told == ["PartialImage", "ImageResult"]
-    assert told_more == ["PartialImage"] * 3 + ["ImageResult"]
+    assert names == ["PartialImage", "ImageResult"]
+    assert more_names == ["PartialImage"] * 3 + ["ImageResult"]
 
 
 def test_a_chain_that_ends_in_a_drawing_streams_its_partials(half: Any, low: Make):
-    """`prompt | draw` yields what `draw` yields."""
+    """Streaming `prompt | draw` yields the partials and the result of `draw`."""
     chain = PromptTemplate.from_template("draw a {animal}") | low().bind(partial_images=1)
 
     pieces = half.stream(chain, {"animal": "fox"})
@@ -219,8 +220,8 @@ def test_a_chain_that_ends_in_a_drawing_streams_its_partials(half: Any, low: Mak
     assert [type(piece).__name__ for piece in pieces] == ["PartialImage", "PartialImage", "ImageResult"]
 
 
-def test_an_edit_behind_a_drawing_takes_its_final(half: Any, low: Make, simulator: Simulator):
-    """In `draw | draw.bind(prompt=…)` partials of the first are passed over and those of the second are yielded."""
+def test_an_edit_after_a_drawing_gets_its_result(half: Any, low: Make, simulator: Simulator):
+    """In `draw | draw.bind(prompt=…)` the second step edits the first result, and only its partials are yielded."""
     drawing = low()
     chain = drawing.bind(partial_images=1) | drawing.bind(prompt="the same at night", partial_images=2)
 
@@ -242,7 +243,7 @@ def test_an_edit_behind_a_drawing_takes_its_final(half: Any, low: Make, simulato
     ids=["retry", "fallbacks", "config", "types"],
 )
 def test_wrapped_generators_stream(wrapped: Any, half: Any, low: Make):
-    """What LangChain wraps around a generator passes its partials on."""
+    """Generators in LangChain's wrappers still stream their partials."""
     pieces = half.stream(wrapped(low()), "draw a fox", partial_images=1)
 
     assert [piece.index for piece in partials(pieces)] == [0, 1]
@@ -253,7 +254,7 @@ def test_wrapped_generators_stream(wrapped: Any, half: Any, low: Make):
 
 @pytest.mark.parametrize("wanted", [1, 2, 3])
 def test_the_guides_streaming_sample(wanted: int, half: Any, low: Make, simulator: Simulator):
-    """The Images API streams partials, and the finished picture too, which the guide's sample forgets to save."""
+    """A stream of the Images API yields its partials and also the finished picture, which the guide's sample omits."""
     prompt = "Draw a river made of white owl feathers, snaking its way through a serene winter landscape"
 
     *seen, result = half.stream(low(api="images"), prompt, partial_images=wanted)
@@ -267,7 +268,7 @@ def test_the_guides_streaming_sample(wanted: int, half: Any, low: Make, simulato
 
 
 def test_the_images_api_streams_without_partials(half: Any, low: Make):
-    """With none asked for the finished picture is all that comes."""
+    """A stream of the Images API without `partial_images` yields only the result."""
     pieces = half.stream(low(api="images"), "draw a fox")
 
     assert partials(pieces) == []
@@ -275,7 +276,7 @@ def test_the_images_api_streams_without_partials(half: Any, low: Make):
 
 
 def test_a_vector_picture_cannot_be_streamed_by_the_images_api(half: Any, low: Make, simulator: Simulator):
-    """It is refused before anything is sent."""
+    """Streaming an SVG from the Images API raises an `OptionError`, and nothing is sent."""
     with pytest.raises(OptionError, match="svg"):
         half.stream(low(api="images"), "draw a fox", model="gpt-image-2.6-sunburst", output_format="svg")
     assert simulator.requests == []

@@ -1,4 +1,4 @@
-"""What tracers, callbacks and event streams see of pictures: records, never bytes."""
+"""Tracers, callbacks and event streams receive records of pictures and never their bytes."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from langchain_imagegen.simulator import Simulator, server_error
 
 Make = Callable[..., ImageGenerator]
 
-LIGHT = 16_000  # bytes; a trace of one drawing in any form
+LARGEST_TRACE = 16_000  # bytes, for one drawing in any serialization
 BASE64 = re.compile(rb"[A-Za-z0-9+/]{300,}")
 
 
 def noise() -> bytes:
-    """A PNG of 2 MB."""
+    """Return a PNG of 2 MB."""
     data = io.BytesIO()
     pixels = random.Random(0).randbytes(840 * 840 * 3)
     Image.frombytes("RGB", (840, 840), pixels).save(data, format="PNG", compress_level=0)
@@ -45,7 +45,7 @@ ENCODED = base64.b64encode(HEAVY).decode()
 
 
 class Tracer(BaseTracer):
-    """Keeps every run that ends, with those inside it."""
+    """Collects each root run that ends, with its child runs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,29 +56,29 @@ class Tracer(BaseTracer):
 
 
 class Listener(BaseCallbackHandler):
-    """Keeps all that a callback is told."""
+    """Collects the arguments of every callback."""
 
     def __init__(self) -> None:
-        self.told: list[Any] = []
+        self.received: list[Any] = []
 
     def on_chain_start(self, serialized: Any, inputs: Any, **facts: Any) -> None:
-        """A run begins."""
-        self.told.append([serialized, inputs, facts])
+        """Collect the arguments of a started run."""
+        self.received.append([serialized, inputs, facts])
 
     def on_chain_end(self, outputs: Any, **facts: Any) -> None:
-        """A run ends."""
-        self.told.append([outputs, facts])
+        """Collect the arguments of an ended run."""
+        self.received.append([outputs, facts])
 
 
-def every(runs: Iterable[Run]) -> Iterator[Run]:
-    """Runs with all the runs inside them."""
+def all_runs(runs: Iterable[Run]) -> Iterator[Run]:
+    """Yield the runs and all their descendants."""
     for run in runs:
         yield run
-        yield from every(run.child_runs)
+        yield from all_runs(run.child_runs)
 
 
-def written(value: Any) -> list[bytes]:
-    """A value in each of the forms in which tracers and servers write it down."""
+def serializations(value: Any) -> list[bytes]:
+    """Return the value in each serialization that tracers and servers use."""
     return [
         to_json(value, serialize_unknown=True, bytes_mode="base64"),
         dumps_json(value),
@@ -87,16 +87,16 @@ def written(value: Any) -> list[bytes]:
     ]
 
 
-def assert_light(value: Any) -> None:
-    """Fails where a picture stands in a value, in whichever form it is written."""
-    for text in written(value):
-        assert len(text) < LIGHT
+def assert_no_bytes(value: Any) -> None:
+    """Assert that no serialization of the value contains a picture."""
+    for text in serializations(value):
+        assert len(text) < LARGEST_TRACE
         assert not BASE64.search(text)
         assert b"\\x89PNG" not in text
 
 
 def upload_forms(tmp_path: Path) -> dict[str, Callable[[], Any]]:
-    """An edit of 2 MB in each form of input."""
+    """Return functions that make the input of an edit, each with a picture of 2 MB in another form."""
     (tmp_path / "photo.png").write_bytes(HEAVY)
     block = {"type": "image", "base64": ENCODED, "mime_type": "image/png"}
     return {
@@ -112,21 +112,21 @@ def upload_forms(tmp_path: Path) -> dict[str, Callable[[], Any]]:
 
 @pytest.fixture
 def tracer() -> Tracer:
-    """A tracer of its own for each test."""
+    """Return a new tracer."""
     return Tracer()
 
 
 @pytest.mark.parametrize("form", ["bytes", "data URL", "block", "path", "Pillow", "request", "message"])
 def test_a_trace_of_an_edit_holds_no_bytes(form: str, half: Any, low: Make, tracer: Tracer, tmp_path: Path):
-    """However 2 MB are brought along, runs and callbacks see a small record of them."""
+    """Whatever form a source picture of 2 MB has, runs and callbacks receive a small record of it."""
     listener = Listener()
     given = upload_forms(tmp_path)[form]()
 
     half.invoke(low(), given, config={"callbacks": [tracer, listener]})
 
-    (run,) = every(tracer.runs)
-    assert_light([run.inputs, run.outputs, run.extra, run.serialized])
-    assert_light(listener.told)
+    (run,) = all_runs(tracer.runs)
+    assert_no_bytes([run.inputs, run.outputs, run.extra, run.serialized])
+    assert_no_bytes(listener.received)
     assert run.inputs["prompt"] == "make it winter"
     (source,) = run.inputs["images"]
     assert (source["origin"], source["width"], source["mime_type"]) == ("user", 840, "image/png")
@@ -134,7 +134,7 @@ def test_a_trace_of_an_edit_holds_no_bytes(form: str, half: Any, low: Make, trac
 
 
 def test_a_trace_of_a_stream_holds_no_bytes(half: Any, low: Make, tracer: Tracer):
-    """Partials pass through a traced stream without staying in it."""
+    """A traced stream yields its partial pictures, and the trace does not contain them."""
     pieces = half.stream(
         low(),
         {"prompt": "make it winter", "images": [HEAVY]},
@@ -142,14 +142,14 @@ def test_a_trace_of_a_stream_holds_no_bytes(half: Any, low: Make, tracer: Tracer
         partial_images=2,
     )
 
-    (run,) = every(tracer.runs)
-    assert_light([run.inputs, run.outputs, run.extra, run.events])
+    (run,) = all_runs(tracer.runs)
+    assert_no_bytes([run.inputs, run.outputs, run.extra, run.events])
     assert [type(piece) for piece in pieces[:-1]] == [PartialImage] * 3
     assert run.inputs["images"][0]["origin"] == "user"
 
 
 def test_a_trace_of_a_chain_holds_no_bytes(half: Any, low: Make, tracer: Tracer, tmp_path: Path):
-    """In `draw | draw.bind(…) | save`, invoked and streamed, each run sees records."""
+    """In `draw | draw.bind(…) | save`, invoked and streamed, no run contains a picture's bytes."""
     drawing = low()
     save = RunnableLambda(lambda result: str(result.image.save(tmp_path)))
     chain = drawing | drawing.bind(prompt="the same at night", images=[HEAVY], partial_images=1) | save
@@ -157,51 +157,51 @@ def test_a_trace_of_a_chain_holds_no_bytes(half: Any, low: Make, tracer: Tracer,
     half.invoke(chain, "draw a fox", config={"callbacks": [tracer]})
     half.stream(chain, "draw a fox", config={"callbacks": [tracer]})
 
-    runs = list(every(tracer.runs))
+    runs = list(all_runs(tracer.runs))
     assert [run.name for run in runs].count("ImageGenerator") == 4
     for run in runs:
-        assert_light([run.inputs, run.outputs, run.extra])
+        assert_no_bytes([run.inputs, run.outputs, run.extra])
 
 
 def test_a_trace_of_a_failure_holds_no_bytes(half: Any, low: Make, tracer: Tracer, simulator: Simulator):
-    """The error of a failed edit is traced with what was asked for, without the picture."""
+    """The trace of a failed edit has its error and its inputs without the picture's bytes."""
     simulator.script(server_error())
 
     with pytest.raises(ServiceError):
         half.invoke(low(max_retries=0), {"prompt": "make it winter", "images": [HEAVY]}, config={"callbacks": [tracer]})
-    (run,) = every(tracer.runs)
+    (run,) = all_runs(tracer.runs)
     assert "The server had an error" in str(run.error)
-    assert_light([run.inputs, run.error])
+    assert_no_bytes([run.inputs, run.error])
 
 
-def test_wrappers_of_langchain_see_a_request_without_bytes(half: Any, low: Make, tracer: Tracer):
-    """Where LangChain traces an input before we see it, an `ImageRequest` is written without its bytes."""
+def test_wrappers_of_langchain_trace_a_request_without_bytes(half: Any, low: Make, tracer: Tracer):
+    """LangChain's wrappers trace their input before the generator sees it, and an `ImageRequest` hides its bytes."""
     wrapped = low().with_retry().with_fallbacks([low()])
     request = ImageRequest(prompt="make it winter", images=[HEAVY])
 
     half.invoke(wrapped, request, config={"callbacks": [tracer]})
 
-    runs = list(every(tracer.runs))
+    runs = list(all_runs(tracer.runs))
     assert {"RunnableWithFallbacks", "ImageGenerator"} <= {run.name for run in runs}
     for run in runs:
-        assert_light([run.inputs, run.outputs])
+        assert_no_bytes([run.inputs, run.outputs])
 
 
-def test_traces_tell_no_location(half: Any, low: Make, tracer: Tracer, tmp_path: Path):
-    """Neither the store's folder nor the key is in a trace."""
+def test_traces_contain_no_location_and_no_key(half: Any, low: Make, tracer: Tracer, tmp_path: Path):
+    """A trace contains neither the store's folder nor the API key."""
     drawing = low(api_key="sk-very-secret", memory=ImageMemory())
 
     half.invoke(drawing, {"prompt": "make it winter", "images": [HEAVY]}, config={"callbacks": [tracer]})
 
-    for run in every(tracer.runs):
-        for text in written([run.inputs, run.outputs, run.extra, run.serialized]):
+    for run in all_runs(tracer.runs):
+        for text in serializations([run.inputs, run.outputs, run.extra, run.serialized]):
             assert b"very-secret" not in text
-        for text in written([run.inputs, run.outputs, run.extra]):
+        for text in serializations([run.inputs, run.outputs, run.extra]):
             assert str(tmp_path).encode() not in text
 
 
 async def test_events_hold_no_bytes(low: Make):
-    """`astream_events` tells of every partial as it comes, and its JSON has no picture in it."""
+    """`astream_events` yields an event for each partial picture, and no event's JSON contains a picture."""
     drawing = low()
     given = {"prompt": "make it winter", "images": [HEAVY]}
 
@@ -213,11 +213,11 @@ async def test_events_hold_no_bytes(low: Make):
     pieces = [event["data"]["chunk"] for event in events[1:-1]]
     assert all(piece.data for piece in pieces[:-1])
     for event in events[1:]:
-        assert_light(event)
+        assert_no_bytes(event)
 
 
-def test_a_drawing_is_found_inside_the_run_of_its_chain(half: Any, low: Make, tracer: Tracer):
-    """Runs carry the names and tags that a chain gives them, with the drawing inside the chain's run."""
+def test_a_drawing_is_a_child_run_of_its_chain(half: Any, low: Make, tracer: Tracer):
+    """A drawing in a chain is a child run with the name and tags that the chain gives it."""
     chain = RunnableLambda(lambda animal: f"draw a {animal}") | low().with_config(run_name="artist", tags=["picture"])
 
     half.invoke(chain, "fox", config={"callbacks": [tracer]})
@@ -229,10 +229,10 @@ def test_a_drawing_is_found_inside_the_run_of_its_chain(half: Any, low: Make, tr
     assert json.loads(dumps_json(artist.outputs))["output"]["images"][0]["width"] == 816
 
 
-def test_what_is_shown_is_short(low: Make):
-    """A result with an upload behind it has a short repr, so that logs stay readable."""
+def test_the_repr_of_a_result_is_short(low: Make):
+    """The repr of a result with an uploaded source has less than 4,000 characters."""
     result = low().invoke({"prompt": "make it winter", "images": [HEAVY]})
 
     assert len(repr(result)) < 4_000
-    assert_light(result)
-    assert_light(result.record())
+    assert_no_bytes(result)
+    assert_no_bytes(result.record())
