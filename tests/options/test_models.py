@@ -1,4 +1,4 @@
-"""The table of models: look-up, and agreement with the installed SDK."""
+"""The tables of models: look-up, status, and agreement with the installed SDK."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from langchain_imagegen.options.models import (
 
 
 def _sdk_models():
+    """Return the names of the image models in the SDK's types."""
     kinds = get_args(get_type_hints(ImageGeneration)["model"])
     return [name for kind in kinds for name in get_args(kind)]
 
@@ -30,8 +31,8 @@ def test_sdk_models_have_a_row(name):
     assert image_model(name) is not None
 
 
-def test_sdk_names_models():
-    """The list taken from the SDK is not empty, so that the comparison means something."""
+def test_sdk_models_are_found():
+    """The list of models taken from the SDK is not empty, so that the test above compares something."""
     assert "gpt-image-2" in _sdk_models()
 
 
@@ -46,7 +47,7 @@ def test_sdk_names_models():
     ],
 )
 def test_snapshot_finds_its_model(name, row):
-    """A dated snapshot is looked up as its model, and a longer name never as a shorter one."""
+    """`image_model` returns the row of a dated snapshot's model, and never that of a shorter name."""
     found = image_model(name)
 
     assert found is not None
@@ -55,12 +56,12 @@ def test_snapshot_finds_its_model(name, row):
 
 @pytest.mark.parametrize("name", ["gpt-image-3", "gpt-image-2-codex", "gpt-image-2.7-flare", "flux", ""])
 def test_unknown_image_model_has_no_row(name):
-    """An unknown model is `None`, however similar its name is to a known one."""
+    """`image_model` returns None for an unknown model, however similar its name is to a known one."""
     assert image_model(name) is None
 
 
 def test_mainline_snapshot_finds_its_model():
-    """A dated mainline snapshot is looked up as its model; unknown ones are `None`."""
+    """`mainline_model` returns the row of a dated snapshot's model, and None for an unknown model."""
     found = mainline_model("gpt-4.1-2025-04-14")
 
     assert found is not None
@@ -80,12 +81,12 @@ def test_mainline_snapshot_finds_its_model():
     ],
 )
 def test_status(name, status):
-    """A row says whether its model was active, deprecated or shut down when it was checked."""
+    """A row's status says whether its model was active, deprecated or shut down when the row was checked."""
     assert image_model(name).status == status
 
 
 def test_status_ignores_the_clock():
-    """A model that ends after the day of the check stays deprecated, whatever the date is."""
+    """A model whose end is after the check stays deprecated, whatever today's date is."""
     row = ImageModel("x", "test", ends=date(2000, 1, 2), checked=date(2000, 1, 1))
 
     assert row.status == "deprecated"
@@ -100,21 +101,21 @@ def test_rows_are_sourced(row):
 
 
 @pytest.mark.parametrize("row", IMAGE_MODELS, ids=lambda row: row.name)
-def test_ending_models_name_a_successor_that_lives(row):
-    """A model with an end date names an active one to use instead."""
+def test_ending_models_name_an_active_successor(row):
+    """A row with an end date names an active model to use instead."""
     if row.ends is None:
         assert row.instead is None
     else:
         assert image_model(row.instead).status == "active"
 
 
-def test_defaults_live():
-    """Both default models are in the tables and not shut down."""
+def test_default_models_are_available():
+    """The default image model is active, and the default mainline model is not shut down."""
     assert image_model(DEFAULT_IMAGE_MODEL).status == "active"
     assert not mainline_model(DEFAULT_MAINLINE_MODEL).shut_down
 
 
-def test_dead_mainline_model_is_known_as_dead():
+def test_mainline_model_that_was_shut_down():
     """The table knows that gpt-4.1-nano was shut down and that gpt-5 was not."""
     assert mainline_model("gpt-4.1-nano").shut_down
     assert not mainline_model("gpt-5").shut_down

@@ -1,4 +1,4 @@
-"""Options and requests: the fields of the SDK, all problems in one error, and no picture in a repr."""
+"""Options and requests: fields equal to the SDK's, all problems in one error, and no picture in a repr."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ from langchain_imagegen.options.options import ImageOptions, Svg, SvgReasoning, 
 from langchain_imagegen.options.request import ImageRequest
 from langchain_imagegen.options.rules import check_mainline
 
-SPARED = {"type", "input_image_mask"}
-OWN = {"aspect_ratio", "extra"}
+NOT_OPTIONS = {"type", "input_image_mask"}
+OWN_OPTIONS = {"aspect_ratio", "extra"}
 
 
 def _kinds(annotation):
+    """Return the types of a union without None, or the one type."""
     members = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
     return [kind for kind in members if kind is not type(None)]
 
@@ -40,10 +41,10 @@ def _choices(annotation):
     return {choice for kind in kinds for choice in get_args(kind)} if str not in kinds else set()
 
 
-def _problems(options, **circumstances):
-    """Return the problems that `check` finds."""
+def _problems(options, **request):
+    """Return the problems that `check` finds in the options of such a request."""
     try:
-        ImageOptions.parse(options).check(**circumstances)
+        ImageOptions.parse(options).check(**request)
     except OptionError as error:
         return list(error.problems)
     return []
@@ -53,21 +54,21 @@ def _problems(options, **circumstances):
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs", "spared"),
+    ("ours", "theirs", "excluded"),
     [
-        (ImageOptions, ImageGeneration, SPARED),
+        (ImageOptions, ImageGeneration, NOT_OPTIONS),
         (Svg, tool_param.ImageGenerationSvg, set()),
         (SvgReasoning, tool_param.ImageGenerationSvgReasoning, set()),
     ],
 )
-def test_fields_are_those_of_the_sdk(ours, theirs, spared):
-    """The options are the fields of the installed SDK's tool, plus two of our own."""
-    assert set(ours.model_fields) - OWN == set(get_type_hints(theirs)) - spared
+def test_fields_are_those_of_the_sdk(ours, theirs, excluded):
+    """The options are the fields of the installed SDK's tool and two of our own."""
+    assert set(ours.model_fields) - OWN_OPTIONS == set(get_type_hints(theirs)) - excluded
 
 
-@pytest.mark.parametrize("name", sorted(set(get_type_hints(ImageGeneration)) - SPARED - {"svg"}))
-def test_field_takes_what_the_sdk_takes(name):
-    """A field with literals has the SDK's literals; any other field has the SDK's type."""
+@pytest.mark.parametrize("name", sorted(set(get_type_hints(ImageGeneration)) - NOT_OPTIONS - {"svg"}))
+def test_field_types_are_those_of_the_sdk(name):
+    """A field with literals has the SDK's literals, and any other field has the SDK's types."""
     theirs = get_type_hints(ImageGeneration)[name]
     ours = ImageOptions.model_fields[name].annotation
 
@@ -76,15 +77,15 @@ def test_field_takes_what_the_sdk_takes(name):
 
 
 def test_svg_effort_is_that_of_the_sdk():
-    """The author's efforts are the SDK's."""
+    """The reasoning efforts of an SVG's author are the SDK's."""
     theirs = get_type_hints(tool_param.ImageGenerationSvgReasoning)["effort"]
 
     assert _choices(SvgReasoning.model_fields["effort"].annotation) == set(get_args(theirs))
 
 
 @pytest.mark.parametrize("name", ImageOptions.model_fields)
-def test_fields_explain_themselves(name):
-    """Each field says in a sentence what it does, and is not sent unless it is set."""
+def test_fields_have_descriptions(name):
+    """Each field has a description and, except `model`, no default."""
     field = ImageOptions.model_fields[name]
 
     assert len(field.description) > 30
@@ -94,14 +95,14 @@ def test_fields_explain_themselves(name):
 # The tool dict
 
 
-def test_tool_sends_only_what_is_set():
-    """The tool holds its type, the image model and the options that were set."""
+def test_tool_contains_only_what_is_set():
+    """A tool dict contains its type, the image model and the options that were set."""
     assert ImageOptions().tool() == {"type": "image_generation", "model": "gpt-image-2"}
     assert ImageOptions(model=None).tool() == {"type": "image_generation"}
 
 
-def test_tool_carries_the_mask_and_nested_options():
-    """The mask and the SVG author arrive in the form that the service reads."""
+def test_tool_contains_mask_and_nested_options():
+    """A tool dict contains the mask and the SVG author in the form that the service reads."""
     tool = ImageOptions(model=None, svg=Svg(reasoning=SvgReasoning(effort="low"))).tool({"file_id": "file-1"})
 
     assert tool == {
@@ -128,16 +129,16 @@ def test_tool_is_new_each_time():
 
 
 @pytest.mark.parametrize("size", [(1024, 1536), [1024, 1536], "1024x1536"])
-def test_size_is_written_as_the_service_reads_it(size):
-    """A pair of numbers is a size."""
+def test_size_can_be_a_pair(size):
+    """A size can be a pair of numbers or a text."""
     assert ImageOptions(size=size).size == "1024x1536"
 
 
 # Merging and keeping
 
 
-def test_merge_lets_set_fields_win():
-    """In a merge the other's set fields win, all other fields stay, and neither object changes."""
+def test_merge():
+    """In `base.merge(other)` the fields that `other` sets win, all others stay, and neither object changes."""
     base, other = ImageOptions(model="gpt-image-2.6-flare", quality="low"), ImageOptions(quality="high")
 
     merged = base.merge(other).merge({"size": "auto"}).merge(None)
@@ -145,13 +146,13 @@ def test_merge_lets_set_fields_win():
     assert (base.quality, other.model_fields_set) == ("low", {"quality"})
 
 
-def test_merge_takes_back_what_is_none():
-    """A field set to `None` on purpose is no longer sent."""
+def test_merge_with_none():
+    """Merging a field that is explicitly `None` removes it."""
     assert ImageOptions(quality="low").merge({"quality": None, "model": None}).sent() == {}
 
 
-def test_dump_means_the_same_when_loaded():
-    """Options that went through JSON or pickle override no more than they did before."""
+def test_merge_after_serialization():
+    """Options that were serialized as JSON, dict or pickle override the same fields as before."""
     options = ImageOptions(quality="low", svg={"model": "gpt-5.4"})
     base = ImageOptions(model="gpt-image-2.6-flare", size="auto")
 
@@ -165,7 +166,7 @@ def test_dump_means_the_same_when_loaded():
 
 
 def test_options_are_frozen_and_hashable():
-    """Options can be a key and cannot be changed in place."""
+    """Options are hashable, and assigning to a field raises an error."""
     options = ImageOptions(svg={"model": "gpt-5.4"})
 
     assert hash(options) == hash(ImageOptions(svg={"model": "gpt-5.4"}))
@@ -174,7 +175,7 @@ def test_options_are_frozen_and_hashable():
 
 
 def test_repr_shows_what_is_sent():
-    """A repr shows only the options that were set."""
+    """A repr shows the image model and the options that were set."""
     assert repr(ImageOptions(size="auto")) == "ImageOptions(model='gpt-image-2', size='auto')"
 
 
@@ -182,7 +183,7 @@ def test_repr_shows_what_is_sent():
 
 
 def test_parse_takes_options_mappings_and_nothing():
-    """Options pass as they are, a mapping is read, `None` gives the defaults."""
+    """`parse` returns options unchanged, reads a mapping, and returns the defaults for `None`."""
     options = ImageOptions(size="auto")
 
     assert ImageOptions.parse(options) is options
@@ -211,22 +212,22 @@ def test_parse_takes_options_mappings_and_nothing():
         (7, "ImageOptions=7: Input should be a valid dictionary or instance of ImageOptions"),
     ],
 )
-def test_parse_says_what_is_accepted(options, problem):
-    """An error about a bad value or an unknown name says what is accepted or likely meant."""
+def test_parse_error_says_what_is_accepted(options, problem):
+    """An error about a wrong value or an unknown name says what is accepted or which name is similar."""
     with pytest.raises(OptionError) as caught:
         ImageOptions.parse(options)
     assert caught.value.problems == (problem,)
 
 
-def test_parse_names_every_problem_at_once():
-    """Three mistakes give one error with three problems, and it is a `ValueError`."""
+def test_parse_error_lists_every_problem():
+    """Three mistakes raise one error with three problems, which is also a `ValueError`."""
     with pytest.raises(ValueError, match="quality='uhd'") as caught:
         ImageOptions.parse({"quality": "uhd", "partial_images": 9, "colour": "red"})
     assert len(caught.value.problems) == 3
 
 
-def test_parse_shortens_long_values():
-    """A huge value is shown by its beginning or its size, never whole."""
+def test_parse_error_shortens_long_values():
+    """An error quotes a long value by its beginning or its size, never whole."""
     with pytest.raises(OptionError) as caught:
         ImageOptions.parse({"quality": "x" * 200, "size": b"\x89PNG" * 1_000_000})
     assert "<bytes 4.0 MB>" in str(caught.value)
@@ -305,13 +306,13 @@ def test_parse_shortens_long_values():
         ),
     ],
 )
-def test_what_can_never_work_is_refused(options, problem):
+def test_impossible_combination_is_refused(options, problem):
     """An error about an impossible combination says what to use instead."""
     assert _problems(options) == [problem]
 
 
-def test_model_surely_without_transparency_is_refused():
-    """Transparency is refused for a model that is known to lack it."""
+def test_transparency_is_refused_if_the_model_lacks_it():
+    """Transparency is refused for a model whose row says that it lacks it."""
     row = dataclasses.replace(image_model("gpt-image-2"), transparent=False)
     asked = rules.Asked({"background": "transparent"})
 
@@ -348,8 +349,8 @@ def test_model_surely_without_transparency_is_refused():
         },
     ],
 )
-def test_what_may_work_is_sent(options):
-    """Options pass if the table allows them or only the service can judge them."""
+def test_possible_combination_passes(options):
+    """Options pass if the tables allow them or if only the service can judge them."""
     assert _problems(options) == []
 
 
@@ -365,8 +366,8 @@ def test_unknown_image_model_passes_unchecked(model):
     ("frames", "size", "nearest"),
     [({}, "1024x1024", "960x960"), ({"frame_count": 16}, "1280x720", "944x544")],
 )
-def test_animation_shares_one_budget_of_pixels(frames, size, nearest):
-    """All frames of an animation together must fit, nine of them when no number is given."""
+def test_pixel_budget_of_an_animation(frames, size, nearest):
+    """All frames of an animation together must fit the pixel limit; the default is nine frames."""
     options = {"model": "gpt-image-2.6-flare", "output_format": "gif", "size": size, **frames}
 
     (problem,) = _problems(options)
@@ -375,13 +376,13 @@ def test_animation_shares_one_budget_of_pixels(frames, size, nearest):
     assert _problems({**options, "size": nearest}) == []
 
 
-def test_mask_goes_with_still_pictures():
-    """A mask is refused only for an animation."""
+def test_mask_with_a_still_picture():
+    """A mask is accepted for a still picture."""
     assert _problems({"output_format": "webp", "output_compression": 50}, mask=True) == []
 
 
 def test_animation_has_no_partials_mask_or_compression():
-    """Each of the three is refused for a GIF, all in one error."""
+    """Partials, a mask and compression are refused for a GIF, all in one error."""
     options = {
         "model": "gpt-image-2.6-flare",
         "output_format": "gif",
@@ -390,7 +391,7 @@ def test_animation_has_no_partials_mask_or_compression():
     }
 
     found = _problems(options, mask=True)
-    assert [words.split("=")[0] for words in found] == [
+    assert [problem.split("=")[0] for problem in found] == [
         "output_compression",
         "output_format",
         "partial_images",
@@ -398,7 +399,7 @@ def test_animation_has_no_partials_mask_or_compression():
 
 
 def test_vector_has_no_partials_or_compression():
-    """Both are refused for an SVG."""
+    """Partials and compression are refused for an SVG."""
     options = {
         "model": "gpt-image-2.6-flare",
         "output_format": "svg",
@@ -410,8 +411,8 @@ def test_vector_has_no_partials_or_compression():
 
 
 @pytest.mark.parametrize("output_format", ["gif", "svg"])
-def test_images_api_streams_no_animation_or_vector(output_format):
-    """The Images API streams neither, the Responses API streams the events of both."""
+def test_images_api_streams_no_gif_or_svg(output_format):
+    """Streaming a GIF or an SVG is refused for the Images API and accepted for the Responses API."""
     options = {"model": "gpt-image-2.6-flare", "output_format": output_format}
 
     assert "cannot be streamed" in _problems(options, api="images", stream=True)[0]
@@ -419,8 +420,8 @@ def test_images_api_streams_no_animation_or_vector(output_format):
     assert _problems(options, api="images") == []
 
 
-def test_images_api_wants_the_author_of_an_svg_named():
-    """An `svg` without a model is refused there, and accepted by the Responses API."""
+def test_images_api_needs_the_author_of_an_svg():
+    """`svg` without a model is refused for the Images API and accepted for the Responses API."""
     options = {
         "model": "gpt-image-2.6-flare",
         "output_format": "svg",
@@ -431,8 +432,8 @@ def test_images_api_wants_the_author_of_an_svg_named():
     assert _problems(options) == []
 
 
-def test_check_names_every_problem_at_once():
-    """Five broken rules are five problems of one error."""
+def test_check_error_lists_every_problem():
+    """Five broken rules raise one error with five problems."""
     options = {
         "size": "1x1",
         "quality": "max",
@@ -444,8 +445,8 @@ def test_check_names_every_problem_at_once():
     assert len(_problems(options)) == 5
 
 
-def test_sdk_formats_are_known_to_the_table():
-    """Every output format of the SDK is accepted by some model in the table."""
+def test_sdk_formats_are_in_the_table():
+    """The SDK's output formats are those of `gpt-image-2.6-sunburst` in the table."""
     formats = _choices(ImageOptions.model_fields["output_format"].annotation)
 
     assert formats == set(image_model("gpt-image-2.6-sunburst").formats)
@@ -474,7 +475,7 @@ def test_image_model_as_mainline_model_is_refused(model):
 
 @pytest.mark.parametrize("model", ["gpt-5.4", "gpt-4.1-nano", "o3", "ft:gpt-4o:org::id", "my-gpt-image-2", "llama"])
 def test_other_mainline_models_pass(model):
-    """Every other model name passes, including unknown and ended models."""
+    """Every other model name passes, including unknown models and those that were shut down."""
     check_mainline(model)
 
 
@@ -483,13 +484,13 @@ def test_other_mainline_models_pass(model):
 
 @pytest.mark.parametrize("image", ["last", b"bytes", Path("fox.png"), {"type": "image", "url": "https://x/y"}])
 def test_single_image_is_wrapped(image):
-    """A single reference needs no list."""
+    """`images` accepts a single reference without a list, and a tuple."""
     assert ImageRequest(prompt="winter", images=image).images == [image]
     assert ImageRequest(prompt="winter", images=(image, "2")).images == [image, "2"]
 
 
 def test_no_images_is_an_empty_list():
-    """`None` for images is no image, and two requests never share a list."""
+    """`images=None` is an empty list, which no other request shares."""
     first = ImageRequest(prompt="fox", images=None)
     first.images.append("last")
 
@@ -505,8 +506,8 @@ def test_no_images_is_an_empty_list():
         ImageRequest(prompt="fox", options=ImageOptions(size="auto", quality="low")),
     ],
 )
-def test_options_may_stand_beside_the_prompt(value):
-    """Options may stand in `options` or next to the prompt; those next to the prompt win."""
+def test_options_beside_the_prompt(value):
+    """Options can be given in `options` or beside the prompt, and those beside the prompt win."""
     request = ImageRequest.parse(value)
 
     assert request.prompt == "fox"
@@ -515,12 +516,12 @@ def test_options_may_stand_beside_the_prompt(value):
 
 
 def test_parse_takes_a_prompt():
-    """A plain text is a prompt without options."""
+    """`parse` takes a text for the prompt."""
     assert ImageRequest.parse("fox") == ImageRequest(prompt="fox")
 
 
-def test_parse_leaves_the_mapping_alone():
-    """The caller's mapping is not changed."""
+def test_parse_does_not_change_the_mapping():
+    """`parse` does not change the caller's mapping."""
     value = {"prompt": "fox", "size": "auto", "options": {"quality": "low"}}
     ImageRequest.parse(value)
 
@@ -567,7 +568,7 @@ def test_parse_leaves_the_mapping_alone():
     ],
 )
 def test_impossible_request_is_refused(value, problems):
-    """A request that asks for nothing, contradicts itself or misspells a name is an error."""
+    """A request that is empty, contradictory or misspelt raises an error that lists each problem."""
     with pytest.raises(OptionError) as caught:
         ImageRequest.parse(value)
     assert list(caught.value.problems) == problems
@@ -583,11 +584,12 @@ def test_impossible_request_is_refused(value, problems):
     ],
 )
 def test_possible_request_passes(value):
-    """Images alone, and a mask where an image is in context, are requests."""
+    """A request can be images without a prompt, or a mask for an image of an earlier response."""
     assert ImageRequest.parse(value)
 
 
 def _picture_of(kind):
+    """Return a picture in this form, and what a dump shows in its place."""
     block = {"type": "image", "base64": "c2VjcmV0", "mime_type": "image/png"}
     url = "data:image/png;base64,c2VjcmV0" + "A" * 2_000_000
     return {
@@ -601,8 +603,8 @@ def _picture_of(kind):
 
 
 @pytest.mark.parametrize("kind", ["bytes", "bytearray", "pil", "block", "data URL", "base64"])
-def test_pictures_never_show(kind):
-    """A picture in a request is a short stand-in in its repr, its dump, its JSON and LangChain's own dump."""
+def test_dumps_contain_no_pictures(kind):
+    """A request's repr, dump, JSON and LangChain dump show a short stand-in for a picture."""
     picture, shown = _picture_of(kind)
     request = ImageRequest(prompt="winter", images=[picture, "last"], mask=picture)
 
@@ -615,24 +617,24 @@ def test_pictures_never_show(kind):
     assert request.images[0] is picture
 
 
-def test_names_of_pictures_show():
-    """References to pictures, such as handles and addresses, stay readable."""
+def test_dumps_contain_references():
+    """A request's dump shows handles, addresses and paths unchanged."""
     names = ["img_1a2b3c4d", "2", "https://example.org/fox.png?" + "k" * 600]
 
     assert ImageRequest(images=names).model_dump()["images"] == names
     assert ImageRequest(images=Path("fox.png")).model_dump()["images"] == ["fox.png"]
 
 
-def test_records_show_as_handles():
-    """Images and results are shown by their handles."""
+def test_dumps_show_images_as_handles():
+    """A request's dump shows images and results as their handles."""
     fox = GeneratedImage(id="ig_1", sha256="0" * 64, size_bytes=1, mime_type="image/png")
 
     shown = ImageRequest(images=[fox, ImageResult(images=[fox])]).model_dump()["images"]
     assert shown == [fox.handle, [fox.handle]]
 
 
-def test_validation_of_a_request_shows_no_picture():
-    """The error of a failed construction does not show the given picture."""
+def test_validation_error_contains_no_picture():
+    """The error about an invalid request does not contain its picture."""
     with pytest.raises(ValidationError) as caught:
         ImageRequest(prompt=["secret"], mask=b"secret", images=b"secret", picture=b"secret")
     assert "secret" not in str(caught.value)
@@ -641,8 +643,8 @@ def test_validation_of_a_request_shows_no_picture():
 # The tool's arguments
 
 
-def test_argument_fields_build_a_schema():
-    """Each exposed option arrives in the schema with its words, bounds and explanation, and is optional."""
+def test_argument_fields():
+    """`argument_fields` gives each option as an optional field with its choices, bounds and description."""
     schema = create_model("Arguments", **argument_fields(["quality", "partial_images", "size"])).model_json_schema()
 
     assert set(schema["properties"]) == {"quality", "partial_images", "size"}
@@ -658,8 +660,8 @@ def test_argument_fields_build_a_schema():
     assert "xhigh" in schema["properties"]["quality"]["anyOf"][0]["enum"]
 
 
-def test_every_option_can_be_an_argument():
-    """All options together make a model whose empty instance sets nothing, the image model included."""
+def test_argument_fields_of_every_option():
+    """`argument_fields` accepts every option, and a model of them sets nothing by default."""
     arguments = create_model("Arguments", **argument_fields(ImageOptions.model_fields))
 
     assert set(arguments().model_dump().values()) == {None}
@@ -668,8 +670,8 @@ def test_every_option_can_be_an_argument():
         arguments(partial_images=7)
 
 
-def test_unknown_argument_is_refused():
-    """An error about a misspelt option in `exposed` suggests one and lists all options."""
+def test_argument_fields_of_an_unknown_option():
+    """An error about an unknown option suggests a similar one and lists all options."""
     with pytest.raises(OptionError, match="no option 'siz'; did you mean 'size'") as caught:
         argument_fields(["siz", "quality"])
     assert all(name in str(caught.value) for name in ImageOptions.model_fields)

@@ -1,4 +1,4 @@
-"""Arithmetic on sizes: the nearest legal size is legal, and is the nearest."""
+"""Legal picture sizes: which rules a size breaks, and the nearest size that breaks none."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def _is_legal(width, height):
 
 @given(EDGE, EDGE)
 def test_nearest_is_legal(width, height):
-    """The suggested size obeys every rule, whatever size was asked for."""
+    """The suggested size obeys every rule, whatever size was requested."""
     assert _is_legal(*nearest(width, height, LIMITS))
 
 
 @given(GRID, GRID)
 def test_legal_size_is_its_own_nearest(width, height):
-    """A size has faults exactly when a rule is broken, and a legal one is never moved."""
+    """A size has faults exactly if it breaks a rule, and a legal size is its own suggestion."""
     legal = _is_legal(width, height)
 
     assert (not any(faults(width, height, LIMITS))) == legal
@@ -44,7 +44,7 @@ def test_legal_size_is_its_own_nearest(width, height):
 @given(EDGE, EDGE, st.integers(2, 16))
 @settings(max_examples=50)
 def test_nearest_frame_is_legal(width, height, frames):
-    """The suggestion for an animation keeps all frames together within the budget."""
+    """The suggested size for an animation keeps all frames together within the pixel limit."""
     frame = dataclasses.replace(LIMITS, min_pixels=0, max_pixels=8_294_400 // frames)
 
     w, h = nearest(width, height, frame)
@@ -54,7 +54,7 @@ def test_nearest_frame_is_legal(width, height, frames):
 
 @given(st.integers(300, 4000), st.floats(0.34, 2.9))
 def test_nearest_keeps_the_ratio(width, ratio):
-    """A ratio that is allowed changes by no more than the grid forces."""
+    """The suggested size keeps a legal ratio within 3.5 percent, since edges must be divisible by 16."""
     height = max(1, round(width / ratio))
 
     w, h = nearest(width, height, LIMITS)
@@ -77,19 +77,19 @@ def test_nearest_keeps_the_ratio(width, ratio):
         ("1x99999", "480x1408"),
     ],
 )
-def test_nearest_is_what_one_would_pick(asked, suggested):
-    """Sizes that people ask for get the suggestion that a person would make."""
+def test_nearest_of_common_sizes(asked, suggested):
+    """Sizes that people often request get the suggestion that a person would make."""
     assert nearest(*edges(asked), LIMITS) == edges(suggested)
 
 
 @pytest.mark.parametrize("size", ["816x816", "2880x2880", "3840x2160", "2160x3840", "1536x864", "3840x1280"])
-def test_edges_of_the_rule_are_inside(size):
-    """Sizes that just satisfy a limit have no fault."""
+def test_sizes_at_the_limits(size):
+    """A size exactly at a limit has no fault."""
     assert list(faults(*edges(size), LIMITS)) == []
 
 
 @pytest.mark.parametrize(
-    ("size", "words"),
+    ("size", "messages"),
     [
         ("1920x1080", ["height must be divisible by 16"]),
         ("1000x1000", ["width and height must be divisible by 16"]),
@@ -99,9 +99,9 @@ def test_edges_of_the_rule_are_inside(size):
         ("3840x2176", ["8,355,840 pixels are more than 8,294,400"]),
     ],
 )
-def test_each_fault_has_its_words(size, words):
-    """Each limit that is broken is named with its number, and no other."""
-    assert list(faults(*edges(size), LIMITS)) == words
+def test_faults(size, messages):
+    """Each broken rule gives one message with its number, and no other rule gives one."""
+    assert list(faults(*edges(size), LIMITS)) == messages
 
 
 @pytest.mark.parametrize(
@@ -113,6 +113,6 @@ def test_each_fault_has_its_words(size, words):
         ("1100x1000", "1024x1024"),
     ],
 )
-def test_nearest_fixed_size_goes_by_ratio(asked, suggested):
-    """The suggestion among fixed sizes has the closest ratio."""
+def test_nearest_ratio(asked, suggested):
+    """The suggested fixed size is the one with the closest ratio."""
     assert nearest_ratio(*edges(asked), FIXED_SIZES) == suggested

@@ -1,4 +1,4 @@
-"""Other spellings of options, aspect ratios, further fields, and the request schema for chat models."""
+"""Other spellings of options, aspect ratios, `extra`, and the request schema for chat models."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ from langchain_imagegen.options.request import ImageRequest
     ],
 )
 def test_other_spellings_are_understood(option, written, read):
-    """Words of other services, upper case and a multiplication sign are understood."""
+    """Other services' words, upper case and multiplication signs are read as the option that is meant."""
     assert getattr(ImageOptions(**{option: written}), option) == read
 
 
 @pytest.mark.parametrize("name", ["n", "style", "seed", "negative_prompt", "user"])
-def test_what_the_service_lacks_is_told(name):
-    """An error about an option of other services says what to do instead."""
+def test_options_of_other_services(name):
+    """An error about an option that only other services have says what to do instead."""
     with pytest.raises(OptionError, match=f"has no '{name}': ") as caught:
         ImageRequest.parse({"prompt": "x", name: 1})
     assert len(str(caught.value)) < 200
 
 
-def test_an_unknown_name_gives_the_nearest_and_not_all():
-    """An error about a misspelt name lists only the nearest names."""
+def test_error_about_an_unknown_name_is_short():
+    """An error about an unknown name lists only the most similar names."""
     with pytest.raises(OptionError) as caught:
         ImageRequest.parse({"prompt": "x", "zzz": 1})
     assert str(caught.value).count("'") <= 8
@@ -59,23 +59,23 @@ def test_an_unknown_name_gives_the_nearest_and_not_all():
         ({"temperature": 1}, "model_kwargs"),
     ],
 )
-def test_a_setting_in_the_wrong_place_is_told_the_right_one(settings, hint):
-    """An error about options or request fields given to the generator says where they belong."""
+def test_setting_in_the_wrong_place(settings, hint):
+    """An error about an option or request field that was given to the generator says where it belongs."""
     with pytest.raises(OptionError, match=hint):
         ImageGenerator(**settings)
 
 
 @pytest.mark.parametrize("value", ["", "None", "null", " NONE "])
-def test_a_chat_model_may_write_nothing_in_words(value):
-    """An empty value of a tool's argument counts as not given."""
+def test_empty_tool_arguments(value):
+    """A tool argument that is empty, `None` or `null` as text counts as not given."""
     arguments = create_model("Arguments", **argument_fields(["size", "quality", "background", "aspect_ratio"]))
     filled = arguments(size=value, quality=value, background=value, aspect_ratio=value)
 
     assert set(filled.model_dump().values()) == {None}
 
 
-def test_a_chat_model_may_write_a_color_for_the_background():
-    """A color as the background means an opaque background."""
+def test_color_as_background():
+    """A color as the `background` argument of the tool is read as an opaque background."""
     assert create_model("Arguments", **argument_fields(["background"]))(background="white").background == "opaque"
 
 
@@ -93,8 +93,8 @@ def test_a_chat_model_may_write_a_color_for_the_background():
         ("9:16", "some-new-model", "1024x1536"),
     ],
 )
-def test_an_aspect_ratio_gives_the_nearest_size(ratio, model, size):
-    """An aspect ratio is sent as a size that the image model supports."""
+def test_aspect_ratio(ratio, model, size):
+    """An aspect ratio is sent as the nearest size that the image model supports."""
     options = ImageOptions(model=model, aspect_ratio=ratio)
 
     assert options.tool() == {"type": "image_generation", "model": model, "size": size}
@@ -105,16 +105,16 @@ def test_an_aspect_ratio_gives_the_nearest_size(ratio, model, size):
     "row", [row for row in IMAGE_MODELS if isinstance(row.sizes, SizeLimits)], ids=lambda r: r.name
 )
 @pytest.mark.parametrize("ratio", ["1:1", "16:9", "9:16", "21:9", "1.91:1", "3:1", "1:9", "100:1"])
-def test_every_ratio_gives_a_legal_size(row, ratio):
-    """Whatever ratio is asked for, the size passes the check, for animations too."""
+def test_every_aspect_ratio_gives_a_legal_size(row, ratio):
+    """Any aspect ratio gives a size that passes the check, also for animations."""
     ImageOptions(model=row.name, aspect_ratio=ratio).check()
     if row.gif_pixels:
         ImageOptions(model=row.name, aspect_ratio=ratio, output_format="gif").check()
 
 
 @pytest.mark.parametrize("ratio", ["0:1", "wide", "16", (0, 1), "-1:2"])
-def test_what_is_no_ratio_is_refused(ratio):
-    """A ratio needs two numbers above zero."""
+def test_invalid_aspect_ratio(ratio):
+    """An aspect ratio that is not two numbers above zero raises an error that shows a valid one."""
     with pytest.raises(OptionError, match=r"aspect_ratio=.*such as '16:9'"):
         ImageOptions.parse({"aspect_ratio": ratio})
 
@@ -130,8 +130,8 @@ def test_size_and_ratio_exclude_each_other():
 # Further fields
 
 
-def test_further_fields_go_into_the_tool():
-    """`extra` is sent as it is, and options with it can still be a key."""
+def test_extra_fields():
+    """`extra` is sent unchanged and refuses a field that has its own option; options with it are hashable."""
     options = ImageOptions(extra={"sparkle": {"level": 3}})
 
     assert options.tool()["sparkle"] == {"level": 3}
@@ -140,11 +140,11 @@ def test_further_fields_go_into_the_tool():
         ImageOptions.parse({"extra": {"size": "auto"}})
 
 
-# A request as a chat model fills it
+# A request that a chat model fills in
 
 
 def keywords(schema):
-    """Every keyword and type of a JSON schema, and each object's properties with those required."""
+    """Yield every keyword of a JSON schema with its value."""
     if isinstance(schema, dict):
         yield from ((key, value) for key, value in schema.items() if key != "properties")
         for key, value in schema.items():
@@ -155,7 +155,7 @@ def keywords(schema):
 
 
 def objects(schema):
-    """Every object in a JSON schema."""
+    """Yield every object in a JSON schema."""
     if isinstance(schema, dict):
         if schema.get("type") == "object":
             yield schema
@@ -166,8 +166,8 @@ def objects(schema):
             yield from objects(item)
 
 
-def test_strict_structured_output_takes_a_request():
-    """The schema obeys strict mode: closed objects, all fields required, no defaults, each value typed."""
+def test_strict_schema_of_a_request():
+    """The schema of a request obeys strict mode: closed objects, all fields required, no defaults, all values typed."""
     schema = to_strict_json_schema(ImageRequest)
 
     assert {"prompt", "images", "mask", "size", "quality", "aspect_ratio"} <= set(schema["properties"])
@@ -179,8 +179,8 @@ def test_strict_structured_output_takes_a_request():
     assert schema["properties"]["images"]["items"] == {"type": "string"}
 
 
-def test_a_filled_request_is_read():
-    """A request filled by a chat model is valid, and its nulls remove no setting."""
+def test_request_filled_in_by_a_chat_model():
+    """A request that a chat model filled in is valid, and its nulls remove no option in a merge."""
     filled = dict.fromkeys(to_strict_json_schema(ImageRequest)["properties"])
     request = ImageRequest(**{**filled, "prompt": "Draw a fox", "images": [], "size": "1024x1536"})
 
