@@ -1,4 +1,4 @@
-"""Images that the service does not take are made fit before they are sent, and nothing else is touched."""
+"""Source images in a form that the service refuses are converted before they are sent; all others stay unchanged."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from langchain_imagegen.images.sniffing import sniff
 
 
 def exif_of(orientation: int) -> Image.Exif:
-    """EXIF that turns a picture."""
+    """Return EXIF data with this orientation."""
     exif = Image.Exif()
     exif[0x0112] = orientation
     return exif
 
 
-def encoded(format: str, mode: str = "RGB", **options: Any) -> bytes:
-    """A picture of 80 x 60 pixels whose left half is red."""
+def encode(format: str, mode: str = "RGB", **options: Any) -> bytes:
+    """Return a picture of 80 x 60 pixels with a red left half and a blue right half."""
     picture = Image.new("RGB", (80, 60), "blue")
     picture.paste("red", (0, 0, 40, 60))
     data = io.BytesIO()
@@ -41,27 +41,27 @@ def encoded(format: str, mode: str = "RGB", **options: Any) -> bytes:
 
 
 def heic() -> bytes:
-    """A HEIC of 80 x 60 pixels."""
+    """Return a HEIC of 80 x 60 pixels."""
     from pillow_heif import register_heif_opener
 
     register_heif_opener()
-    return encoded("HEIF")
+    return encode("HEIF")
 
 
 def sixteen_bit_png() -> bytes:
-    """A grey PNG of 16 bits, of middle brightness."""
+    """Return a grey PNG of 16 bits and medium brightness."""
     data = io.BytesIO()
     Image.fromarray(np.full((60, 80), 32768, np.uint16)).save(data, "PNG")
     return data.getvalue()
 
 
 def bomb() -> bytes:
-    """A BMP header of 30,000 x 30,000 pixels."""
+    """Return the header of a BMP of 30,000 x 30,000 pixels."""
     return b"BM" + struct.pack("<IHHIIiiHHIIiiII", 54, 0, 0, 54, 40, 30_000, 30_000, 1, 24, 0, 0, 0, 0, 0, 0)
 
 
 def pictures_in(value: Any) -> list[bytes]:
-    """The pictures that a request's body holds as data URLs."""
+    """Return the pictures that a request's body has as data URLs."""
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list):
@@ -71,33 +71,33 @@ def pictures_in(value: Any) -> list[bytes]:
 
 
 UNFIT = {
-    "BMP": lambda: encoded("BMP"),
-    "TIFF": lambda: encoded("TIFF"),
+    "BMP": lambda: encode("BMP"),
+    "TIFF": lambda: encode("TIFF"),
     "HEIC": heic,
-    "AVIF": lambda: encoded("AVIF"),
-    "MPO": lambda: encoded("MPO", save_all=True, append_images=[Image.new("RGB", (80, 60))]),
-    "CMYK": lambda: encoded("JPEG", "CMYK"),
+    "AVIF": lambda: encode("AVIF"),
+    "MPO": lambda: encode("MPO", save_all=True, append_images=[Image.new("RGB", (80, 60))]),
+    "CMYK": lambda: encode("JPEG", "CMYK"),
     "16 bits": sixteen_bit_png,
-    "EXIF-rotated": lambda: encoded("JPEG", exif=exif_of(6)),
-    "EXIF-rotated PNG": lambda: encoded("PNG", exif=exif_of(8)),
-    "EXIF-rotated WebP": lambda: encoded("WEBP", exif=exif_of(3)),
-    "TIFF of CMYK": lambda: encoded("TIFF", "CMYK"),
-    "BMP of a palette": lambda: encoded("BMP", "P"),
+    "EXIF-rotated": lambda: encode("JPEG", exif=exif_of(6)),
+    "EXIF-rotated PNG": lambda: encode("PNG", exif=exif_of(8)),
+    "EXIF-rotated WebP": lambda: encode("WEBP", exif=exif_of(3)),
+    "TIFF of CMYK": lambda: encode("TIFF", "CMYK"),
+    "BMP of a palette": lambda: encode("BMP", "P"),
 }
 FIT = {
-    "PNG": lambda: encoded("PNG"),
-    "RGBA": lambda: encoded("PNG", "RGBA"),
-    "JPEG": lambda: encoded("JPEG"),
-    "grey JPEG": lambda: encoded("JPEG", "L"),
-    "upright JPEG": lambda: encoded("JPEG", exif=exif_of(1)),
-    "WebP": lambda: encoded("WEBP"),
-    "GIF": lambda: encoded("GIF"),
+    "PNG": lambda: encode("PNG"),
+    "RGBA": lambda: encode("PNG", "RGBA"),
+    "JPEG": lambda: encode("JPEG"),
+    "grey JPEG": lambda: encode("JPEG", "L"),
+    "upright JPEG": lambda: encode("JPEG", exif=exif_of(1)),
+    "WebP": lambda: encode("WEBP"),
+    "GIF": lambda: encode("GIF"),
 }
 
 
 @pytest.mark.parametrize("kind", UNFIT)
-def test_what_the_service_does_not_take_is_made_fit(kind: str, half: Any, low: Any, simulator: Any):
-    """The service gets a PNG or JPEG of 8 bits, upright; the record keeps the original and says what was sent."""
+def test_an_unfit_source_is_converted(kind: str, half: Any, low: Any, simulator: Any):
+    """The service gets an upright 8-bit PNG or JPEG, and the record keeps the original and says what was sent."""
     data = UNFIT[kind]()
 
     result = half.invoke(low(), "edit it: make it winter", images=[data])
@@ -114,8 +114,8 @@ def test_what_the_service_does_not_take_is_made_fit(kind: str, half: Any, low: A
 
 
 @pytest.mark.parametrize("kind", UNFIT)
-def test_an_upload_of_an_earlier_turn_is_made_fit(kind: str, half: Any, low: Any, simulator: Any):
-    """A picture of an earlier message that goes along unasked is sent in a form that the service takes."""
+def test_an_unfit_upload_of_an_earlier_turn_is_converted(kind: str, half: Any, low: Any, simulator: Any):
+    """A picture of an earlier message is sent in a form that the service accepts."""
     url = f"data:image/png;base64,{base64.b64encode(UNFIT[kind]()).decode()}"
     photo = HumanMessage([{"type": "text", "text": "my street"}, {"type": "image_url", "image_url": {"url": url}}])
 
@@ -126,8 +126,8 @@ def test_an_upload_of_an_earlier_turn_is_made_fit(kind: str, half: Any, low: Any
 
 
 @pytest.mark.parametrize("kind", UNFIT)
-def test_an_upload_in_an_agent_is_made_fit(kind: str, talks: Any):
-    """The hosted tool gets an upload in a form that the service takes; the memory keeps the original."""
+def test_an_unfit_upload_in_an_agent_is_converted(kind: str, talks: Any):
+    """The hosted tool gets an upload in a form that the service accepts, and the memory keeps the original."""
     data = UNFIT[kind]()
     block = {"type": "image", "base64": base64.b64encode(data).decode(), "mime_type": "image/png"}
     talk = talks.start(ImageGenerationMiddleware({"quality": "low"}))
@@ -139,9 +139,9 @@ def test_an_upload_in_an_agent_is_made_fit(kind: str, talks: Any):
     assert talk.memory[0].read() == data
 
 
-def test_an_upload_that_cannot_be_made_fit_ends_no_agent(talks: Any, caplog: pytest.LogCaptureFixture):
-    """A photo too large to be converted goes to the service as it is, with a logged warning; no state is lost."""
-    data = encoded("BMP")
+def test_an_upload_that_cannot_be_converted(talks: Any, caplog: pytest.LogCaptureFixture):
+    """An upload in an agent that cannot be converted is sent unchanged, with a logged warning."""
+    data = encode("BMP")
     data = data[:18] + (60_000).to_bytes(4, "little") * 2 + data[26:]
     block = {"type": "image", "base64": base64.b64encode(data).decode(), "mime_type": "image/bmp"}
     talk = talks.start(ImageGenerationMiddleware({"quality": "low"}))
@@ -154,8 +154,8 @@ def test_an_upload_that_cannot_be_made_fit_ends_no_agent(talks: Any, caplog: pyt
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP"])
 def test_a_media_block_of_gemini_is_a_source(kind: str, half: Any, low: Any):
-    """A `media` block of Gemini in `images` is edited like any other picture."""
-    data = encoded(kind)
+    """A `media` block of Gemini can be a source in `images`."""
+    data = encode(kind)
     block = {"type": "media", "mime_type": f"image/{kind.lower()}", "data": base64.b64encode(data).decode()}
 
     result = half.invoke(low(), "make it winter", images=[block])
@@ -165,8 +165,8 @@ def test_a_media_block_of_gemini_is_a_source(kind: str, half: Any, low: Any):
 
 
 @pytest.mark.parametrize("kind", FIT)
-def test_what_the_service_takes_is_sent_as_it_is(kind: str, image_store: ImageStore):
-    """Nothing is written anew without need, and the record says nothing of it."""
+def test_a_fit_source_is_sent_unchanged(kind: str, image_store: ImageStore):
+    """A source in a form that the service accepts is sent unchanged, and its record mentions no conversion."""
     (source,) = prepare_sources(resolve([FIT[kind]()], None, image_store), image_store)
 
     assert isinstance(source, GeneratedImage)
@@ -175,15 +175,15 @@ def test_what_the_service_takes_is_sent_as_it_is(kind: str, image_store: ImageSt
     assert source.sent_data_url() == source.to_data_url()
 
 
-def test_prepare_can_be_switched_off(half: Any, low: Any):
-    """With `prepare=False` the source goes out as it is."""
-    result = half.invoke(low(prepare=False), "edit it", images=[encoded("JPEG", exif=exif_of(6))])
+def test_conversion_can_be_switched_off(half: Any, low: Any):
+    """With `prepare=False` a source is sent unchanged."""
+    result = half.invoke(low(prepare=False), "edit it", images=[encode("JPEG", exif=exif_of(6))])
 
     assert result.sources[0].sent_sha256 is None
 
 
-def test_a_mask_is_made_fit_too(image_store: ImageStore):
-    """Transparency survives: a TIFF with an alpha channel becomes an RGBA PNG."""
+def test_transparency_survives(image_store: ImageStore):
+    """A TIFF with an alpha channel, such as a mask, becomes an RGBA PNG."""
     data = io.BytesIO()
     Image.new("RGBA", (8, 6), (0, 0, 0, 0)).save(data, "TIFF")
 
@@ -194,9 +194,9 @@ def test_a_mask_is_made_fit_too(image_store: ImageStore):
     assert (sent.format, sent.mode, sent.getpixel((0, 0))) == ("PNG", "RGBA", (0, 0, 0, 0))
 
 
-def test_the_copy_is_made_once(image_store: ImageStore):
-    """An image whose copy is in the store is not written anew; one whose copy was pruned is."""
-    (source,) = prepare_sources(resolve([encoded("BMP")], None, image_store), image_store)
+def test_a_source_is_converted_once(image_store: ImageStore):
+    """A source is converted again only if its converted copy is no longer in the store."""
+    (source,) = prepare_sources(resolve([encode("BMP")], None, image_store), image_store)
     assert isinstance(source, GeneratedImage)
 
     assert prepare_sources([source], image_store) == [source]
@@ -207,16 +207,16 @@ def test_the_copy_is_made_once(image_store: ImageStore):
 
 
 def test_colors_survive(image_store: ImageStore):
-    """CMYK, 16 bits and HEIC come out as the colors that they went in as."""
+    """Converting CMYK, 16 bits and HEIC keeps the colors."""
     grey = Image.open(io.BytesIO(rewrite(sixteen_bit_png(), "16 bits")))
-    red = [Image.open(io.BytesIO(rewrite(data, "x"))).getpixel((10, 30)) for data in (encoded("TIFF", "CMYK"), heic())]
+    red = [Image.open(io.BytesIO(rewrite(data, "x"))).getpixel((10, 30)) for data in (encode("TIFF", "CMYK"), heic())]
 
     assert 120 <= grey.getpixel((0, 0))[0] <= 136
     assert all(r > 230 and g < 40 and b < 40 for r, g, b in red)
 
 
-def test_too_many_bytes_become_fewer(monkeypatch: pytest.MonkeyPatch):
-    """A picture above the limit of the service is written smaller, as JPEG and then with fewer pixels."""
+def test_a_large_source_is_shrunk(monkeypatch: pytest.MonkeyPatch):
+    """A converted picture above the service's limit in bytes becomes a smaller JPEG."""
     data = io.BytesIO()
     Image.effect_noise((800, 600), 90).convert("RGB").save(data, "BMP")
     monkeypatch.setattr(pillow, "LARGEST_SENT", 100_000)
@@ -227,8 +227,8 @@ def test_too_many_bytes_become_fewer(monkeypatch: pytest.MonkeyPatch):
     assert sniff(small).mime_type == "image/jpeg"
 
 
-def test_an_edge_is_kept_within_the_limit():
-    """A picture that is written anew has edges of at most 8192 pixels."""
+def test_edges_are_limited():
+    """A converted picture has edges of at most 8192 pixels."""
     data = io.BytesIO()
     Image.new("1", (9000, 100)).save(data, "BMP")
 
@@ -236,51 +236,49 @@ def test_an_edge_is_kept_within_the_limit():
 
 
 def test_a_pixel_bomb_is_refused(image_store: ImageStore):
-    """A picture of 30,000 x 30,000 pixels is our error before a pixel is decoded."""
+    """A picture of 30,000 x 30,000 pixels raises a `CorruptImageError`."""
     with pytest.raises(CorruptImageError, match=r"30000x30000.*MAX_IMAGE_PIXELS"):
         prepare_sources(resolve([bomb()], None, image_store), image_store)
 
 
 @pytest.mark.parametrize("kind", ["BMP", "TIFF", "CMYK", "HEIC"])
-def test_without_pillow_the_error_says_what_to_install(
-    kind: str, image_store: ImageStore, monkeypatch: pytest.MonkeyPatch
-):
-    """A picture that needs Pillow or pillow-heif names the extra; one that is only turned is sent as it is."""
-    data, turned = UNFIT[kind](), encoded("JPEG", exif=exif_of(6))
+def test_without_pillow(kind: str, image_store: ImageStore, monkeypatch: pytest.MonkeyPatch):
+    """Without Pillow or pillow-heif, the error names the extra to install; a picture that is only rotated is sent."""
+    data, rotated = UNFIT[kind](), encode("JPEG", exif=exif_of(6))
     monkeypatch.setitem(sys.modules, "pillow_heif" if kind == "HEIC" else "PIL", None)
 
     extra = "heic" if kind == "HEIC" else "pillow"
     with pytest.raises(OptionError, match=rf'{kind}.*pip install "langchain_imagegen\[{extra}\]".*prepare=False'):
         prepare_sources(resolve([data], None, image_store), image_store)
     if kind == "BMP":
-        sources = resolve([turned], None, image_store)
+        sources = resolve([rotated], None, image_store)
         assert prepare_sources(sources, image_store) == sources
 
 
 @pytest.mark.parametrize("cut", [0.2, 0.5, 0.9])
 @pytest.mark.parametrize("kind", ["TIFF", "BMP", "HEIC", "AVIF"])
-def test_damage_is_our_error(kind: str, cut: float, image_store: ImageStore):
-    """A cut picture is refused with our error, when it is stored or when it is written anew."""
+def test_a_truncated_source(kind: str, cut: float, image_store: ImageStore):
+    """A truncated picture raises a `CorruptImageError`."""
     data = UNFIT[kind]()
 
     with pytest.raises(CorruptImageError):
         prepare_sources(resolve([data[: int(len(data) * cut)]], None, image_store), image_store)
 
 
-def test_a_text_bomb_in_a_png_is_our_error():
-    """Pillow refuses a compressed text that unpacks to many MB; what leaves is our error."""
+def test_a_text_bomb_in_a_png():
+    """A PNG with a compressed text of 100 MB raises a `CorruptImageError`."""
     text = b"Comment\0\0" + zlib.compress(bytes(100_000_000))
     chunk = struct.pack(">I", len(text)) + b"zTXt" + text + struct.pack(">I", zlib.crc32(b"zTXt" + text))
-    png = encoded("PNG")
+    png = encode("PNG")
 
     with pytest.raises(CorruptImageError):
         rewrite(png[:33] + chunk + png[33:], "x")
 
 
-def test_an_upload_of_a_foreign_format_is_known(image_store: ImageStore):
-    """BMP and TIFF are pictures of known type and size, under their own names in the store."""
-    kinds = [image_store.put(UNFIT[kind]()) for kind in ("BMP", "TIFF", "HEIC", "AVIF")]
+def test_other_formats_can_be_stored(image_store: ImageStore):
+    """The store accepts BMP, TIFF, HEIC and AVIF and returns their MIME types and pixel sizes."""
+    blobs = [image_store.put(UNFIT[kind]()) for kind in ("BMP", "TIFF", "HEIC", "AVIF")]
 
-    assert [blob.mime_type for blob in kinds] == ["image/bmp", "image/tiff", "image/heic", "image/avif"]
-    assert {(blob.width, blob.height) for blob in kinds if blob.mime_type != "image/heic"} == {(80, 60)}
-    assert (kinds[2].width, kinds[2].height) == (80, 64)  # HEIC tells its coded size, in whole blocks
+    assert [blob.mime_type for blob in blobs] == ["image/bmp", "image/tiff", "image/heic", "image/avif"]
+    assert {(blob.width, blob.height) for blob in blobs if blob.mime_type != "image/heic"} == {(80, 60)}
+    assert (blobs[2].width, blobs[2].height) == (80, 64)  # a HEIC's size is a whole number of blocks

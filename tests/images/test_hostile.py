@@ -1,4 +1,4 @@
-"""Pictures and records made to do harm: views stay safe and quick, and no foreign exception leaves."""
+"""Malicious pictures and records: views stay safe and fast, and every exception is one of ours."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FORGED = 'image/x" onerror="alert(1)'
 
 
 def chunk(kind: bytes, body: bytes) -> bytes:
-    """One chunk of a PNG."""
+    """Return one chunk of a PNG."""
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
@@ -30,8 +30,8 @@ TEXT_BOMB = PNG[:33] + chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(100_0
 SHORT = SIGNATURE + chunk(b"IHDR", b"\0\0\0\x10") + chunk(b"IEND", b"")
 
 
-def test_a_forged_type_in_a_record_is_no_html(image_store: ImageStore):
-    """A posted record with markup in its type shows a picture without that markup, and has a plain type."""
+def test_a_forged_type_in_a_record(image_store: ImageStore):
+    """Markup in a record's MIME type is replaced with a plain MIME type and does not appear in HTML."""
     blob = image_store.put(PNG)
     record = {"id": "ig_1", "sha256": blob.sha256, "size_bytes": 1, "mime_type": FORGED, "sent_mime_type": FORGED}
     image = GeneratedImage.model_validate(record)
@@ -44,27 +44,27 @@ def test_a_forged_type_in_a_record_is_no_html(image_store: ImageStore):
     assert image.read() == PNG
 
 
-def test_every_attribute_is_escaped():
-    """A type from anywhere cannot leave its attribute."""
+def test_html_attributes_are_escaped():
+    """A forged MIME type does not end its HTML attribute."""
     assert 'onerror="' not in picture(PNG, FORGED, alt="x")["text/html"]
 
 
-def test_a_forged_type_does_not_keep_a_picture_from_being_saved(image_store: ImageStore, tmp_path: Any):
-    """The suffix is told by the bytes."""
+def test_save_with_a_forged_type(image_store: ImageStore, tmp_path: Any):
+    """`save` takes the suffix from the bytes if the record's MIME type is forged."""
     record = {"id": "ig_1", "sha256": image_store.put(PNG).sha256, "size_bytes": 1, "mime_type": FORGED}
 
     assert GeneratedImage.model_validate(record).save(tmp_path / "fox").name == "fox.png"
 
 
 @pytest.mark.parametrize("data", [HUGE, TEXT_BOMB, SHORT, b"", b"no picture", PNG[:40]], ids=range(6))
-def test_a_thumbnail_of_anything_is_one_or_nothing(data: bytes):
-    """A PNG of 30,000 x 30,000 pixels, a text bomb, a short header and noise never raise in a view."""
+def test_thumbnail_of_a_malicious_picture(data: bytes):
+    """The thumbnail of a pixel bomb, a text bomb, a truncated picture or other data is empty and raises nothing."""
     assert thumbnail(data, alt="x") == ""
 
 
 @pytest.mark.parametrize("data", [HUGE, TEXT_BOMB], ids=["huge", "text bomb"])
-def test_to_pil_of_a_bomb_is_our_error(data: bytes, image_store: ImageStore):
-    """`to_pil` refuses what Pillow would refuse, with our error."""
+def test_to_pil_of_a_bomb(data: bytes, image_store: ImageStore):
+    """`to_pil` of a pixel bomb or a text bomb raises a `CorruptImageError`."""
     image = GeneratedImage.of(image_store.put(data), id="ig_1").bind(image_store)
 
     with pytest.raises(CorruptImageError):
@@ -75,8 +75,8 @@ def test_to_pil_of_a_bomb_is_our_error(data: bytes, image_store: ImageStore):
     "attributes",
     [f'width="{"9" * 400}" height="1"', f'viewBox="0 0 {"9" * 400} 1"', f'width="1" height="1{"0" * 400}.5"'],
 )
-def test_an_svg_of_endless_digits_has_no_size(attributes: str):
-    """A number that no picture has is no size, and raises nothing."""
+def test_an_svg_with_a_huge_number_has_no_size(attributes: str):
+    """An SVG whose size has hundreds of digits has no pixel size and raises nothing."""
     media = sniff(f"<svg {attributes}></svg>".encode())
 
     assert media is not None
@@ -93,11 +93,11 @@ BLOCKS = {
 
 
 @pytest.mark.parametrize("kind", BLOCKS)
-def test_millions_of_tiny_blocks_are_refused_quickly(kind: str):
-    """12 MB of blocks that no encoder writes take no longer than a picture."""
-    sniffer, began = Sniffer(), time.process_time()
+def test_millions_of_tiny_blocks(kind: str):
+    """12 MB of tiny blocks, which no encoder writes, are refused in less than 2 s of CPU time."""
+    sniffer, start = Sniffer(), time.process_time()
 
     sniffer.feed(BLOCKS[kind])
 
-    assert time.process_time() - began < 2
+    assert time.process_time() - start < 2
     assert "more than" in (sniffer.problem() or "")

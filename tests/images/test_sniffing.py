@@ -1,4 +1,4 @@
-"""Format, pixel size and wholeness are read from the bytes, whatever a name or header says."""
+"""A picture's format, pixel size and completeness, read from its bytes."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ WIDTH, HEIGHT = 61, 47
 
 
 def picture(kind: str, **options) -> bytes:
-    """A small noisy picture."""
+    """Return a small picture of noise."""
     file = io.BytesIO()
     Image.effect_noise((WIDTH, HEIGHT), 60).convert("RGB").save(file, kind, **options)
     return file.getvalue()
 
 
-def fed(data: bytes, step: int | None = None) -> Sniffer:
-    """A sniffer that has seen all of `data`, in pieces of `step` bytes."""
+def sniffer_of(data: bytes, step: int | None = None) -> Sniffer:
+    """Return a sniffer that was fed all of `data`, in pieces of `step` bytes."""
     sniffer = Sniffer()
     for start in range(0, len(data), step or len(data) or 1):
         sniffer.feed(data[start : start + (step or len(data))])
@@ -31,12 +31,12 @@ def fed(data: bytes, step: int | None = None) -> Sniffer:
 
 
 def jpeg_with(segment: bytes, data: bytes) -> bytes:
-    """`data` with segments of 64 KB at most before its first one."""
+    """Return a JPEG with a further segment before its first one."""
     return data[:2] + segment + data[2:]
 
 
 def segments(marker: int, size: int) -> bytes:
-    """`size` bytes in as many segments as they need; each holds what looks like a frame and an end."""
+    """Return segments with `size` bytes in all, whose content looks like a frame header and an end marker."""
     filler = b"\xff\xc0\x00\x11\x08\x00\x01\x00\x01\xff\xd9"
     body = (filler * (size // len(filler) + 1))[:size]
     parts = [body[start : start + 65_000] for start in range(0, size, 65_000)]
@@ -68,8 +68,8 @@ every_picture = pytest.mark.parametrize(("extension", "data"), PICTURES.values()
 
 @every_picture
 def test_format_and_size(extension, data):
-    """Each format gives its MIME type, extension and pixels, and counts as whole."""
-    sniffer = fed(data)
+    """A complete picture of each format has its MIME type, extension and pixel size, and no problem."""
+    sniffer = sniffer_of(data)
 
     assert sniffer.media == Media(MIME_TYPES[extension], extension, WIDTH, HEIGHT)
     assert sniffer.problem() is None
@@ -78,8 +78,8 @@ def test_format_and_size(extension, data):
 @every_picture
 @pytest.mark.parametrize("step", [1, 7, 4096])
 def test_pieces_make_no_difference(extension, data, step):
-    """However the bytes arrive, the answer is the same."""
-    sniffer = fed(data, step)
+    """The size of the pieces in which a picture arrives does not change the result."""
+    sniffer = sniffer_of(data, step)
 
     assert sniffer.media == sniff(data)
     assert sniffer.problem() is None
@@ -87,43 +87,43 @@ def test_pieces_make_no_difference(extension, data, step):
 
 @every_picture
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.999])
-def test_cut_picture_is_reported(extension, data, share):
-    """A picture that breaks off says so, with its format and how much there was."""
+def test_truncated_picture(extension, data, share):
+    """The problem of a truncated picture says that it breaks off, and after how many bytes."""
     cut = data[: int(len(data) * share)]
 
-    assert f"breaks off after {len(cut)} bytes" in fed(cut).problem()
+    assert f"breaks off after {len(cut)} bytes" in sniffer_of(cut).problem()
 
 
 @every_picture
 def test_bytes_after_the_end_are_allowed(extension, data):
-    """What an editor or a phone appends does not make a picture broken."""
-    assert fed(data + b"\0appended" * 1000).problem() is None
+    """Bytes after the end of a picture, as editors and phones append, are no problem."""
+    assert sniffer_of(data + b"\0appended" * 1000).problem() is None
 
 
 @given(st.sampled_from([data for _, data in PICTURES.values()]), st.integers(0), st.binary(max_size=40))
 def test_damage_never_raises(data, position, noise):
-    """Overwritten bytes give some answer, never an exception."""
+    """Overwriting bytes of a picture never raises an exception."""
     start = position % len(data)
 
-    fed(data[:start] + noise + data[start + len(noise) :], 1000).problem()
+    sniffer_of(data[:start] + noise + data[start + len(noise) :], 1000).problem()
 
 
 @given(st.binary(max_size=200))
 def test_noise_never_raises(data):
-    """Any bytes give some answer; if that is a picture, it has a known extension."""
+    """Sniffing arbitrary bytes never raises an exception and gives no unknown extension."""
     media = sniff(data)
 
     assert media is None or media.extension in MIME_TYPES
 
 
-def test_provenance_in_png():
-    """A PNG with 75 KB in a private chunk is whole, and cut inside that chunk it is not."""
+def test_private_chunk_in_png():
+    """A PNG with a private chunk of 75 KB is complete, and is truncated if it is cut inside that chunk."""
     data = picture("PNG")
     chunk = (75_000).to_bytes(4, "big") + b"caBX" + bytes(75_000) + b"\0\0\0\0"
     data = data[:33] + chunk + data[33:]
 
-    assert fed(data).problem() is None
-    assert fed(data[:70_000]).problem() == "the PNG breaks off after 70000 bytes: no IEND chunk"
+    assert sniffer_of(data).problem() is None
+    assert sniffer_of(data[:70_000]).problem() == "the PNG breaks off after 70000 bytes: no IEND chunk"
 
 
 @pytest.mark.parametrize(
@@ -139,8 +139,8 @@ def test_provenance_in_png():
     ],
 )
 def test_svg_size(text, size):
-    """SVG tells pixels by its attributes, else by its viewBox, behind any prolog, comment or mark."""
-    sniffer = fed(text.encode())
+    """An SVG's size is read from its attributes, else from its viewBox, after any prolog or comment."""
+    sniffer = sniffer_of(text.encode())
 
     assert (sniffer.media.width, sniffer.media.height) == size
     assert sniffer.problem() is None
@@ -158,37 +158,37 @@ def test_svg_size(text, size):
         b"<!-- -->" * 50_000,
     ],
 )
-def test_no_picture(data):
-    """Pages, JSON, sound, films and documents are no pictures, and the problem shows how they begin."""
-    sniffer = fed(data, 10_000)
+def test_other_data(data):
+    """HTML, JSON, sound, video and PDF have no media, and the problem quotes their beginning."""
+    sniffer = sniffer_of(data, 10_000)
 
     assert sniffer.media is None
     assert "not a picture" in sniffer.problem()
     assert repr(data[:16]) in sniffer.problem()
 
 
-def test_nothing_at_all():
-    """No bytes are reported as such."""
-    assert fed(b"").problem() == "it is empty"
+def test_no_bytes():
+    """The problem of no bytes is that they are empty."""
+    assert sniffer_of(b"").problem() == "it is empty"
     assert sniff(b"") is None
 
 
 def test_head_is_enough():
-    """The first bytes tell the format, and the size as soon as it has passed."""
+    """The format is known from the first bytes, and the pixel size as soon as its bytes have arrived."""
     assert sniff(picture("PNG")[:12]) == Media("image/png", "png")
     assert sniff(picture("PNG")[:24]) == Media("image/png", "png", WIDTH, HEIGHT)
 
 
-def test_damaged_jpeg_is_reported():
-    """Nonsense between segments is named as damage, not as a picture that breaks off."""
+def test_damaged_jpeg():
+    """Bytes between a JPEG's segments are reported as damage and not as truncation."""
     data = jpeg_with(segments(0xEB, 100), picture("JPEG"))
     data = data[:106] + b"\0\0" + data[108:]
 
-    assert "the JPEG is damaged" in fed(data).problem()
+    assert "the JPEG is damaged" in sniffer_of(data).problem()
 
 
-def test_largest_item_is_the_size_of_heic():
-    """A HEIC of tiles has the size of the whole, not of a tile."""
+def test_tiled_heic():
+    """The size of a tiled HEIC is that of the whole picture and not of a tile."""
 
     def box(kind: bytes, *content: bytes) -> bytes:
         body = b"".join(content)
@@ -201,14 +201,14 @@ def test_largest_item_is_the_size_of_heic():
     meta = box(b"meta", bytes(4), box(b"iprp", box(b"ipco", ispe(512, 512), ispe(4032, 3024), ispe(320, 240))))
     data = head + meta + box(b"mdat", bytes(900))
 
-    assert fed(data, 5).media == Media("image/heic", "heic", 4032, 3024)
-    assert fed(data).problem() is None
-    assert "breaks off" in fed(data[:-1]).problem()
+    assert sniffer_of(data, 5).media == Media("image/heic", "heic", 4032, 3024)
+    assert sniffer_of(data).problem() is None
+    assert "breaks off" in sniffer_of(data[:-1]).problem()
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
 def test_memory_stays_small(kind):
-    """A picture of several MB passes by without being held."""
+    """Sniffing a picture of more than 4 MB takes less than 400 KB of memory."""
     file = io.BytesIO()
     Image.effect_noise((2500, 2500), 90).save(file, kind, quality=98, compress_level=0)
     data = memoryview(file.getvalue())
@@ -225,7 +225,7 @@ def test_memory_stays_small(kind):
     assert peak < 400_000
 
 
-def test_mime_types_and_extensions():
-    """Each MIME type has one extension, a misspelt JPEG too."""
+def test_extensions():
+    """Each MIME type maps to its extension and back, and `image/jpg` maps to `jpg`."""
     assert EXTENSIONS["image/jpg"] == EXTENSIONS["image/jpeg"] == "jpg"
     assert all(MIME_TYPES[EXTENSIONS[mime]] == mime for mime in MIME_TYPES.values())
