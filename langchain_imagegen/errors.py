@@ -7,7 +7,7 @@ ImageGenerationError
 ├── UnknownImageError                      a reference matches no image, or several; `.known` lists the valid handles
 ├── CorruptImageError                      the data is not a picture, is truncated or is too large
 ├── ImageFetchError                        the service sent a web address that cannot be fetched; `.url`
-├── ImageStoreError                        the bytes cannot be written, are missing or have been altered
+├── ImageStoreError                        bytes cannot be written, are missing or altered; `.result` if just drawn
 ├── ServiceError                           the service answered with an error; `.status`, `.code`, …
 │   ├── RateLimitError                     too many requests; `.retry_after` in seconds if known
 │   ├── QuotaError                         the account has no credit left; waiting does not help
@@ -22,6 +22,7 @@ Each message says what is wrong and what to do about it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 
 class ImageGenerationError(Exception):
@@ -91,12 +92,14 @@ class ImageStoreError(ImageGenerationError):
     """A picture's bytes cannot be written, are missing, or do not match their digest.
 
     `.location` is the folder or URL of the store. The message omits local folders because chat models may read it;
-    tracebacks show the location as a note.
+    tracebacks show the location as a note. If a call drew pictures that cannot be stored, `.result` is its complete
+    `ImageResult` with their bytes in memory: `error.result.image.save(path)` writes the first one elsewhere.
     """
 
-    def __init__(self, message: str, *, location: str | None = None) -> None:
+    def __init__(self, message: str, *, location: str | None = None, result: Any = None) -> None:
         super().__init__(message)
         self.location = location
+        self.result = result  # an `ImageResult` or None; nothing can be imported here
         if location and location not in message:
             self.add_note(f"image store: {location}")
 

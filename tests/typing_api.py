@@ -33,7 +33,7 @@ from langchain_imagegen import (
     images_from,
     merge_images,
 )
-from langchain_imagegen.errors import ModerationError, NoImageError, OptionError, ServiceError
+from langchain_imagegen.errors import ImageStoreError, ModerationError, NoImageError, OptionError, ServiceError
 from langchain_imagegen.simulator import Simulator, moderated
 
 
@@ -117,6 +117,9 @@ def failures() -> None:
             assert_type(error.text, str)
         except ServiceError as error:
             assert_type(error.retry_after, float | None)
+        except ImageStoreError as error:
+            if isinstance(error.result, ImageResult):
+                assert_type(error.result.image.read(), bytes)
 
 
 def below_other_clients() -> None:

@@ -21,7 +21,7 @@ import httpx2
 
 from langchain_imagegen.errors import ImageFetchError, ImageGenerationError, ImageStoreError
 from langchain_imagegen.images.sniffing import Blob
-from langchain_imagegen.storage.store import ImageStore
+from langchain_imagegen.storage.writer import Receiver
 
 ALLOWED_NETWORKS: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
 """Networks that may be fetched from although they are not public. Private: for tests, which serve on loopback."""
@@ -39,7 +39,7 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 class Fetcher:
     """Fetches pictures into an image store."""
 
-    def fetch(self, url: str, store: ImageStore) -> Blob:
+    def fetch(self, url: str, store: Receiver) -> Blob:
         """Return the picture at `url`, put into the store.
 
         Raises:
@@ -58,7 +58,7 @@ class Fetcher:
                                 writer.write(chunk)
             return writer.commit()
 
-    async def afetch(self, url: str, store: ImageStore) -> Blob:
+    async def afetch(self, url: str, store: Receiver) -> Blob:
         """Async twin of `fetch`."""
         visit = Visit(url)
         with visit.translated_errors(), store.writer() as writer:

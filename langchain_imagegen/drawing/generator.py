@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from langchain_imagegen.drawing.ladder import Drawing
     from langchain_imagegen.drawing.request import Placed
     from langchain_imagegen.options.call_fields import CallFields
+    from langchain_imagegen.storage.call_store import CallStore
 
 
 class ImageGenerator(GeneratorSettings):
@@ -46,6 +47,7 @@ class ImageGenerator(GeneratorSettings):
 
         Raises:
             ImageGenerationError: There is no picture. `errors` has a class for each kind of reason.
+            ImageStoreError: There is one, and it cannot be stored: the error's `.result` has it in memory.
         """
         drawing = self._prepare(input, fields, stream=self.delivery == "stream")
         return self._call_with_config(lambda _: self._last(drawing), drawing.trace(), config)
@@ -125,20 +127,22 @@ class ImageGenerator(GeneratorSettings):
     def _run(self, drawing: Drawing, *, partials: bool = True) -> Iterator[PartialImage | ImageResult]:
         from langchain_imagegen.drawing.flows import draw
         from langchain_imagegen.drawing.runner import Runner
+        from langchain_imagegen.storage.call_store import CallStore
 
-        runner = Runner(self._transport)
-        with closing(runner.run(draw(drawing), self.chosen_store, partials=partials)) as pieces:
+        runner, store = Runner(self._transport), CallStore(self.chosen_store)
+        with closing(runner.run(draw(drawing), store, partials=partials)) as pieces:
             for piece in pieces:
-                yield self._remember(piece, drawing)
+                yield self._remember(piece, drawing, store)
 
     async def _arun(self, drawing: Drawing, *, partials: bool = True) -> AsyncIterator[PartialImage | ImageResult]:
         from langchain_imagegen.drawing.flows import draw
         from langchain_imagegen.drawing.runner import Runner
+        from langchain_imagegen.storage.call_store import CallStore
 
-        runner = Runner(self._transport)
-        async with aclosing(runner.arun(draw(drawing), self.chosen_store, partials=partials)) as pieces:
+        runner, store = Runner(self._transport), CallStore(self.chosen_store)
+        async with aclosing(runner.arun(draw(drawing), store, partials=partials)) as pieces:
             async for piece in pieces:
-                yield self._remember(piece, drawing)
+                yield self._remember(piece, drawing, store)
 
     def _last(self, drawing: Drawing) -> ImageResult:
         return [piece for piece in self._run(drawing, partials=False) if isinstance(piece, ImageResult)][-1]
@@ -147,11 +151,12 @@ class ImageGenerator(GeneratorSettings):
         pieces = self._arun(drawing, partials=False)
         return [piece async for piece in pieces if isinstance(piece, ImageResult)][-1]
 
-    def _remember(self, piece: PartialImage | ImageResult, drawing: Drawing) -> PartialImage | ImageResult:
+    def _remember(
+        self, piece: PartialImage | ImageResult, drawing: Drawing, store: CallStore
+    ) -> PartialImage | ImageResult:
         if isinstance(piece, PartialImage):
             return piece
-        drawn = tuple(image.bind(self.chosen_store) for image in piece.images)
-        result = piece.model_copy(update={"images": drawn})  # sources stay bound to their own stores
+        result = store.deliver(piece)  # sources stay bound to their own stores
         if self.memory is not None:
             self.memory.add(result, place=drawing.place)
         return result

@@ -15,7 +15,7 @@ from langchain_imagegen.drawing.transport import Transport
 from langchain_imagegen.errors import ConnectionLostError, ImageGenerationError, ImageTimeoutError
 from langchain_imagegen.images.image import PartialImage
 from langchain_imagegen.images.result import ImageResult
-from langchain_imagegen.storage.store import ImageStore
+from langchain_imagegen.storage.writer import Receiver
 from langchain_imagegen.streaming.answer import Body
 
 _READ_BY_THE_SDK = {"responses": ("stream",), "images": ("model", "prompt", "stream")}
@@ -29,7 +29,7 @@ class Runner:
         self._transport = transport
         self._fetcher = Fetcher()
 
-    def run(self, flow: Flow, store: ImageStore, *, partials: bool = True) -> Generator[PartialImage | ImageResult]:
+    def run(self, flow: Flow, store: Receiver, *, partials: bool = True) -> Generator[PartialImage | ImageResult]:
         """Yield partial pictures as they arrive, if they are wanted, and the result last."""
         drive = Drive(flow)
         for step in drive:
@@ -55,7 +55,7 @@ class Runner:
         yield _finished(drive)
 
     async def arun(
-        self, flow: Flow, store: ImageStore, *, partials: bool = True
+        self, flow: Flow, store: Receiver, *, partials: bool = True
     ) -> AsyncGenerator[PartialImage | ImageResult]:
         """Async twin of `run`."""
         drive = Drive(flow)
@@ -155,7 +155,7 @@ class Drive:
             self.body.discard()
 
 
-def _body_of(call: Call, response: Any, store: ImageStore, *, partials: bool) -> Body:
+def _body_of(call: Call, response: Any, store: Receiver, *, partials: bool) -> Body:
     return Body(call.api, call.origin, store, response.headers, partials=partials)
 
 

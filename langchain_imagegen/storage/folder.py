@@ -151,7 +151,9 @@ class FolderUpload:
                 rest = rest[self._file.write(rest) :]
 
     def read(self, start: int, stop: int) -> bytes:
-        """Return some of the bytes that were written; this works after a failed `commit` too."""
+        """Return some of the bytes that were written; after a failed `write` or `commit` and, but on Windows, even if
+        the folder was deleted.
+        """
         with _store_errors(self._root, "read"):
             if self._file.closed and self._path is not None:
                 self._file = self._path.open("r+b", buffering=0)
@@ -171,19 +173,26 @@ class FolderUpload:
             with suppress(FileNotFoundError):  # also where another process prunes it between two of these steps
                 if filecmp.cmp(path, target, shallow=False):
                     os.utime(target)
-                    path.unlink()
+                    self.discard()
                     return
             try:
                 path.replace(target)
             except FileNotFoundError:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 path.replace(target)
+        self._file.close()
 
     def _closed(self) -> Path:
-        """Close the file and return its path, with all its bytes in it."""
+        """Close the file, which is when some file systems tell that it could not be written, and return its path.
+
+        A second handle stays open to read the bytes back; Windows renames no file that is open.
+        """
         if self._path is None:
             self._path, self._file = self._folder.open_partial()
-        self._file.close()
+        written, readable = self._file, None if os.name == "nt" else os.dup(self._file.fileno())
+        if readable is not None:
+            self._file = open(readable, "r+b", buffering=0)  # noqa: SIM115, PTH123 - closed by `commit` and `discard`
+        written.close()
         return self._path
 
     def link(self, target: Path) -> bool:

@@ -22,7 +22,7 @@ from langchain_imagegen.errors import ImageStoreError, OptionError
 from langchain_imagegen.images.lookup import find_unbound_in
 from langchain_imagegen.images.sniffing import EXTENSIONS, Blob, Media, sniff
 from langchain_imagegen.storage.backends import Place, place_at
-from langchain_imagegen.storage.writer import BlobWriter, name_of
+from langchain_imagegen.storage.writer import BlobWriter, OnFailure, name_of
 
 ENVIRONMENT_VARIABLE = "LANGCHAIN_IMAGEGEN_STORE"
 
@@ -108,7 +108,7 @@ class ImageStore:
         self._known_writable = True
 
     def put(self, data: bytes) -> Blob:
-        """Store a picture and return what it is.
+        """Store a picture and return what it is. A write that fails is tried once more.
 
         Raises:
             CorruptImageError: `data` is no picture, only a part of one, or larger than `max_bytes`.
@@ -118,13 +118,31 @@ class ImageStore:
             writer.write(data)
             return writer.commit()
 
-    def writer(self, expected: int = 0) -> BlobWriter:
+    def writer(self, expected: int = 0, *, on_failure: OnFailure | None = None) -> BlobWriter:
         """Return a writer that stores a picture while it arrives; a folder does not hold it in memory.
 
         Args:
             expected: How many bytes there may be; more or fewer do no harm.
+            on_failure: What is done with a whole picture that could not be written; `None`: `write_again`.
         """
-        return BlobWriter(self._place, self._max_bytes, self._remember, expected)
+        return BlobWriter(self._place, self._max_bytes, self._remember, on_failure or self.write_again, expected)
+
+    def write_again(self, blob: Blob, data: bytes, error: ImageStoreError) -> None:
+        """Write a whole picture once more after the first try has failed with `error`.
+
+        Raises:
+            ImageStoreError: It cannot be written. The store is then tried before the next picture is paid for.
+        """
+        self._known_writable = False
+        upload = self._place.upload(len(data))
+        try:
+            upload.write(data)
+            upload.commit(name_of(blob.sha256, blob.mime_type), blob.mime_type)
+        except ImageStoreError as again:
+            raise again from error
+        finally:
+            upload.discard()
+        self._remember(blob)
 
     def get(self, sha256: str, mime_type: str | None = None) -> bytes:
         """Return the bytes with this digest, checked; a known `mime_type` saves a look-up.

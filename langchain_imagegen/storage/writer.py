@@ -6,29 +6,55 @@ import hashlib
 import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from langchain_imagegen.errors import CorruptImageError, ImageStoreError
 from langchain_imagegen.images.sniffing import EXTENSIONS, Blob, Media, Sniffer
 from langchain_imagegen.storage.backends import Place
 
+OnFailure = Callable[[Blob, bytes, ImageStoreError], None]
+"""What is done with a whole picture that could not be written, and why it could not; it raises if nothing helps."""
+
+
+class Receiver(Protocol):
+    """What takes pictures in: an image store, or the store of one call."""
+
+    def put(self, data: bytes) -> Blob:
+        """Store a picture and return what it is."""
+
+    def writer(self, expected: int = 0) -> BlobWriter:
+        """Return a writer that stores a picture while it arrives."""
+
 
 class BlobWriter:
     """A picture on its way into a store, hashed and checked as it passes; nothing is there until `commit`.
+
+    If the store fails on the way, nothing is raised and nothing is lost: what was written is read back, the rest stays
+    in memory, and `commit` hands the whole picture to `on_failure`.
 
     Use it in a `with` statement, which aborts unless committed: after an error what was written can still be read.
     For one thread.
     """
 
-    def __init__(self, place: Place, max_bytes: int, committed: Callable[[Blob], None], expected: int = 0) -> None:
+    def __init__(
+        self,
+        place: Place,
+        max_bytes: int,
+        on_success: Callable[[Blob], None],
+        on_failure: OnFailure,
+        expected: int = 0,
+    ) -> None:
         self._upload = place.upload(min(expected, max_bytes))
-        self._committed = committed
+        self._on_success, self._on_failure = on_success, on_failure
         self._hash = hashlib.sha256()
         self._hashed = 0
         self._sniffer = Sniffer()
         self._max_bytes = max_bytes
         self._using = threading.Lock()  # a cancelled task aborts while its thread still writes
         self._aborted = False
+        self._uploaded = 0
+        self._unwritten: bytes | bytearray = bytearray()
+        self._error: ImageStoreError | None = None
 
     @property
     def on_disk(self) -> bool:
@@ -47,11 +73,10 @@ class BlobWriter:
         return self._hash.hexdigest()
 
     def write(self, data: bytes) -> None:
-        """Write the next bytes.
+        """Write the next bytes; if the store fails, keep them in memory.
 
         Raises:
             CorruptImageError: The picture is larger than the store allows.
-            ImageStoreError: They cannot be written, say because the disk is full.
         """
         if self._sniffer.size + len(data) > self._max_bytes:
             raise CorruptImageError(
@@ -62,7 +87,7 @@ class BlobWriter:
                 if self.on_disk:
                     self._hash.update(data)
                 self._sniffer.feed(data)
-                self._upload.write(data)
+                self._upload_or_keep(data)
 
     def read(self, start: int, stop: int) -> bytes:
         """Return some of the bytes that were written; not after a `commit` that succeeded.
@@ -71,23 +96,26 @@ class BlobWriter:
             ImageStoreError: They cannot be read back.
         """
         with self._using:
-            return bytes(self._upload.read(start, stop))
+            return self._read(start, stop)
 
     def commit(self) -> Blob:
         """Store the picture under its digest and return what it is.
 
         Raises:
             CorruptImageError: What was written is no picture, or only a part of one.
-            ImageStoreError: It cannot be written.
+            ImageStoreError: It cannot be written, and `on_failure` found no other place for it.
         """
         problem, media = self._sniffer.problem(), self._sniffer.media
         if problem or media is None:
             raise CorruptImageError(f"what should be an image cannot be read as one: {problem}")
-        sha256 = self.sha256
+        blob = Blob(self.sha256, self._sniffer.size, media.mime_type, media.width, media.height)
         with self._using:
-            self._upload.commit(name_of(sha256, media.mime_type), media.mime_type)
-        blob = Blob(sha256, self._sniffer.size, media.mime_type, media.width, media.height)
-        self._committed(blob)
+            error = self._error or self._commit_upload(blob)
+            data = self._take_back(blob, error) if error else b""
+        if error:
+            self._on_failure(blob, data, error)
+        else:
+            self._on_success(blob)
         return blob
 
     def abort(self) -> None:
@@ -95,6 +123,44 @@ class BlobWriter:
         with self._using:
             self._aborted = True
             self._upload.discard()
+
+    def _upload_or_keep(self, data: bytes) -> None:
+        if self._error is None:
+            try:
+                self._upload.write(data)
+            except ImageStoreError as error:
+                self._error = error
+            else:
+                self._uploaded += len(data)
+                return
+        self._unwritten += data
+
+    def _commit_upload(self, blob: Blob) -> ImageStoreError | None:
+        """Give the picture its name in the place; return the error if that fails."""
+        try:
+            self._upload.commit(name_of(blob.sha256, blob.mime_type), blob.mime_type)
+        except ImageStoreError as error:
+            return error
+        return None
+
+    def _take_back(self, blob: Blob, error: ImageStoreError) -> bytes:
+        """Return the bytes of a picture that could not be written, and free the room that they take in the place."""
+        try:
+            data = self._read(0, blob.size_bytes)
+        except ImageStoreError:
+            data = b""
+        if hashlib.sha256(data).hexdigest() != blob.sha256:
+            raise ImageStoreError(
+                f"{error}; what was written of the picture before cannot be read back", location=error.location
+            ) from error
+        self._upload.discard()
+        self._uploaded, self._unwritten, self._error = 0, data, error
+        return data
+
+    def _read(self, start: int, stop: int) -> bytes:
+        there = self._upload.read(start, min(stop, self._uploaded)) if start < self._uploaded else b""
+        kept = self._unwritten[max(start - self._uploaded, 0) : max(stop - self._uploaded, 0)]
+        return bytes(there) + kept if kept else bytes(there)
 
     def _hash_in_memory(self) -> None:
         """Hash all at once at the end, in a thread, so that an event loop can serve other pictures meanwhile."""

@@ -25,7 +25,7 @@ from langchain_imagegen.errors import (
 from langchain_imagegen.images.image import GeneratedImage, Origin, PartialImage
 from langchain_imagegen.images.result import ImageResult
 from langchain_imagegen.images.sniffing import Blob
-from langchain_imagegen.storage.store import ImageStore
+from langchain_imagegen.storage.writer import Receiver
 from langchain_imagegen.streaming.arrivals import Arrival, id_of, is_result, undelivered
 from langchain_imagegen.streaming.body_kinds import BLANK, EVENT_STREAM, is_stream, length, not_json
 from langchain_imagegen.streaming.decoder import Sink
@@ -67,7 +67,7 @@ class Body:
     """
 
     def __init__(
-        self, api: str, origin: Origin, store: ImageStore, headers: Mapping[str, str], *, partials: bool = True
+        self, api: str, origin: Origin, store: Receiver, headers: Mapping[str, str], *, partials: bool = True
     ) -> None:
         self._api, self._origin, self._store, self._partials = api, origin, store, partials
         self._content_type = headers.get("content-type", "").partition(";")[0].strip().lower()

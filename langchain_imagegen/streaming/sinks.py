@@ -11,7 +11,7 @@ from functools import partial
 
 from langchain_imagegen.errors import CorruptImageError
 from langchain_imagegen.images.sniffing import Blob
-from langchain_imagegen.storage.store import ImageStore
+from langchain_imagegen.storage.writer import Receiver
 from langchain_imagegen.streaming.decoder import BREAKS_OFF, Sink, decode
 
 WRITE_SIZE = 1 << 17
@@ -55,7 +55,7 @@ class LenientSink(Sink):
 class MemorySink(LenientSink):
     """Keeps a partial picture in memory, because the caller gets it as bytes."""
 
-    def __init__(self, store: ImageStore) -> None:
+    def __init__(self, store: Receiver) -> None:
         super().__init__()
         self._store = store
         self._pieces: list[bytes] = []
@@ -104,7 +104,7 @@ class StoreSink(LenientSink):
     Only `work` and `blob` access the disk. Call `work` after each piece that is fed.
     """
 
-    def __init__(self, store: ImageStore, expected: int = 0) -> None:
+    def __init__(self, store: Receiver, expected: int = 0) -> None:
         super().__init__()
         self._writer = store.writer(expected)
         self._buffer: list[bytes] = []
@@ -175,7 +175,7 @@ class DuplicateSink(Sink):
     the picture is decoded and stored on its own.
     """
 
-    def __init__(self, original: MemorySink | StoreSink, store: ImageStore) -> None:
+    def __init__(self, original: MemorySink | StoreSink, store: Receiver) -> None:
         from pybase64 import b64encode
 
         self._original = original
