@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-import re
 import threading
 import time
 import weakref
@@ -22,12 +21,10 @@ from langchain_imagegen.errors import ImageStoreError, OptionError
 from langchain_imagegen.images.lookup import find_unbound_in
 from langchain_imagegen.images.sniffing import EXTENSIONS, Blob, Media, sniff
 from langchain_imagegen.storage.backends import Place, place_at
-from langchain_imagegen.storage.writer import BlobWriter, OnFailure, name_of
+from langchain_imagegen.storage.keys import DIGEST, digest_in, name_of, name_of_note, valid_digest, valid_template
+from langchain_imagegen.storage.writer import BlobWriter, OnFailure
 
 ENVIRONMENT_VARIABLE = "LANGCHAIN_IMAGEGEN_STORE"
-
-_DIGEST = re.compile(r"[0-9a-f]{64}")
-_KEY_OF_PICTURE = re.compile(r"([0-9a-f]{2})/(\1[0-9a-f]{62})\.[a-z]+")
 
 _NAME_ANOTHER = (
     f"set the environment variable {ENVIRONMENT_VARIABLE} to a folder or URL, or pass image_store=ImageStore(…)"
@@ -66,7 +63,7 @@ class ImageStore:
         **storage_options: Any,
     ) -> None:
         self._url = os.fspath(url) if url is not None else None
-        self._public_url = _valid_template(public_url)
+        self._public_url = valid_template(public_url)
         self._max_bytes = max_bytes
         chosen = self._url or os.environ.get(ENVIRONMENT_VARIABLE)
         self._place: Place = place_at(chosen, storage_options) if chosen else place_at(_user_folder(), {}, mode=0o700)
@@ -150,7 +147,7 @@ class ImageStore:
         Raises:
             ImageStoreError: They are not here, or are not what they were.
         """
-        data = self._read(_valid_digest(sha256), mime_type)
+        data = self._read(valid_digest(sha256), mime_type)
         if data is None:
             raise ImageStoreError(
                 f"no image {sha256} in {self._place.label}: it was pruned or written to another "
@@ -179,24 +176,24 @@ class ImageStore:
         return blob
 
     def __contains__(self, sha256: object) -> bool:
-        if not isinstance(sha256, str) or not _DIGEST.fullmatch(sha256):
+        if not isinstance(sha256, str) or not DIGEST.fullmatch(sha256):
             return False
         return self._place.find(sha256[:2], sha256) is not None
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """Write a note under `key`, any text. Of several writers exactly one gets True."""
-        return self._place.create(_note(key), data)
+        return self._place.create(name_of_note(key), data)
 
     def read_key(self, key: str) -> bytes | None:
         """Return what was written under `key`, or None."""
-        return self._place.read(_note(key))
+        return self._place.read(name_of_note(key))
 
     def url(self, sha256: str, mime_type: str, *, expires: int = 3600) -> str:
         """Return a link to a picture for a browser: the public one, or one signed for `expires` seconds.
 
         Whether the picture exists is not checked.
         """
-        name = name_of(_valid_digest(sha256), mime_type)
+        name = name_of(valid_digest(sha256), mime_type)
         if self._public_url:
             return self._public_url.format(name=name, sha256=sha256, ext=name.rpartition(".")[2])
         link = self._place.sign(name, expires)
@@ -233,11 +230,11 @@ class ImageStore:
         before = time.time() - older_than.total_seconds() if older_than is not None else float("inf")
         kept, removed = set(keep), []
         for key, written in self._place.listing():
-            picture = _KEY_OF_PICTURE.fullmatch(key)
-            if picture and picture[2] not in kept and written <= before:
+            sha256 = digest_in(key)
+            if sha256 and sha256 not in kept and written <= before:
                 self._place.remove(key)
-                self._stored.pop(picture[2], None)
-                removed.append(picture[2])
+                self._stored.pop(sha256, None)
+                removed.append(sha256)
         return removed
 
     async def aput(self, data: bytes) -> Blob:
@@ -333,26 +330,3 @@ def _user_folder() -> str:
         return str((user_data_path("langchain_imagegen", appauthor=False) / "images").expanduser())
     except RuntimeError as error:  # an unknown user without HOME, as in containers
         raise ImageStoreError(f"there is no home folder to keep images in: {_NAME_ANOTHER}") from error
-
-
-def _note(key: str) -> str:
-    """Return a file name for any text: it is safe where case is ignored, and never leaves the folder."""
-    return f"notes/{hashlib.sha256(key.encode(errors='surrogatepass')).hexdigest()}"
-
-
-def _valid_digest(sha256: str) -> str:
-    if not _DIGEST.fullmatch(sha256):
-        raise ImageStoreError(f"{sha256[:40]!r} is no SHA-256 digest: 64 digits of 0-9 and a-f")
-    return sha256
-
-
-def _valid_template(template: str | None) -> str | None:
-    if template is None:
-        return None
-    try:
-        filled = template.format(name="\0", sha256="\0", ext="")
-    except (KeyError, IndexError, ValueError, AttributeError):
-        filled = ""
-    if "\0" not in filled:
-        raise OptionError(f"public_url={template!r} must hold {{name}}, or {{sha256}} and {{ext}}, and no other field")
-    return template

@@ -9,8 +9,9 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from langchain_imagegen.errors import CorruptImageError, ImageStoreError
-from langchain_imagegen.images.sniffing import EXTENSIONS, Blob, Media, Sniffer
+from langchain_imagegen.images.sniffing import Blob, Media, Sniffer
 from langchain_imagegen.storage.backends import Place
+from langchain_imagegen.storage.keys import name_of
 
 OnFailure = Callable[[Blob, bytes, ImageStoreError], None]
 """What is done with a whole picture that could not be written, and why it could not; it raises if nothing helps."""
@@ -176,15 +177,3 @@ class BlobWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.abort()
-
-
-def name_of(sha256: str, mime_type: str | None) -> str:
-    """Return the key of a picture in a place.
-
-    Raises:
-        ImageStoreError: It is no type of picture that stores know.
-    """
-    extension = EXTENSIONS.get(mime_type or "")
-    if extension is None:
-        raise ImageStoreError(f"{str(mime_type)[:40]!r} is no image type of this store: {', '.join(EXTENSIONS)}")
-    return f"{sha256[:2]}/{sha256}.{extension}"

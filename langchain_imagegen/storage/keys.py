@@ -1,0 +1,64 @@
+"""The keys of a place: relative names for pictures and notes that nothing from outside can lead astray. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+from langchain_imagegen.errors import ImageStoreError, OptionError
+from langchain_imagegen.images.sniffing import EXTENSIONS
+
+DIGEST = re.compile(r"[0-9a-f]{64}")
+
+_PICTURE = re.compile(r"([0-9a-f]{2})/(\1[0-9a-f]{62})\.[a-z]+")
+
+
+def name_of(sha256: str, mime_type: str | None) -> str:
+    """Return the key of a picture.
+
+    Raises:
+        ImageStoreError: the store does not know such a type of picture.
+    """
+    extension = EXTENSIONS.get(mime_type or "")
+    if extension is None:
+        raise ImageStoreError(f"{str(mime_type)[:40]!r} is no image type of this store: {', '.join(EXTENSIONS)}")
+    return f"{sha256[:2]}/{sha256}.{extension}"
+
+
+def digest_in(key: str) -> str | None:
+    """Return the digest of the picture that a key names; None if it names anything else."""
+    found = _PICTURE.fullmatch(key)
+    return found and found[2]
+
+
+def name_of_note(key: str) -> str:
+    """Return the key of a note for any text: it is safe where case is ignored, and never leaves the place."""
+    return f"notes/{hashlib.sha256(key.encode(errors='surrogatepass')).hexdigest()}"
+
+
+def valid_digest(sha256: str) -> str:
+    """Return the digest.
+
+    Raises:
+        ImageStoreError: it is none.
+    """
+    if not DIGEST.fullmatch(sha256):
+        raise ImageStoreError(f"{sha256[:40]!r} is no SHA-256 digest: 64 digits of 0-9 and a-f")
+    return sha256
+
+
+def valid_template(template: str | None) -> str | None:
+    """Return the template of a public URL.
+
+    Raises:
+        OptionError: it does not name the picture, or has unknown fields.
+    """
+    if template is None:
+        return None
+    try:
+        filled = template.format(name="\0", sha256="\0", ext="")
+    except (KeyError, IndexError, ValueError, AttributeError):
+        filled = ""
+    if "\0" not in filled:
+        raise OptionError(f"public_url={template!r} must hold {{name}}, or {{sha256}} and {{ext}}, and no other field")
+    return template
