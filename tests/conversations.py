@@ -1,4 +1,4 @@
-"""Conversations with agents that draw with the hosted tool, and the files that hold their checkpoints."""
+"""Conversations with agents that draw with the hosted tool, and readers of their requests and checkpoint files."""
 
 from __future__ import annotations
 
@@ -29,54 +29,54 @@ BASE64 = re.compile(rb"[A-Za-z0-9+/]{1000,}")
 
 
 def photo(caption: str = "a photo", size_bytes: int = 0) -> bytes:
-    """Return a user's PNG, padded after its end to at least `size_bytes`; readers ignore the padding."""
+    """Return a PNG, padded behind its end to at least `size_bytes`; image readers ignore the padding."""
     data = draw(caption, size=(816, 816))
     return data + random.Random(caption).randbytes(max(0, size_bytes - len(data)))
 
 
-def encoded(data: bytes) -> str:
+def to_base64(data: bytes) -> str:
     """Return bytes as base64 text."""
     return base64.b64encode(data).decode()
 
 
 def image_block(data: bytes) -> dict[str, Any]:
     """Return a picture as a v1 image block."""
-    return {"type": "image", "base64": encoded(data), "mime_type": "image/png"}
+    return {"type": "image", "base64": to_base64(data), "mime_type": "image/png"}
 
 
-def shown(text: str, *pictures: bytes) -> HumanMessage:
+def user_message(text: str, *pictures: bytes) -> HumanMessage:
     """Return a user's message with text and pictures."""
     return HumanMessage([{"type": "text", "text": text}, *map(image_block, pictures)])
 
 
-class Rewriting(AgentMiddleware):
-    """Changes each request before the middleware behind it: `Rewriting(lambda request: request.override(…))`."""
+class RequestEditor(AgentMiddleware):
+    """A middleware that replaces each request by what `edit` returns for it."""
 
-    def __init__(self, change: Any) -> None:
+    def __init__(self, edit: Any) -> None:
         super().__init__()
-        self.change = change
+        self.edit = edit
 
     def wrap_model_call(self, request: Any, handler: Any) -> Any:
-        """Call the handler with the changed request."""
-        return handler(self.change(request))
+        """Call the handler with the edited request."""
+        return handler(self.edit(request))
 
     async def awrap_model_call(self, request: Any, handler: Any) -> Any:
         """Async twin of `wrap_model_call`."""
-        return await handler(self.change(request))
+        return await handler(self.edit(request))
 
 
-def only_the_last() -> Rewriting:
+def keep_last_message() -> RequestEditor:
     """Return a middleware that trims each request to its last message."""
-    return Rewriting(lambda request: request.override(messages=request.messages[-1:]))
+    return RequestEditor(lambda request: request.override(messages=request.messages[-1:]))
 
 
 class Talks:
-    """Makes chat models and conversations, in one half, at one simulator, and closes what they opened.
+    """Make chat models and conversations that use one simulator, and close the clients and files they opened.
 
     Args:
-        half: `invoke` or `ainvoke`.
-        simulator: The service.
-        folder: Where checkpoint files go.
+        half: Runs the agents with `invoke` or `ainvoke`.
+        simulator: The service that the chat models call.
+        folder: The folder of the checkpoint files.
     """
 
     def __init__(self, half: Any, simulator: Simulator, folder: Path) -> None:
@@ -84,17 +84,17 @@ class Talks:
         self._open = ExitStack()
 
     def model(self, **settings: Any) -> ChatOpenAI:
-        """A `ChatOpenAI` at the simulator, set to the Responses API."""
+        """Return a `ChatOpenAI` that calls the simulator through the Responses API."""
         client = self._open.enter_context(httpx2.Client())
         async_client = httpx2.AsyncClient()
         self._open.callback(self.half.wait, async_client.aclose)
-        here = {"base_url": self.simulator.base_url, "api_key": "sk-a", "use_responses_api": True, "max_retries": 0}
-        given = {"model": "gpt-5.4", "http_client": client, "http_async_client": async_client, **here, **settings}
-        return ChatOpenAI(**given)
+        service = {"base_url": self.simulator.base_url, "api_key": "sk-a", "use_responses_api": True, "max_retries": 0}
+        clients = {"http_client": client, "http_async_client": async_client}
+        return ChatOpenAI(**{"model": "gpt-5.4", **service, **clients, **settings})
 
     def start(self, *middleware: Any, model: Any = None, file: str = "checkpoints.sqlite", **settings: Any) -> Talk:
-        """A conversation with an agent; `file` is a name within the test's folder."""
-        checkpointer = self._open.enter_context(saver(self.folder / file, self.half))
+        """Return a conversation with a new agent; `file` names its checkpoint file within the folder."""
+        checkpointer = self._open.enter_context(open_saver(self.folder / file, self.half))
         agent = create_agent(model or self.model(), middleware=middleware, checkpointer=checkpointer, **settings)
         return Talk(agent, self.half, self.simulator, self.folder / file)
 
@@ -104,7 +104,7 @@ class Talks:
 
 
 class Talk:
-    """One agent, a file of checkpoints, and what was last said."""
+    """A conversation with one agent: its checkpoint file, its last state, and its requests to the chat model."""
 
     def __init__(self, agent: Any, half: Any, simulator: Simulator, file: Path) -> None:
         self.agent, self.file, self.state = agent, file, {}
@@ -113,86 +113,90 @@ class Talk:
     def say(
         self, *messages: Any, thread: str = "one", streaming: bool = False, forged: Any = None, **settings: Any
     ) -> Any:
-        """The state after one turn of the user.
+        """Send the user's messages and return the state after the turn.
 
         Args:
-            messages: What the user says.
-            thread: Id of the thread.
-            streaming: Run the chat model as a client that watches would.
-            forged: Given as the state's channel of images.
-            settings: Of `invoke`.
+            messages: The user's messages.
+            thread: The id of the thread.
+            streaming: Stream the agent, so that the chat model streams too.
+            forged: Records that the caller passes as the state's image channel.
+            settings: Passed to `invoke` or `stream`.
         """
         fields = {"config": {"configurable": {"thread_id": thread}}, **settings}
-        given = {"messages": list(messages)} | ({"generated_images": forged} if forged else {})
+        state = {"messages": list(messages)} | ({"generated_images": forged} if forged else {})
         if streaming:
-            told = self._half.stream(self.agent, given, stream_mode=["messages", "values"], **fields)
-            self.state = [value for mode, value in told if mode == "values"][-1]
+            chunks = self._half.stream(self.agent, state, stream_mode=["messages", "values"], **fields)
+            self.state = [value for mode, value in chunks if mode == "values"][-1]
         else:
-            self.state = self._half.invoke(self.agent, given, **fields)
+            self.state = self._half.invoke(self.agent, state, **fields)
         return self.state
 
     @property
     def memory(self) -> ImageMemory:
-        """The images of the last state's channel, in order, without what the messages tell."""
+        """The images in the channel of the last state, in order; the messages are not read."""
         return ImageMemory(self.state["generated_images"].values())
 
     @property
     def handles(self) -> list[str]:
-        """The handles of these images."""
+        """The handles of the images in the channel, in order."""
         return [image.handle for image in self.memory]
 
     @property
     def requests(self) -> list[Any]:
-        """The requests to the chat model."""
+        """The requests that reached the chat model's service, in order."""
         return [request for request in self._simulator.requests if request.path.endswith("/responses")]
 
     @property
-    def asked(self) -> list[dict[str, Any]]:
+    def last_input(self) -> list[dict[str, Any]]:
         """The input items of the last request."""
         return self.requests[-1].body["input"]
 
 
-def called(items: list[dict[str, Any]]) -> list[str]:
-    """Return the ids of the image calls in a request."""
+def image_call_ids(items: list[dict[str, Any]]) -> list[str]:
+    """Return the ids of the image calls among the input items of a request."""
     return [item["id"] for item in items if item.get("type") == "image_generation_call"]
 
 
-def parts(items: list[dict[str, Any]], kind: str = "input_image") -> list[str]:
-    """Return the pictures, or the texts, in the messages of a request."""
+def image_urls(items: list[dict[str, Any]]) -> list[str]:
+    """Return the URLs of the pictures in the messages of a request."""
+    return _parts(items, "input_image", "image_url")
+
+
+def request_text(items: list[dict[str, Any]]) -> str:
+    """Return all text of a request: plain contents first, then input texts, then output texts."""
+    plain = [item["content"] for item in items if isinstance(item.get("content"), str)]
+    return "\n".join([*plain, *_parts(items, "input_text", "text"), *_parts(items, "output_text", "text")])
+
+
+def _parts(items: list[dict[str, Any]], kind: str, key: str) -> list[str]:
+    """Return the value under `key` of each content part of one type."""
     contents = [item["content"] for item in items if isinstance(item.get("content"), list)]
-    key = "image_url" if kind == "input_image" else "text"
     return [part[key] for content in contents for part in content if part["type"] == kind]
 
 
-def words(items: list[dict[str, Any]]) -> str:
-    """Return all text of a request, in order."""
-    plain = [item["content"] for item in items if isinstance(item.get("content"), str)]
-    return "\n".join([*plain, *parts(items, "input_text"), *parts(items, "output_text")])
-
-
 @contextmanager
-def opened(file: Path) -> Iterator[sqlite3.Connection]:
-    """A checkpoint file as it is on the disk, its journal written into it."""
+def open_database(file: Path) -> Iterator[sqlite3.Connection]:
+    """Open a checkpoint file after writing its journal into it, so that the file holds everything."""
     with closing(sqlite3.connect(file)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         yield connection
 
 
-def values(file: Path) -> list[bytes]:
-    """Return every checkpoint and every pending write."""
-    with opened(file) as connection:
+def stored_values(file: Path) -> list[bytes]:
+    """Return every checkpoint and every pending write of a file, as stored."""
+    with open_database(file) as connection:
         queries = ("SELECT checkpoint FROM checkpoints", "SELECT value FROM writes")
         return [value for query in queries for (value,) in connection.execute(query)]
 
 
-def copies(file: Path) -> int:
-    """Return the number of base64 strings in a checkpoint file."""
-    return sum(len(BASE64.findall(value)) for value in values(file))
+def count_base64(file: Path) -> int:
+    """Return the number of base64 strings of at least 1,000 characters in a checkpoint file."""
+    return sum(len(BASE64.findall(value)) for value in stored_values(file))
 
 
-def sizes(file: Path) -> dict[str, int]:
-    """Bytes of the file, of its checkpoints and of its pending writes, and how many checkpoints there are."""
-    with opened(file) as connection:
+def database_sizes(file: Path) -> dict[str, int]:
+    """Return the bytes of a file, of its checkpoints and of its pending writes, and its number of checkpoints."""
+    with open_database(file) as connection:
         columns = "SUM(LENGTH(checkpoint)), COUNT(*)"
         [(checkpoints, steps)] = connection.execute(f"SELECT {columns} FROM checkpoints")
         [(writes,)] = connection.execute("SELECT SUM(LENGTH(value)) FROM writes")
@@ -200,11 +204,11 @@ def sizes(file: Path) -> dict[str, int]:
 
 
 @contextmanager
-def saver(file: Path, half: Any) -> Iterator[Any]:
-    """Give a checkpointer that writes to a file, for either half."""
+def open_saver(file: Path, half: Any) -> Iterator[Any]:
+    """Yield a checkpointer of the given half that writes to a file."""
     if half.name == "sync":
-        with SqliteSaver.from_conn_string(str(file)) as opened:
-            yield opened
+        with SqliteSaver.from_conn_string(str(file)) as checkpointer:
+            yield checkpointer
         return
     manager = AsyncSqliteSaver.from_conn_string(str(file))
     yield half.wait(manager.__aenter__)

@@ -1,7 +1,7 @@
-"""A service in a process of its own, for many drawings at once: its memory, threads and sockets are not the client's.
+"""A service in its own process, for many drawings at once, so that its memory, threads and sockets are not counted.
 
-What it answers is told by the prompt alone: `"<kind> <number>"`, where the kind is one of `KINDS` or `LATE`. It
-knows nothing of this package.
+The prompt alone decides the answer: `"<kind> <number>"`, where the kind is one of `KINDS` or `LATE`. The service
+imports nothing of this package.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from pathlib import Path
 from typing import Any
 
 KINDS = ("draw", "cut", "busy", "moderated")
-LATE = "late"  # drawn as well, but after so long that no test waits for it
+LATE = "late"  # draws too, but only after a minute, which no test waits for
 
-_TOLD = {
+_ERRORS = {
     "busy": (429, {"code": "rate_limit_exceeded", "type": "requests", "message": "Too many at once."}),
     "moderated": (400, {"code": "moderation_blocked", "type": "image_generation_user_error", "message": "No."}),
 }
 
 
 def picture(size: int, number: int) -> bytes:
-    """A PNG of about `size` bytes; each number gives another."""
+    """Return a PNG of about `size` bytes, a different one for each number."""
     return _start(number) + _rest(size)
 
 
@@ -40,7 +40,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def _start(number: int) -> bytes:
-    """What differs from picture to picture: a multiple of three bytes, so that its base64 can stand alone."""
+    """Return the part that differs between pictures; its length divides by three, so its base64 has no padding."""
     head = _chunk(b"IHDR", struct.pack(">IIBBBBB", 64, 64, 8, 2, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + head + _chunk(b"tEXt", b"Number\0%011d" % number)
 
@@ -66,13 +66,13 @@ def _response(number: int) -> dict[str, Any]:
 
 def _events(number: int) -> bytes:
     done = {"type": "response.output_item.done", "output_index": 0, "item": _item(number)}
-    told = (done, {"type": "response.completed", "response": _response(number)})
-    return b"".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode() for event in told)
+    events = (done, {"type": "response.completed", "response": _response(number)})
+    return b"".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode() for event in events)
 
 
 @dataclass(frozen=True)
-class Ask:
-    """A request that has been read."""
+class Request:
+    """One request, as the service reads it: `size` in bytes, `latency` in seconds."""
 
     size: int
     latency: float
@@ -81,42 +81,42 @@ class Ask:
     stream: bool
 
 
-async def _read(reader: asyncio.StreamReader) -> Ask:
+async def _read(reader: asyncio.StreamReader) -> Request:
     head = await reader.readuntil(b"\r\n\r\n")
     lines = head.decode().split("\r\n")
     length = next(int(line.split(":")[1]) for line in lines if line.lower().startswith("content-length:"))
     body = json.loads(await reader.readexactly(length))
     if not isinstance(body["input"], str):
-        raise ConnectionError("here are no pictures to be edited")
+        raise ConnectionError("this service cannot edit pictures")
     _, size, latency, *_ = lines[0].split()[1].split("/")
     kind, number = body["input"].split()
-    return Ask(int(size), int(latency) / 1000, kind, int(number), bool(body.get("stream")))
+    return Request(int(size), int(latency) / 1000, kind, int(number), bool(body.get("stream")))
 
 
-def _answer(ask: Ask) -> list[bytes]:
-    if ask.kind in _TOLD:
-        status, error = _TOLD[ask.kind]
-        return _framed(status, "application/json", [json.dumps({"error": error}).encode()])
-    text = _events(ask.number) if ask.stream else json.dumps(_response(ask.number)).encode()
-    start, rest = base64.b64encode(_start(ask.number)), _rest_in_base64(ask.size)
+def _answer(request: Request) -> list[bytes]:
+    if request.kind in _ERRORS:
+        status, error = _ERRORS[request.kind]
+        return _with_head(status, "application/json", [json.dumps({"error": error}).encode()])
+    text = _events(request.number) if request.stream else json.dumps(_response(request.number)).encode()
+    start, rest = base64.b64encode(_start(request.number)), _rest_in_base64(request.size)
     first, *others = text.split(b"@picture@")
     pieces = [first, *(piece for other in others for piece in (start, rest, other))]
-    return _framed(200, "text/event-stream" if ask.stream else "application/json", pieces)
+    return _with_head(200, "text/event-stream" if request.stream else "application/json", pieces)
 
 
-def _framed(status: int, kind: str, pieces: list[bytes]) -> list[bytes]:
+def _with_head(status: int, kind: str, pieces: list[bytes]) -> list[bytes]:
     length = sum(map(len, pieces))
-    head = f"HTTP/1.1 {status} Told\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\nretry-after-ms: 1\r\n\r\n"
+    head = f"HTTP/1.1 {status} Answer\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\nretry-after-ms: 1\r\n\r\n"
     return [head.encode(), *pieces]
 
 
 async def _talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     with suppress(asyncio.IncompleteReadError, ConnectionError):
         while True:
-            ask = await _read(reader)
-            await asyncio.sleep(60 if ask.kind == LATE else ask.latency)
-            pieces = _answer(ask)
-            if ask.kind == "cut":
+            request = await _read(reader)
+            await asyncio.sleep(60 if request.kind == LATE else request.latency)
+            pieces = _answer(request)
+            if request.kind == "cut":
                 writer.write(b"".join(pieces)[: sum(map(len, pieces)) // 4])
                 break
             for piece in pieces:
@@ -136,18 +136,18 @@ async def _serve() -> None:
 
 @dataclass(frozen=True)
 class Crowd:
-    """The running service."""
+    """A running service."""
 
     port: int
 
     def base_url(self, size: int, latency: int = 0) -> str:
-        """Where pictures have this size in bytes and take this many milliseconds."""
+        """Return a base URL whose pictures have `size` bytes and take `latency` milliseconds."""
         return f"http://127.0.0.1:{self.port}/{size}/{latency}"
 
 
 @contextmanager
 def serving() -> Iterator[Crowd]:
-    """The service, gone after the block."""
+    """Yield a started service, and kill its process after the block."""
     with subprocess.Popen([sys.executable, str(Path(__file__))], stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

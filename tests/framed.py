@@ -1,4 +1,4 @@
-"""One body served over a real socket in any content encoding and any framing, whole or cut."""
+"""A server that sends one body over a real socket, in any content encoding and any framing, complete or cut short."""
 
 from __future__ import annotations
 
@@ -37,24 +37,25 @@ ENCODINGS: dict[str, Callable[[bytes], bytes]] = {
     **({"zstd": _zstd} if find_spec("backports") and find_spec("backports.zstd") else {}),
     "deflate, gzip": lambda body: gzip.compress(zlib.compress(body)),
 }
-"""Every content encoding that `httpx2` can read here."""
+"""Every content encoding that `httpx2` can read in this environment."""
 
 FRAMINGS = ("length", "chunked", "odd chunks", "close")
 
 
 @dataclass
-class Framed:
-    """The answer to serve.
+class ServedBody:
+    """The body that a server sends, how it sends it, and the requests it received.
 
     Args:
-        body: Before it is encoded.
-        content_type: Of the body.
+        body: The body before it is encoded.
+        content_type: The media type in the header.
         encoding: One of `ENCODINGS`.
         framing: One of `FRAMINGS`.
-        cut: Where the encoded body breaks off, as a fraction; `None` is not at all.
-        status: Of each answer, in turn; the last one stays.
-        pause: Where in the encoded body it waits until the client hangs up or the server stops, as a fraction.
-        mislabelled: The body is sent as it is, whatever its headers say.
+        cut: The fraction of the encoded body after which the connection closes; `None` sends all of it.
+        status: The status of each answer in turn; the last one repeats.
+        pause: The fraction of the encoded body after which the server waits for the client to hang up; `None` never
+            waits.
+        mislabelled: Send the body without encoding it, whatever the header says.
     """
 
     body: bytes
@@ -70,24 +71,24 @@ class Framed:
     over: threading.Event = field(default_factory=threading.Event)
     base_url: str = ""
 
-    def next_status(self) -> int:
-        """Return the status of the next answer."""
+    def current_status(self) -> int:
+        """Return the status that answers the latest request."""
         return self.status[min(len(self.requests), len(self.status)) - 1]
 
     @property
     def encoded(self) -> bytes:
-        """Return the body as it goes over the wire."""
+        """The body as it is sent over the wire."""
         return self.body if self.mislabelled else ENCODINGS[self.encoding](self.body)
 
 
 @contextmanager
-def framed(body: bytes, content_type: str = JSON, **settings: Any) -> Iterator[Framed]:
-    """Yield a started server and stop it after the block."""
-    served = Framed(body, content_type, **settings)
+def serve_body(body: bytes, content_type: str = JSON, **settings: Any) -> Iterator[ServedBody]:
+    """Yield a body that a started server sends to every request, and stop the server after the block."""
+    served = ServedBody(body, content_type, **settings)
     handler = type("_Handler", (_Handler,), {"served": served})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads = True
-        server.handle_error = lambda *_: None  # clients that hang up are what some tests are about
+        server.handle_error = lambda *_: None  # some tests make the client hang up
         served.base_url = f"http://127.0.0.1:{server.server_port}/v1"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -102,7 +103,7 @@ def framed(body: bytes, content_type: str = JSON, **settings: Any) -> Iterator[F
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    served: Framed
+    served: ServedBody
 
     def setup(self) -> None:
         super().setup()
@@ -115,7 +116,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers.get("content-length") or 0))
         self.served.requests.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
-        status = self.served.next_status()
+        status = self.served.current_status()
         encoded = self.served.encoded
         self.send_response(status)
         self.send_header("content-type", self.served.content_type)
@@ -142,13 +143,13 @@ class _Handler(BaseHTTPRequestHandler):
         for piece in split(encoded[:stop], *((1, 2, 3, 700) if "odd" in self.served.framing else (50_000,))):
             self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
         if self.served.pause is not None:
-            self._wait()
+            self._wait_for_hang_up()
         if chunked and self.served.cut is None:
             self.wfile.write(b"0\r\n\r\n")
         if self.served.cut is not None or self.served.framing == "close":
             self.close_connection = True
 
-    def _wait(self) -> None:
+    def _wait_for_hang_up(self) -> None:
         """Wait until the client hangs up or the server stops."""
         self.connection.settimeout(0.02)
         while not self.served.over.is_set():

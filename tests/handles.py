@@ -1,4 +1,4 @@
-"""What this process has open."""
+"""The number of files and sockets that this process has open."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _OPEN = Path("/proc/self/fd")
 
 
 def handles() -> int:
-    """How many files and sockets are open; the test is skipped where the system does not tell."""
+    """Return the number of open files and sockets; skip the test on a system without `/proc`."""
     if not _OPEN.exists():
-        pytest.skip("this system has no /proc to count file handles in")
+        pytest.skip("counting file handles needs /proc")
     return len(list(_OPEN.iterdir()))

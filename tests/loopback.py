@@ -1,4 +1,4 @@
-"""A server that gives one answer byte by byte on a loopback port, for faults that the simulator does not have."""
+"""A server on a loopback port that sends one fixed answer, for faults that the simulator does not have."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ JSON, SSE = "application/json", "text/event-stream; charset=utf-8"
 
 
 class Answering(ThreadingHTTPServer):
-    """Gives every request the same answer; `posts` counts them.
+    """Send the same answer to every request; `posts` counts the requests.
 
     Args:
-        pieces: Bytes go out as one chunk each; a number is a pause of so many seconds.
-        content_type: Of the answer.
-        whole: Whether the body ends in good order, or the connection just closes.
+        pieces: The chunks of the body; a number pauses for that many seconds.
+        content_type: The media type in the header.
+        whole: True ends the body properly, False closes the connection without its last chunk.
     """
 
     daemon_threads = True
@@ -29,7 +29,7 @@ class Answering(ThreadingHTTPServer):
 
     @property
     def base_url(self) -> str:
-        """Return the base URL for a client."""
+        """The base URL for a client."""
         return f"http://127.0.0.1:{self.server_port}/v1"
 
 
@@ -60,9 +60,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving(pieces: Sequence[bytes | float], content_type: str, *, whole: bool = True) -> Iterator[Answering]:
-    """Yield a started server and stop it after the block."""
+    """Yield a started server, and stop it after the block."""
     with Answering(pieces, content_type, whole=whole) as server:
-        server.handle_error = lambda *_: None  # clients that hang up are what some tests are about
+        server.handle_error = lambda *_: None  # some tests make the client hang up
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
@@ -74,7 +74,7 @@ def serving(pieces: Sequence[bytes | float], content_type: str, *, whole: bool =
 
 
 def split(body: bytes, *sizes: int) -> list[bytes]:
-    """Return a body in chunks of these sizes, used in turn."""
+    """Return a body in chunks of these sizes, repeated in order."""
     pieces, at, turn = [], 0, 0
     while at < len(body):
         pieces.append(body[at : at + sizes[turn % len(sizes)]])

@@ -1,4 +1,4 @@
-"""A relay on a loopback port in front of a real service; it can speak TLS and drop its connections."""
+"""A relay on a loopback port that forwards to a real service; it can speak TLS and drop its connections."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from contextlib import contextmanager, suppress
 
 
 class Relay:
-    """Forwards all bytes in both directions; `connections` counts the connections of clients.
+    """Forward all bytes in both directions; `connections` counts the connections of clients.
 
     Args:
-        port: Where the service is on this machine.
-        context: A server's certificate, if clients speak TLS.
+        port: The port of the service on this machine.
+        context: The relay's TLS certificate; `None` expects plain text.
     """
 
     def __init__(self, port: int, context: ssl.SSLContext | None = None) -> None:
@@ -42,7 +42,7 @@ class Relay:
     def close(self) -> None:
         """Stop listening and close all connections."""
         with suppress(OSError):
-            self._listening.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
+            self._listening.shutdown(socket.SHUT_RDWR)  # wakes the thread that blocks in `accept`
         self._listening.close()
         self.hang_up()
         for thread in self._threads:
@@ -60,7 +60,7 @@ class Relay:
     def _serve(self, client: socket.socket) -> None:
         try:
             client = self._context.wrap_socket(client, server_side=True) if self._context else client
-        except OSError:  # the client trusts no such certificate
+        except OSError:  # the client does not trust the certificate
             client.close()
             return
         service = socket.create_connection(("127.0.0.1", self._target))
@@ -74,15 +74,15 @@ class Relay:
 
 
 def _pump(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError), source.makefile("rb", buffering=0) as came, target.makefile("wb", buffering=0) as going:
-        shutil.copyfileobj(came, going, 1 << 16)
+    with suppress(OSError), source.makefile("rb", buffering=0) as received, target.makefile("wb", buffering=0) as sent:
+        shutil.copyfileobj(received, sent, 1 << 16)
     with suppress(OSError):
         target.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager
-def relayed(port: int, context: ssl.SSLContext | None = None) -> Iterator[Relay]:
-    """Give a relay in front of the port, and close it after the block."""
+def open_relay(port: int, context: ssl.SSLContext | None = None) -> Iterator[Relay]:
+    """Yield a relay that forwards to the port, and close it after the block."""
     relay = Relay(port, context)
     try:
         yield relay

@@ -1,4 +1,4 @@
-"""A chat model that follows a script, for any agent; shared by the tests of tool and middleware."""
+"""A chat model that follows a script, and a callback handler that records what it receives."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ DONE = AIMessage("done")
 
 
 class ScriptedModel(GenericFakeChatModel):
-    """Gives the scripted messages one after the other; remembers the tools it was offered and what it read."""
+    """Answer each request with the next scripted message; record the tools offered and the messages received."""
 
-    offered: list[Any] = Field(default_factory=list)
-    read: list[list[BaseMessage]] = Field(default_factory=list)
+    offered_tools: list[Any] = Field(default_factory=list)
+    requests: list[list[BaseMessage]] = Field(default_factory=list)
 
     def bind_tools(self, tools: Any, **settings: Any) -> ScriptedModel:
         """Record the offered tools and return the model itself."""
-        self.offered.extend(tools)
+        self.offered_tools.extend(tools)
         return self
 
     def _generate(self, messages: list[BaseMessage], *args: Any, **fields: Any) -> Any:
-        self.read.append(list(messages))
+        self.requests.append(list(messages))
         return super()._generate(messages, *args, **fields)
 
 
 class Spy(BaseCallbackHandler):
-    """Records everything that a tracer receives, and the parent of each run."""
+    """Record everything that a tracer receives, and the parent of each run."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.records: list[str] = []
         self.runs: dict[str, UUID] = {}
         self.parents: dict[str, UUID | None] = {}
 
@@ -44,7 +44,7 @@ class Spy(BaseCallbackHandler):
 
     def on_tool_end(self, output: Any, **facts: Any) -> None:
         """Record a tool's output."""
-        self.told.append(repr((output, facts)))
+        self.records.append(repr((output, facts)))
 
     def on_chain_start(self, serialized: Any, inputs: Any, **facts: Any) -> None:
         """Record a runnable's input."""
@@ -52,25 +52,25 @@ class Spy(BaseCallbackHandler):
 
     def on_chain_end(self, outputs: Any, **facts: Any) -> None:
         """Record a runnable's output."""
-        self.told.append(repr((outputs, facts)))
+        self.records.append(repr((outputs, facts)))
 
-    def _start(self, name: str, given: Any, facts: dict[str, Any]) -> None:
+    def _start(self, name: str, inputs: Any, facts: dict[str, Any]) -> None:
         self.runs[name], self.parents[name] = facts["run_id"], facts.get("parent_run_id")
-        self.told.append(repr((given, facts)))
+        self.records.append(repr((inputs, facts)))
 
 
-def scripted(*turns: AIMessage | ToolCall | Iterable[ToolCall]) -> ScriptedModel:
-    """Return a model that answers with each turn: a message, one tool call, or several at once."""
+def scripted_model(*turns: AIMessage | ToolCall | Iterable[ToolCall]) -> ScriptedModel:
+    """Return a model that gives these answers in order: each a message, one tool call, or several calls at once."""
     return ScriptedModel(messages=_messages(turns))
 
 
-def asks(id: str, prompt: Any = "draw a fox", **args: Any) -> ToolCall:
-    """Return a call of the tool as a chat model makes it."""
+def image_call(id: str, prompt: Any = "draw a fox", **args: Any) -> ToolCall:
+    """Return a call of `generate_image` as a chat model makes it."""
     return ToolCall(name="generate_image", args={"prompt": prompt, **args}, id=id, type="tool_call")
 
 
-def answers(state: Any, key: str = "messages") -> list[ToolMessage]:
-    """Return the tool messages of a state."""
+def tool_messages(state: Any, key: str = "messages") -> list[ToolMessage]:
+    """Return the tool messages of a state, in order."""
     return [message for message in state[key] if isinstance(message, ToolMessage)]
 
 

@@ -1,4 +1,4 @@
-"""The unmodified SDK in one line, and readers for what it returns; shared by the simulator's tests."""
+"""One-line calls of the unmodified SDK, and readers of its responses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 
 
 def send(base_url, key, name, **fields):
-    """Call a method of the client by its name; a stream comes as a list."""
+    """Call a method of the SDK's client by its name, and return the result; a stream is returned as a list."""
     with OpenAI(base_url=base_url, api_key=key, max_retries=0) as client:
         result = attrgetter(name)(client)(**fields)
         return list(result) if isinstance(result, Stream) else result
@@ -27,31 +27,31 @@ async def asend(base_url, key, name, **fields):
 
 
 def kinds(response):
-    """The types of a response's items."""
+    """Return the types of a response's items."""
     return [item.type for item in response.output]
 
 
 def pictures(response):
-    """The image items of a response."""
+    """Return the image items of a response."""
     return [item for item in response.output if item.type == "image_generation_call"]
 
 
 def data(response):
-    """The bytes of a response's first picture."""
+    """Return the bytes of a response's first picture."""
     return base64.b64decode(pictures(response)[0].result, validate=True)
 
 
 def data_url(picture):
-    """A picture as a data URL."""
+    """Return a JPEG as a data URL."""
     return "data:image/jpeg;base64," + base64.b64encode(picture).decode()
 
 
 def edit_of(item_id, words="Make it winter"):
-    """The input that edits an earlier picture by its id."""
+    """Return the input of a request that edits an earlier picture by its id."""
     return [{"type": "image_generation_call", "id": item_id}, {"role": "user", "content": words}]
 
 
 def stream(call, **fields):
-    """The events of a streamed response that draws."""
+    """Return the events of a streamed response that draws."""
     request = {"model": "gpt-5", "input": "Draw a fox", "tools": [TOOL], "stream": True, **fields}
     return call("responses.create", **request)

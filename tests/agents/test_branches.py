@@ -1,4 +1,4 @@
-"""Branches, restarts and lost messages: what a thread remembers wherever it is resumed, and what it weighs."""
+"""What a thread remembers after a fork, a restart or the loss of its messages, and the size of its checkpoints."""
 
 from __future__ import annotations
 
@@ -6,48 +6,43 @@ import io
 import os
 import random
 import re
-import sqlite3
 import subprocess
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import SummarizationMiddleware, before_model, wrap_model_call
 from langchain_core.messages import AIMessage, RemoveMessage, trim_messages
-from langgraph.checkpoint.sqlite import SqliteSaver
-from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from PIL import Image
 
 from langchain_imagegen import ImageGenerationMiddleware, ImageGenerationTool, ImageMemory, ImageStore, images_from
 from langchain_imagegen.simulator import image
+from tests.conversations import count_base64, database_sizes, open_saver
 from tests.graphs import PLACES, THREAD, WITH_CHANNEL, Talk, agent, agent_with_middleware, state_graph
-from tests.scripted import asks, scripted
+from tests.scripted import image_call, scripted_model
 
 SMALL = {"size": "816x816", "quality": "low", "output_format": "jpeg"}
-FOX, OWL, CAT = (asks(f"call-{name}", f"draw {name}") for name in ("a fox", "an owl", "a cat"))
+FOX, OWL, CAT = (image_call(f"call-{name}", f"draw {name}") for name in ("a fox", "an owl", "a cat"))
 WINTER = "edit it: make it winter"
-EDIT = asks("call-edit", WINTER, images=["last"])
-BASE64 = re.compile(rb"[A-Za-z0-9+/]{400,}")
+EDIT = image_call("call-edit", WINTER, images=["last"])
 
 
 @pytest.fixture
 def tool(generator):
-    """A tool that draws small pictures."""
+    """Return a tool that draws small pictures."""
     return ImageGenerationTool(generator=generator(options=SMALL))
 
 
-@contextmanager
-def saved(folder):
-    """A saver on a file, opened anew as another process would."""
-    with SqliteSaver.from_conn_string(str(folder / "checkpoints.sqlite")) as saver:
-        yield saver
+@pytest.fixture
+def file(tmp_path):
+    """Return the path of a checkpoint file that does not exist yet."""
+    return tmp_path / "checkpoints.sqlite"
 
 
 def prompts(memory):
-    """What the images of a memory were asked for."""
+    """Return the prompts of the images of a memory."""
     return [image.prompt for image in memory]
 
 
@@ -56,12 +51,12 @@ def prompts(memory):
 
 @pytest.mark.parametrize("place", PLACES)
 def test_each_branch_shows_its_own_pictures(half, tool, simulator, place):
-    """After a fork before the second picture, either branch knows what was drawn on it, and `last` follows it."""
+    """Each branch of a forked thread knows only the pictures drawn on it, and `last` names its own latest."""
     talk = Talk(half, place, tool)
     talk.turn(FOX)
-    fork = talk.graph.get_state(THREAD).config
+    fork = talk.snapshot.config
     talk.turn(OWL)
-    tip = talk.graph.get_state(THREAD).config
+    tip = talk.snapshot.config
 
     assert prompts(talk.turn(CAT, config=fork)) == ["draw a fox", "draw a cat"]
     memory = talk.turn(EDIT)
@@ -73,8 +68,8 @@ def test_each_branch_shows_its_own_pictures(half, tool, simulator, place):
     assert prompts(talk.turn(EDIT, config=tip).lineage("last")) == ["draw an owl", WINTER]
 
 
-def test_history_shows_what_was_known_when(half, tool):
-    """Each snapshot of a thread's history holds the pictures up to it, the newest snapshot first."""
+def test_history_shows_the_pictures_of_each_step(half, tool):
+    """Each snapshot of a thread's history holds the pictures drawn up to that step."""
     talk = Talk(half, agent_with_middleware, tool)
     for call in (FOX, OWL, EDIT):
         talk.turn(call)
@@ -85,15 +80,15 @@ def test_history_shows_what_was_known_when(half, tool):
 
 
 def test_pictures_of_another_branch_are_unknown(half, tool, simulator):
-    """A handle of the abandoned branch names nothing on this one, and nothing is sent."""
+    """The tool refuses a handle of another branch and sends nothing."""
     talk = Talk(half, agent_with_middleware, tool)
     talk.turn(FOX)
-    fork = talk.graph.get_state(THREAD).config
+    fork = talk.snapshot.config
     owl = talk.turn(OWL).latest.handle
 
-    talk.turn(asks("call-lost", WINTER, images=[owl]), config=fork)
-    assert talk.answers[-1].status == "error"
-    assert f"no image '{owl}'" in talk.answers[-1].content
+    talk.turn(image_call("call-lost", WINTER, images=[owl]), config=fork)
+    assert talk.tool_messages[-1].status == "error"
+    assert f"no image '{owl}'" in talk.tool_messages[-1].content
     assert simulator.pictures == 2
 
 
@@ -101,16 +96,16 @@ def test_pictures_of_another_branch_are_unknown(half, tool, simulator):
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_a_thread_goes_on_after_a_restart(tool, generator, simulator, image_store, tmp_path, place):
-    """With a new saver, agent and store on the same folders every picture resolves, reads and can be edited."""
-    with saved(tmp_path) as saver:
-        known = Talk(_Sync, place, tool, saver).turn(FOX, OWL, EDIT)
+def test_a_thread_continues_after_a_restart(half, tool, generator, simulator, image_store, file, place):
+    """A new saver, agent and store on the same folders find, read and edit every picture of the thread."""
+    with open_saver(file, half) as saver:
+        known = Talk(half, place, tool, saver).turn(FOX, OWL, EDIT)
 
     again = ImageStore(image_store.location)
     fresh = ImageGenerationTool(generator=generator(options=SMALL, image_store=again))
-    with saved(tmp_path) as saver:
-        talk = Talk(_Sync, place, fresh, saver)
-        memory = talk.turn(asks("call-late", "edit it: add a hat", images=[known.get("1").handle]))
+    with open_saver(file, half) as saver:
+        talk = Talk(half, place, fresh, saver)
+        memory = talk.turn(image_call("call-late", "edit it: add a hat", images=[known.get("1").handle]))
         bound = ImageMemory.from_state(talk.state, image_store=again)
 
     assert memory.to_records()[:3] == known.to_records()
@@ -119,61 +114,53 @@ def test_a_thread_goes_on_after_a_restart(tool, generator, simulator, image_stor
     assert [each.sha256 for each in bound if each.read()] == [each.sha256 for each in memory]
 
 
-async def test_a_thread_goes_on_with_the_async_saver(tool, made, tmp_path):
-    """The same through the async saver, and a fork of it."""
-    config = {**THREAD}
-    async with AsyncSqliteSaver.from_conn_string(str(tmp_path / "checkpoints.sqlite")) as saver:
-        graph = agent_with_middleware(scripted(FOX, AIMessage("1")), tool, checkpointer=saver)
-        await graph.ainvoke({"messages": "go"}, config)
-        fork = (await graph.aget_state(config)).config
-    async with AsyncSqliteSaver.from_conn_string(str(tmp_path / "checkpoints.sqlite")) as saver:
-        graph = agent_with_middleware(scripted(OWL, AIMessage("2"), EDIT, AIMessage("3")), tool, checkpointer=saver)
-        both = await graph.ainvoke({"messages": "go"}, config)
-        forked = await graph.ainvoke({"messages": "go"}, fork)
-    await made[0]._transport.async_client.close()
+def test_a_fork_continues_after_a_restart(half, tool, file):
+    """With a new saver on the same file a thread and a fork of it continue, each with its own pictures."""
+    with open_saver(file, half) as saver:
+        talk = Talk(half, agent_with_middleware, tool, saver)
+        talk.turn(FOX)
+        fork = talk.snapshot.config
+    with open_saver(file, half) as saver:
+        talk = Talk(half, agent_with_middleware, tool, saver)
+        both = talk.turn(OWL)
+        forked = talk.turn(EDIT, config=fork)
 
-    assert prompts(images_from(both)) == ["draw a fox", "draw an owl"]
-    assert prompts(images_from(forked)) == ["draw a fox", WINTER]
-
-
-class _Sync:
-    """The half that an SQLite saver has."""
-
-    invoke = staticmethod(lambda runnable, given, **fields: runnable.invoke(given, **fields))
+    assert prompts(both) == ["draw a fox", "draw an owl"]
+    assert prompts(forked) == ["draw a fox", WINTER]
 
 
 # --- messages that are gone
 
 
-def summarizes():
-    """LangChain's own summarization: two messages are left."""
-    model = scripted(*[AIMessage("Pictures were drawn.")] * 20)
+def summarization():
+    """Return LangChain's middleware that summarizes a conversation and keeps its last two messages."""
+    model = scripted_model(*[AIMessage("Pictures were drawn.")] * 20)
     return SummarizationMiddleware(model, trigger=("messages", 4), keep=("messages", 2))
 
 
 @before_model
-def forgets(state, runtime):
-    """Leaves the last two messages in the state."""
+def remove_from_state(state, runtime):
+    """Remove all but the last two messages from the state."""
     kept = trim_messages(state["messages"], max_tokens=2, token_counter=len, start_on=("human", "ai"))
     return {"messages": [RemoveMessage(REMOVE_ALL_MESSAGES), *kept]}
 
 
 @wrap_model_call
-def shortens(request, handler):
-    """Shows the model the last two messages."""
+def trim_request(request, handler):
+    """Send the model only the last two messages."""
     kept = trim_messages(request.messages, max_tokens=2, token_counter=len)
     return handler(request.override(messages=kept))
 
 
 @wrap_model_call
-async def ashortens(request, handler):
-    """Async twin of `shortens`."""
+async def atrim_request(request, handler):
+    """Async twin of `trim_request`."""
     kept = trim_messages(request.messages, max_tokens=2, token_counter=len)
     return await handler(request.override(messages=kept))
 
 
-def first(other):
-    """An agent with another middleware before ours."""
+def other_first(other):
+    """Return a builder of agents whose other middleware comes before ours."""
 
     def place(model, tool, **settings):
         own = ImageGenerationMiddleware(tool=tool, hosted=False)
@@ -182,35 +169,42 @@ def first(other):
     return place
 
 
-def last(other):
-    """An agent with another middleware behind ours."""
+def other_last(other):
+    """Return a builder of agents whose other middleware comes after ours."""
     return lambda model, tool, **settings: agent_with_middleware(model, tool, other, **settings)
 
 
 @pytest.mark.parametrize(
     ("order", "lost"),
-    [(first, "summarized"), (last, "summarized"), (first, "removed"), (last, "removed"), (first, "not shown")],
+    [
+        (other_first, "summarized"),
+        (other_last, "summarized"),
+        (other_first, "removed"),
+        (other_last, "removed"),
+        (other_first, "not shown"),
+    ],
 )
 def test_no_picture_is_lost_with_its_message(half, tool, simulator, order, lost):
-    """Whatever becomes of messages, state and result know each picture, and the model can name and edit each."""
-    hides = shortens if half.name == "sync" else ashortens
-    talk = Talk(half, order({"summarized": summarizes(), "removed": forgets, "not shown": hides}[lost]), tool)
+    """An agent whose messages are summarized, removed or trimmed still lists every picture and edits any of them."""
+    trim = trim_request if half.name == "sync" else atrim_request
+    other = {"summarized": summarization(), "removed": remove_from_state, "not shown": trim}[lost]
+    talk = Talk(half, order(other), tool)
     for call in (FOX, OWL, CAT):
         memory = talk.turn(call)
     fox = memory.get("1")
     talk.turn()
 
     assert prompts(images_from(talk.state)) == ["draw a fox", "draw an owl", "draw a cat"]
-    seen = "\n".join(message.text for message in talk.model.read[-1])
+    seen = "\n".join(message.text for message in talk.model.requests[-1])
     assert [each.handle in seen for each in memory] == [True] * 3
-    edited = talk.turn(asks("call-edit", WINTER, images=[fox.handle]))
+    edited = talk.turn(image_call("call-edit", WINTER, images=[fox.handle]))
     assert edited.latest.parents == (fox.id,)
     assert simulator.orders[-1].sources == (fox.read(),)
 
 
 @pytest.mark.parametrize("place", WITH_CHANNEL)
-def test_the_channel_outlives_all_messages(half, tool, place):
-    """With every message gone the channel still knows the pictures and their order."""
+def test_the_channel_needs_no_messages(half, tool, place):
+    """The channel alone restores every picture in its order."""
     talk = Talk(half, place, tool)
     known = talk.turn(FOX, OWL, EDIT)
 
@@ -218,16 +212,16 @@ def test_the_channel_outlives_all_messages(half, tool, place):
     assert memory.to_records() == known.to_records()
 
 
-# --- strict checkpoints, and their weight
+# --- strict checkpoints, and their size
 
 
 @pytest.mark.parametrize("strict", ["true", "false"])
 def test_strict_checkpoints_change_nothing(strict):
-    """All of this holds with LangGraph's strict serializer too, and no log names a type of ours."""
+    """The tests of branches and restarts pass with LangGraph's strict serializer, and no warning names our types."""
     here = Path(__file__)
     command = [sys.executable, "-m", "pytest", "-q", "-o", "log_cli=true", "--log-cli-level=WARNING", str(here)]
     run = subprocess.run(
-        [*command, "-k", "(each_branch or restart or async_saver or lost) and not async-", "-p", "no:cacheprovider"],
+        [*command, "-k", "restart or (each_branch or lost) and not async-", "-p", "no:cacheprovider"],
         env=os.environ | {"LANGGRAPH_STRICT_MSGPACK": strict},
         cwd=here.parent.parent,
         capture_output=True,
@@ -239,17 +233,8 @@ def test_strict_checkpoints_change_nothing(strict):
     assert not re.search(r"WARNING.*(langchain_imagegen|unregistered type)", run.stdout)
 
 
-def weight(folder):
-    """Bytes of a checkpoint file with all of its log written into it, and whether base64 is in it."""
-    file = folder / "checkpoints.sqlite"
-    with sqlite3.connect(file) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    connection.close()
-    return file.stat().st_size, bool(BASE64.search(file.read_bytes()))
-
-
 def noise(seed):
-    """A PNG of 2 MB."""
+    """Return a PNG of 2 MB of random pixels."""
     data = io.BytesIO()
     Image.frombytes("RGB", (816, 816), random.Random(seed).randbytes(816 * 816 * 3)).save(data, "PNG", compress_level=0)
     return data.getvalue()
@@ -258,16 +243,16 @@ def noise(seed):
 @pytest.mark.parametrize(
     ("place", "limit"), [(agent, 900_000), (agent_with_middleware, 700_000), (state_graph, 700_000)]
 )
-def test_ten_turns_of_large_pictures_are_light(generator, simulator, image_store, tmp_path, place, limit):
-    """Ten turns of 2 MB pictures leave a small checkpoint file without base64; the bytes are in the store."""
+def test_ten_turns_of_large_pictures_keep_checkpoints_small(half, generator, simulator, file, place, limit):
+    """Ten turns of 2 MB pictures leave a checkpoint file under 1 MB without base64, and the store holds the bytes."""
     simulator.script(*(image(noise(seed)) for seed in range(10)))
     tool = ImageGenerationTool(generator=generator(options={**SMALL, "output_format": "png"}))
-    with saved(tmp_path) as saver:
-        talk = Talk(_Sync, place, tool, saver)
+    with open_saver(file, half) as saver:
+        talk = Talk(half, place, tool, saver)
         for turn in range(10):
-            talk.turn(asks(f"call-{turn}", f"edit or draw picture {turn}", **({"images": ["last"]} if turn else {})))
+            edit = {"images": ["last"]} if turn else {}
+            talk.turn(image_call(f"call-{turn}", f"edit or draw picture {turn}", **edit))
 
-    size, heavy = weight(tmp_path)
-    print(f"{place.__name__}: {size:,} bytes")  # noqa: T201 - the number is worth reading
-    assert (size < limit, heavy) == (True, False)
+    assert database_sizes(file)["file"] < limit
+    assert count_base64(file) == 0
     assert [each.read() for each in talk.memory] == [noise(seed) for seed in range(10)]

@@ -1,4 +1,4 @@
-"""Hosted calls with `wire=True` whose answer breaks off after its picture: the picture was stored, and is delivered."""
+"""Hosted calls with `wire=True` whose answer breaks off after a complete picture still deliver that picture."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from langchain_imagegen import ImageGenerationMiddleware
 from langchain_imagegen.errors import ModerationError
 from langchain_imagegen.simulator import Fault
 from langchain_imagegen.simulator.faults import Delivery
-from tests.conversations import SMALL, VERSIONS, called, copies, encoded, photo
+from tests.conversations import SMALL, VERSIONS, count_base64, image_call_ids, photo, to_base64
 from tests.loopback import JSON, SSE, serving
 
 
 def cut(before_end: int) -> Fault:
-    """The connection closes so many bytes before the end of the body."""
+    """Return a fault that closes the connection `before_end` bytes before the end of the body."""
     return Fault("cut", delivery=Delivery(cut=lambda total: total - before_end))
 
 
@@ -29,8 +29,8 @@ BROKEN = {
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_picture_that_had_arrived_is_the_answer(talks, caplog, name, version):
-    """The agent answers with the picture, bought once and without base64 in any checkpoint, and a warning is logged."""
+def test_broken_answer_delivers_its_picture(talks, caplog, name, version):
+    """The agent's answer holds the picture and a warning; it is bought once, and no checkpoint holds base64."""
     fault, streaming = BROKEN[name]
     talks.simulator.script(fault)
     model = talks.model(output_version=version, max_retries=2)
@@ -42,15 +42,15 @@ def test_a_picture_that_had_arrived_is_the_answer(talks, caplog, name, version):
     assert (talks.simulator.pictures, len(talk.requests), len(talk.memory)) == (1, 1, 1)
     assert (fox.id[:3], fox.width, fox.prompt) == ("ig_", 816, "draw a fox")
     assert fox.read().startswith(b"\x89PNG")
-    assert copies(talk.file) == 0
+    assert count_base64(talk.file) == 0
     assert "broke off after its picture had arrived" in answer.response_metadata["warnings"][0]
     assert "broke off after its picture had arrived" in caplog.text
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streaming"])
-def test_a_rescued_picture_is_edited_next(talks, version, streaming):
-    """The next turn names the picture by its id like any other."""
+def test_picture_of_a_broken_answer_can_be_edited(talks, version, streaming):
+    """The next turn edits a picture of a broken answer by its id."""
     talks.simulator.script(cut(20))
     model = talks.model(output_version=version)
     talk = talks.start(ImageGenerationMiddleware(SMALL, wire=True), model=model)
@@ -58,12 +58,12 @@ def test_a_rescued_picture_is_edited_next(talks, version, streaming):
     talk.say("make it winter", streaming=streaming)
 
     fox, _ = talk.memory
-    assert called(talk.asked) == [fox.id]
+    assert image_call_ids(talk.last_input) == [fox.id]
     assert talks.simulator.orders[-1].sources == (fox.read(),)
 
 
-def test_both_pictures_of_a_broken_answer(talks):
-    """All pictures that had arrived are delivered, each once."""
+def test_broken_answer_delivers_every_picture(talks):
+    """A broken answer delivers each of its two complete pictures once."""
     talks.simulator.script(cut(20))
     talk = talks.start(ImageGenerationMiddleware(SMALL, wire=True))
     talk.say("draw two pictures of a fox", streaming=True)
@@ -73,7 +73,7 @@ def test_both_pictures_of_a_broken_answer(talks):
 
 @pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streaming"])
 def test_half_a_picture_is_an_error(talks, streaming, own_folder):
-    """A picture that broke off itself is not delivered, and nothing of it stays in the store."""
+    """A picture that breaks off raises an error after one request and leaves no file in the store."""
     fault = Fault("cut", delivery=Delivery(cut=lambda total: total // (8 if streaming else 2)))
     talks.simulator.script(fault)
     talk = talks.start(ImageGenerationMiddleware(SMALL, wire=True), model=talks.model(max_retries=2))
@@ -84,8 +84,8 @@ def test_half_a_picture_is_an_error(talks, streaming, own_folder):
     assert not [file for file in own_folder.rglob("*") if file.is_file()]
 
 
-def test_an_error_after_the_picture(talks):
-    """A stream that ends in the service's error after a picture gives that picture too."""
+def test_error_after_the_picture_delivers_it(talks):
+    """A stream that ends in an error of the service after a picture delivers that picture."""
     error = {"type": "error", "error": {"message": "The server had an error.", "type": "server_error", "code": None}}
     talks.simulator.script(Fault("late error", sent=lambda events: [*events[:-1], error]))
     talk = talks.start(ImageGenerationMiddleware(SMALL, wire=True), model=talks.model(max_retries=2))
@@ -94,8 +94,8 @@ def test_an_error_after_the_picture(talks):
     assert (talks.simulator.pictures, len(talk.memory), len(talk.requests)) == (1, 1, 1)
 
 
-def test_a_refusal_after_the_picture_is_an_error(talks):
-    """What the safety system refuses in the end is not delivered."""
+def test_refusal_after_the_picture_is_an_error(talks):
+    """A stream that ends in a refusal of the safety system raises `ModerationError` and delivers no picture."""
     detail = {"message": "Your request was rejected by the safety system.", "code": "moderation_blocked"}
     refusal = {"type": "error", "error": {**detail, "type": "image_generation_user_error"}}
     talks.simulator.script(Fault("late refusal", sent=lambda events: [*events[:-1], refusal]))
@@ -113,19 +113,19 @@ def events(*, result: str) -> bytes:
     """Return a stream up to its finished picture."""
     started = {"id": "resp_1", "object": "response", "created_at": 1, "status": "in_progress", "model": "gpt-5.4"}
     done = {**CALL, "result": result}
-    told = [
+    sent = [
         {"type": "response.created", "sequence_number": 0, "response": {**started, "output": [], "tools": []}},
         {"type": "response.output_item.done", "sequence_number": 1, "output_index": 0, "item": done},
     ]
-    return b"".join(b"event: %b\ndata: %b\n\n" % (each["type"].encode(), json.dumps(each).encode()) for each in told)
+    return b"".join(b"event: %b\ndata: %b\n\n" % (each["type"].encode(), json.dumps(each).encode()) for each in sent)
 
 
 @pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streaming"])
-def test_a_stall_after_the_picture(talks, streaming):
-    """An answer that stalls behind its picture gives the picture when the time is up."""
+def test_stalled_answer_delivers_its_picture(talks, streaming):
+    """An answer that stalls after its picture delivers that picture when the timeout expires."""
     data = photo()
-    body = events(result=encoded(data))
-    plain = json.dumps({"id": "resp_1", "object": "response", "output": [{**CALL, "result": encoded(data)}]}).encode()
+    body = events(result=to_base64(data))
+    plain = json.dumps({"id": "resp_1", "object": "response", "output": [{**CALL, "result": to_base64(data)}]}).encode()
     with serving([body if streaming else plain[:-3], 30.0], SSE if streaming else JSON) as server:
         model = talks.model(base_url=server.base_url, timeout=0.5, max_retries=2)
         talk = talks.start(ImageGenerationMiddleware(SMALL, wire=True), model=model)
@@ -135,8 +135,8 @@ def test_a_stall_after_the_picture(talks, streaming):
     assert talk.memory.latest.read() == data
 
 
-def test_without_wire_the_error_stays(talks):
-    """Without `wire` nothing of a broken answer was stored, so the error is raised."""
+def test_broken_answer_without_wire_is_an_error(talks):
+    """Without `wire` a broken answer raises an error, because nothing of it was stored."""
     talks.simulator.script(cut(20))
     talk = talks.start(ImageGenerationMiddleware(SMALL))
 

@@ -1,4 +1,4 @@
-"""Hosted calls that fail as a whole: the caller reads why in our errors, and the conversation goes on."""
+"""Hosted calls that fail: the caller gets an error of ours, and the conversation can continue."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from langchain_imagegen import ImageGenerationMiddleware
 from langchain_imagegen.agents.refusals import MOST, Refusals
 from langchain_imagegen.errors import ModerationError, OptionError
 from langchain_imagegen.simulator import http_error, moderated
-from tests.conversations import SMALL, words
-from tests.scripted import scripted
+from tests.conversations import SMALL, request_text
+from tests.scripted import scripted_model
 
 
 @pytest.mark.parametrize("wire", [False, True], ids=["plain", "wire"])
 @pytest.mark.parametrize("streaming", [False, True], ids=["invoke", "stream"])
 @pytest.mark.parametrize("at", ["request", "stream", "response"])
 def test_refused_call_is_a_moderation_error(talks, wire, streaming, at):
-    """A hosted call that the safety system refuses raises `ModerationError` with stage, categories and its words."""
+    """A hosted call that the safety system refuses raises `ModerationError` with its stage, categories and message."""
     talks.simulator.script(moderated("input", ["violence", "self-harm"], at=at))
     talk = talks.start(ImageGenerationMiddleware(SMALL, wire=wire), model=talks.model(max_retries=2))
 
@@ -28,8 +28,8 @@ def test_refused_call_is_a_moderation_error(talks, wire, streaming, at):
     assert len(talk.requests) == 1
 
 
-def test_conversation_goes_on_after_a_refused_call(talks):
-    """A refused call adds no message and no image to the state; the next turn draws, and edits the earlier picture."""
+def test_conversation_continues_after_a_refused_call(talks):
+    """A refused call adds no answer and no image to the state, and the next turn edits the earlier picture."""
     talk = talks.start(ImageGenerationMiddleware(SMALL))
     before = talk.say("draw a fox")
     talks.simulator.script(moderated("output", ["violence"]))
@@ -45,8 +45,8 @@ def test_conversation_goes_on_after_a_refused_call(talks):
 
 @pytest.mark.parametrize("wire", [False, True], ids=["plain", "wire"])
 @pytest.mark.parametrize("at", ["request", "stream", "response"])
-def test_the_next_request_says_why_a_call_was_refused(talks, wire, at):
-    """Where the user goes on after a refused call, the chat model reads stage, categories and the service's words."""
+def test_next_request_says_why_a_call_was_refused(talks, wire, at):
+    """Every request after a refused call tells the model its stage, its categories and the service's message."""
     talks.simulator.script(moderated("input", ["violence", "self-harm"], at=at))
     talk = talks.start(ImageGenerationMiddleware(SMALL, wire=wire), model=talks.model(max_retries=0))
     with pytest.raises(ModerationError):
@@ -56,16 +56,16 @@ def test_the_next_request_says_why_a_call_was_refused(talks, wire, at):
 
     for request in talk.requests[1:]:
         roles = [item.get("role") for item in request.body["input"][:3]]
-        said = words(request.body["input"][1:2])
+        text = request_text(request.body["input"][1:2])
         assert roles == ["user", "assistant", "user"]
-        assert said.startswith("(A picture was asked for here, and none came at the stage 'input': ")
-        assert "violence, self-harm" in said
-        assert "Your request was rejected by the safety system" in said
+        assert text.startswith("(A picture was asked for here, and none came at the stage 'input': ")
+        assert "violence, self-harm" in text
+        assert "Your request was rejected by the safety system" in text
     assert [message.type for message in talk.state["messages"]] == ["human", "human", "ai", "human", "ai"]
 
 
-def test_a_call_that_is_tried_again_was_not_refused(talks):
-    """After the same turn was run again and drew, nothing is told of its refusal."""
+def test_repeated_turn_that_draws_clears_the_refusal(talks):
+    """No later request mentions a refusal if the same turn was run again and drew."""
     talk = talks.start(ImageGenerationMiddleware(SMALL))
     talks.simulator.script(moderated("output", ["violence"]))
     with pytest.raises(ModerationError):
@@ -75,34 +75,34 @@ def test_a_call_that_is_tried_again_was_not_refused(talks):
     talk.say("make it winter")
 
     assert [message.type for message in talk.state["messages"]] == ["human", "ai", "human", "ai"]
-    assert not [request for request in talk.requests if "none came" in words(request.body["input"])]
+    assert not [request for request in talk.requests if "none came" in request_text(request.body["input"])]
 
 
-def test_a_refusal_is_told_to_its_own_conversation(talks):
-    """Another thread reads nothing of it, not even where its client gave the same id to its message."""
+def test_refusal_stays_in_its_own_conversation(talks):
+    """No request of another thread mentions a refusal, even if both clients use the same message id."""
     talk = talks.start(ImageGenerationMiddleware(SMALL))
     talks.simulator.script(moderated("input", ["violence"]))
     with pytest.raises(ModerationError):
         talk.say(HumanMessage("draw a fight", id="1"))
     talk.say(HumanMessage("draw a fox", id="1"), "make it winter", thread="another")
 
-    assert "none came" not in words(talk.asked)
+    assert "none came" not in request_text(talk.last_input)
 
 
-def test_reasons_of_refusals_are_bounded():
-    """Of very many refusals the latest are remembered."""
+def test_remembered_refusals_are_limited():
+    """`Refusals` remembers only the latest `MOST` refusals."""
     refusals = Refusals()
     asked = [HumanMessage("draw", id=str(n)) for n in range(MOST + 5)]
     for message in asked:
         refusals.add(message, ModerationError("no"))
 
-    told = refusals.insert_into(asked, asked)
-    assert len(told) == len(asked) + MOST - 1
-    assert [message.type for message in told[:7]] == ["human"] * 6 + ["ai"]
+    messages = refusals.insert_into(asked, asked)
+    assert len(messages) == len(asked) + MOST - 1
+    assert [message.type for message in messages[:7]] == ["human"] * 6 + ["ai"]
 
 
 def test_refused_option_is_an_option_error(talks):
-    """An option of the hosted tool that the service refuses raises `OptionError`, which names the parameter."""
+    """The middleware raises `OptionError` with the parameter's name when the service refuses an option."""
     talks.simulator.script(http_error(400, code="invalid_value", param="tools[0].size", message="No such size."))
     talk = talks.start(ImageGenerationMiddleware(SMALL))
 
@@ -113,7 +113,7 @@ def test_refused_option_is_an_option_error(talks):
 
 @pytest.mark.parametrize("part", ["content", "arguments", "further fields"])
 def test_deeply_nested_answer_is_kept(half, part):
-    """A model's answer that is nested 3,000 levels deep stays in the state as it came."""
+    """The middleware leaves a model's answer unchanged when it is nested 3,000 levels deep."""
     nested: list[object] = []
     for _ in range(3000):
         nested = [nested]
@@ -122,7 +122,7 @@ def test_deeply_nested_answer_is_kept(half, part):
         "arguments": AIMessage("", tool_calls=[{"name": "other", "args": {"a": nested}, "id": "c"}]),
         "further fields": AIMessage("hello", additional_kwargs={"value": nested}),
     }[part]
-    agent = create_agent(scripted(answer, AIMessage("done")), middleware=[ImageGenerationMiddleware()])
+    agent = create_agent(scripted_model(answer, AIMessage("done")), middleware=[ImageGenerationMiddleware()])
 
     state = half.invoke(agent, {"messages": "hello"})
     kept = state["messages"][1]

@@ -1,4 +1,4 @@
-"""The ladder under an agent: how the tool names a picture to the service, what fails, and what the thread remembers."""
+"""The ladder inside an agent: how the tool refers to a picture at the service, and which ways a thread gives up."""
 
 from __future__ import annotations
 
@@ -12,90 +12,90 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langchain_imagegen import ImageGenerationTool, ImageGenerator
 from langchain_imagegen.simulator import Fault, Simulator
 from tests.graphs import PLACES, Talk, agent, agent_with_middleware, state_graph
-from tests.scripted import asks
+from tests.scripted import image_call
 
 SMALL = {"size": "816x816", "quality": "low", "output_format": "jpeg"}
-FOX = asks("fox", "draw a fox")
-EDITS = [asks(f"edit-{n}", f"edit it, take {n}", images=["1"]) for n in range(3)]
+FOX = image_call("fox", "draw a fox")
+EDITS = [image_call(f"edit-{n}", f"edit it, take {n}", images=["1"]) for n in range(3)]
 ROOMS = [agent, agent_with_middleware, state_graph]
 
 
 @pytest.fixture
-def drawing(generator):
-    """Makes tools of small pictures."""
+def make_tool(generator):
+    """Return a function that makes tools of small pictures."""
     return lambda **settings: ImageGenerationTool(generator=generator(options=SMALL, **settings))
 
 
 def rungs(talk):
-    """How each call of a conversation named its source."""
-    return [message.artifact.get("rung") for message in talk.answers]
+    """Return the rung that each call of a conversation used."""
+    return [message.artifact.get("rung") for message in talk.tool_messages]
 
 
-def ways(simulator):
-    """What each request held: a picture's id, its bytes, an earlier response, or nothing."""
+def sources_sent(simulator):
+    """Return how each request refers to its source: by id, by bytes, by an earlier response, or not at all."""
     marks = {"id": '"image_generation_call"', "bytes": "data:image/", "response": "previous_response_id"}
     bodies = [json.dumps({**request.body, "tools": None, "tool_choice": None}) for request in simulator.requests]
     return ["+".join(way for way, mark in marks.items() if mark in body) for body in bodies]
 
 
-def dead(talk):
-    """The dead rungs of a conversation's first picture."""
+def dead_rungs(talk):
+    """Return the dead rungs of the first picture of a conversation."""
     return talk.memory.get("1").dead_rungs
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_a_kept_picture_goes_by_its_id(half, drawing, simulator, place):
-    """While the service keeps the picture, an edit is one small request without bytes."""
-    talk = Talk(half, place, drawing())
+def test_a_stored_picture_is_sent_by_its_id(half, make_tool, simulator, place):
+    """An edit of a picture that the service stores is one small request with the picture's id."""
+    talk = Talk(half, place, make_tool())
 
     talk.turn(FOX, *EDITS[:2])
-    assert ways(simulator) == ["", "id", "id"]
+    assert sources_sent(simulator) == ["", "id", "id"]
     assert rungs(talk) == [None, "call_id", "call_id"]
     assert simulator.requests[-1].size < 1_000
 
 
 @pytest.mark.parametrize("place", ROOMS)
-def test_an_unkept_picture_goes_by_its_bytes(half, drawing, simulator, place):
-    """With `store=False` no id is ever sent back."""
-    talk = Talk(half, place, drawing(store=False))
+def test_a_picture_that_is_not_stored_is_sent_by_its_bytes(half, make_tool, simulator, place):
+    """With `store=False` an edit sends the picture's bytes and no id."""
+    talk = Talk(half, place, make_tool(store=False))
 
     talk.turn(FOX, EDITS[0])
-    assert ways(simulator) == ["", "bytes"]
-    assert (rungs(talk)[-1], dead(talk)) == ("bytes", ())
+    assert sources_sent(simulator) == ["", "bytes"]
+    assert (rungs(talk)[-1], dead_rungs(talk)) == ("bytes", ())
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_an_expired_id_is_tried_once_in_a_thread(half, drawing, simulator, place):
-    """A dead id gives way to the bytes in the same call, the model is told, and later turns do not try it again."""
-    talk = Talk(half, place, drawing())
+def test_an_expired_id_is_tried_once_in_a_thread(half, make_tool, simulator, place):
+    """An edit that finds the id expired sends the bytes and warns the model; later turns send the bytes at once."""
+    talk = Talk(half, place, make_tool())
     fox = talk.turn(FOX).latest
     simulator.expire(fox.id)
 
     talk.turn(EDITS[0])
-    assert ways(simulator) == ["", "id", "bytes"]
-    assert "earlier way to name the image failed" in json.loads(talk.answers[-1].content)["warnings"][0]
+    assert sources_sent(simulator) == ["", "id", "bytes"]
+    assert "earlier way to name the image failed" in json.loads(talk.tool_messages[-1].content)["warnings"][0]
     talk.turn(EDITS[1])
     talk.turn(EDITS[2])
-    assert ways(simulator) == ["", "id", "bytes", "bytes", "bytes"]
-    assert (rungs(talk)[1:], dead(talk)) == (["bytes"] * 3, ("call_id",))
-    assert "warnings" not in json.loads(talk.answers[-1].content)
+    assert sources_sent(simulator) == ["", "id", "bytes", "bytes", "bytes"]
+    assert (rungs(talk)[1:], dead_rungs(talk)) == (["bytes"] * 3, ("call_id",))
+    assert "warnings" not in json.loads(talk.tool_messages[-1].content)
     assert [order.sources for order in simulator.orders[1:]] == [(fox.read(),)] * 3
 
 
-def test_what_is_dead_is_remembered_of_parallel_edits(half, drawing, simulator):
-    """Edits of one step that find an id dead agree on it, and each draws once."""
-    talk = Talk(half, agent_with_middleware, drawing())
+def test_parallel_edits_record_a_dead_rung_once(half, make_tool, simulator):
+    """Parallel edits that find the same id expired record it once, and each draws one picture."""
+    talk = Talk(half, agent_with_middleware, make_tool())
     simulator.expire(talk.turn(FOX).latest.id)
 
     talk.turn(EDITS)
-    assert (dead(talk), simulator.pictures) == (("call_id",), 4)
+    assert (dead_rungs(talk), simulator.pictures) == (("call_id",), 4)
     assert talk.state["generated_images"][talk.memory.get("1").id]["dead_rungs"] == ["call_id"]
 
 
 @pytest.mark.parametrize("reference", ["auto", "response_id"])
-def test_a_deleted_response(half, drawing, simulator, reference):
-    """With the response its items are gone: every rung by id dies once, and the bytes remain."""
-    talk = Talk(half, agent_with_middleware, drawing(reference=reference))
+def test_a_deleted_response_leaves_the_bytes(half, make_tool, simulator, reference):
+    """After its response is deleted, an edit tries each rung by id once, then sends the bytes."""
+    talk = Talk(half, agent_with_middleware, make_tool(reference=reference))
     fox = talk.turn(FOX).latest
     with openai.OpenAI(base_url=simulator.base_url, api_key="simulated") as client:
         client.responses.delete(fox.response_id)
@@ -105,18 +105,18 @@ def test_a_deleted_response(half, drawing, simulator, reference):
     assert [request.method for request in simulator.requests[2:]] == ["POST"] * (tried + 1)
     talk.turn(EDITS[1])
     assert len(simulator.requests) == 2 + tried + 2
-    assert dead(talk) == (("call_id",) if reference == "auto" else ("response_id", "call_id"))
+    assert dead_rungs(talk) == (("call_id",) if reference == "auto" else ("response_id", "call_id"))
     assert rungs(talk)[1:] == ["bytes", "bytes"]
 
 
-def test_edits_can_be_chained(half, drawing, simulator):
-    """With `reference="response_id"` an edit names the response alone, and each edit the one that it continues."""
-    talk = Talk(half, agent_with_middleware, drawing(reference="response_id"))
+def test_edits_can_be_chained_by_response(half, make_tool, simulator):
+    """With `reference="response_id"` each edit refers only to the response that it continues."""
+    talk = Talk(half, agent_with_middleware, make_tool(reference="response_id"))
     talk.turn(FOX)
-    talk.turn(asks("a", "edit it", images=["last"]))
+    talk.turn(image_call("a", "edit it", images=["last"]))
 
-    memory = talk.turn(asks("b", "edit it again", images=["last"]))
-    assert ways(simulator) == ["", "response", "response"]
+    memory = talk.turn(image_call("b", "edit it again", images=["last"]))
+    assert sources_sent(simulator) == ["", "response", "response"]
     assert [request.body["previous_response_id"] for request in simulator.requests[1:]] == [
         image.response_id for image in list(memory)[:2]
     ]
@@ -125,8 +125,8 @@ def test_edits_can_be_chained(half, drawing, simulator):
 
 
 @pytest.mark.parametrize("companion", ["kept", "deleted"])
-def test_reasoning_that_the_service_wants_beside_a_picture(half, generator, companion):
-    """The reasoning item goes along by id; when it is gone, the bytes do, and it is not asked for again."""
+def test_an_id_is_sent_with_its_reasoning(half, generator, companion):
+    """An edit sends the reasoning item with the picture's id, or the picture's bytes if that item is gone."""
     with Simulator(reasoning_required=True) as strict:
         tool = ImageGenerationTool(generator=generator(model="gpt-5", base_url=strict.base_url, options=SMALL))
         talk = Talk(half, agent_with_middleware, tool)
@@ -137,72 +137,72 @@ def test_reasoning_that_the_service_wants_beside_a_picture(half, generator, comp
         talk.turn(EDITS[0])
         talk.turn(EDITS[1])
         assert (fox.companion_ids[0][:3], strict.pictures) == ("rs_", 3)
-        assert ways(strict) == (["", "id", "id"] if companion == "kept" else ["", "id", "bytes", "bytes"])
-        assert dead(talk) == (() if companion == "kept" else ("call_id",))
+        assert sources_sent(strict) == (["", "id", "id"] if companion == "kept" else ["", "id", "bytes", "bytes"])
+        assert dead_rungs(talk) == (() if companion == "kept" else ("call_id",))
 
 
-def continued(talk, half, tool):
-    """The same thread with another tool, as after a new deployment."""
+def continue_thread(talk, half, tool):
+    """Edit the thread's first picture twice with another tool, as after a deployment, and return the conversation."""
     later = Talk(half, agent_with_middleware, tool, talk.graph.checkpointer)
     later.turn(*EDITS[:1])
     later.turn(*EDITS[1:2])
     return later
 
 
-def test_another_account(half, drawing, simulator):
-    """Ids of another account are refused once, then the bytes are sent; the other account is not touched."""
-    talk = Talk(half, agent_with_middleware, drawing(), InMemorySaver())
+def test_another_account_gets_the_bytes(half, make_tool, simulator):
+    """A second account is refused the id once, then each edit sends the bytes."""
+    talk = Talk(half, agent_with_middleware, make_tool(), InMemorySaver())
     fox = talk.turn(FOX).latest
 
-    later = continued(talk, half, drawing(api_key="another"))
-    assert ways(simulator) == ["", "id", "bytes", "bytes"]
+    later = continue_thread(talk, half, make_tool(api_key="another"))
+    assert sources_sent(simulator) == ["", "id", "bytes", "bytes"]
     assert [order.sources for order in simulator.orders[1:]] == [(fox.read(),)] * 2
-    assert dead(later) == ("call_id",)
+    assert dead_rungs(later) == ("call_id",)
 
 
-def test_another_provider(half, drawing, simulator):
-    """An id means nothing to another service, so that it is not even tried there; at home it is still alive."""
-    talk = Talk(half, agent_with_middleware, drawing(), InMemorySaver())
+def test_another_provider_gets_the_bytes_at_once(half, make_tool, simulator):
+    """An edit at another provider sends the bytes without trying the id, which stays valid at its own provider."""
+    talk = Talk(half, agent_with_middleware, make_tool(), InMemorySaver())
     talk.turn(FOX)
 
-    elsewhere = drawing(base_url=simulator.base_url.replace("127.0.0.1", "localhost"))
-    later = continued(talk, half, elsewhere)
-    assert ways(simulator) == ["", "bytes", "bytes"]
-    assert dead(later) == ()
+    elsewhere = make_tool(base_url=simulator.base_url.replace("127.0.0.1", "localhost"))
+    later = continue_thread(talk, half, elsewhere)
+    assert sources_sent(simulator) == ["", "bytes", "bytes"]
+    assert dead_rungs(later) == ()
     assert [image.provider for image in later.memory] == ["127.0.0.1", "localhost", "localhost"]
 
 
 @pytest.mark.parametrize("place", ROOMS)
-def test_when_no_rung_is_left(half, drawing, simulator, image_store, place):
-    """With the id expired and the bytes pruned nothing is drawn, and the model reads why each rung failed."""
-    talk = Talk(half, place, drawing())
+def test_model_reads_why_every_rung_failed(half, make_tool, simulator, image_store, place):
+    """With the id expired and the bytes pruned, the tool draws nothing and tells the model why each rung failed."""
+    talk = Talk(half, place, make_tool())
     simulator.expire(talk.turn(FOX).latest.id)
     image_store.prune(older_than=timedelta(0))
 
     talk.turn(EDITS[0])
-    told = talk.answers[-1]
-    assert told.status == "error"
-    assert all(words in told.content for words in ("every way", "call_id: ", "not found", "bytes: ", "pruned"))
+    message = talk.tool_messages[-1]
+    assert message.status == "error"
+    assert all(words in message.content for words in ("every way", "call_id: ", "not found", "bytes: ", "pruned"))
     assert simulator.pictures == 1
 
 
-def test_an_edit_is_never_silently_a_new_drawing(half, drawing, simulator):
-    """When the service draws anew instead, the model is told so, and the picture claims no parent."""
-    talk = Talk(half, agent_with_middleware, drawing())
+def test_a_new_picture_in_place_of_an_edit_is_reported(half, make_tool, simulator):
+    """If the service draws a new picture instead of editing, the tool tells the model and records no parent."""
+    talk = Talk(half, agent_with_middleware, make_tool())
     simulator.script(None, Fault("redrawn", item=lambda item: {**item, "action": "generate"}))
 
     memory = talk.turn(FOX, EDITS[0])
-    assert "drew a new picture instead of editing" in talk.answers[-1].content
+    assert "drew a new picture instead of editing" in talk.tool_messages[-1].content
     assert (rungs(talk)[-1], memory.latest.parents) == (None, ())
 
 
-def test_uploads_have_one_rung(half, drawing, simulator, tmp_path):
-    """A picture that never was the service's goes by its bytes, and nothing is tried before."""
-    tool = drawing()
+def test_an_upload_is_sent_by_its_bytes(half, make_tool, simulator):
+    """An edit of an uploaded picture sends its bytes in the first request."""
+    tool = make_tool()
     photo = ImageGenerator(base_url=simulator.base_url, api_key="x", options=SMALL).invoke("draw a photo").image
     talk = Talk(half, agent_with_middleware, tool)
     block = {key: value for key, value in photo.to_content_block().items() if key != "id"}
 
-    talk.turn(asks("a", "edit it", images=["last"]), given=[{"role": "user", "content": [block]}])
-    assert ways(simulator)[1:] == ["bytes"]
+    talk.turn(image_call("a", "edit it", images=["last"]), messages=[{"role": "user", "content": [block]}])
+    assert sources_sent(simulator)[1:] == ["bytes"]
     assert talk.memory.latest.parents == (f"sha256:{photo.sha256}",)

@@ -1,4 +1,4 @@
-"""The middleware with the hosted tool: what the model is sent, what the state keeps, which tool is offered."""
+"""The middleware with the hosted tool: what it sends the model, what it keeps in the state, which tool it offers."""
 
 from __future__ import annotations
 
@@ -13,33 +13,42 @@ from pydantic import BaseModel
 from langchain_imagegen import ImageGenerationMiddleware, ImageGenerationTool, images_from
 from langchain_imagegen.agents.middleware import has_hosted_tool
 from langchain_imagegen.simulator import image, moderated, moderated_beside_good
-from tests.conversations import SMALL, VERSIONS, Rewriting, called, copies, photo, sizes, words
-from tests.scripted import DONE, answers, asks, scripted
+from tests.conversations import (
+    SMALL,
+    VERSIONS,
+    RequestEditor,
+    count_base64,
+    database_sizes,
+    image_call_ids,
+    photo,
+    request_text,
+)
+from tests.scripted import DONE, image_call, scripted_model, tool_messages
 
 HOSTED = "image_generation"
 
 
 class Caption(BaseModel):
-    """What a picture is called."""
+    """A structured answer: the title of a picture."""
 
     title: str
 
 
 @tool
 def weather(place: str) -> str:
-    """The weather at a place."""
+    """Return the weather at a place."""
     return f"fair in {place}"
 
 
 @pytest.fixture
 def function_tool(generator):
-    """The middleware's function tool, drawing at the simulator."""
+    """Return a function tool for the middleware that draws at the simulator."""
     return ImageGenerationTool(generator=generator(options=SMALL, api_key="sk-a"))
 
 
-def offered(talk: Any) -> list[str]:
-    """The tools of the last request, by type, functions by name."""
-    return [given.get("name") or given["type"] for given in talk.requests[-1].body["tools"]]
+def offered_tools(talk: Any) -> list[str]:
+    """Return the tools in the last request: functions by name, others by type."""
+    return [tool.get("name") or tool["type"] for tool in talk.requests[-1].body["tools"]]
 
 
 # Answers
@@ -47,13 +56,13 @@ def offered(talk: Any) -> list[str]:
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streaming"])
-def test_answer_leaves_its_base64_behind(talks, version, streaming):
-    """No checkpoint and no pending write ever holds the picture; the channel has its record and the store its bytes."""
+def test_checkpoints_hold_no_base64(talks, version, streaming):
+    """No checkpoint or pending write holds the picture; the channel has its record and the store its bytes."""
     talk = talks.start(ImageGenerationMiddleware(SMALL), model=talks.model(output_version=version))
     talk.say("draw a fox", streaming=streaming)
 
     [drawn] = talk.memory
-    assert copies(talk.file) == 0
+    assert count_base64(talk.file) == 0
     assert drawn.read().startswith(b"\x89PNG")
     assert (drawn.prompt, drawn.width, drawn.stored, drawn.parents) == ("draw a fox", 816, True, ())
 
@@ -61,21 +70,21 @@ def test_answer_leaves_its_base64_behind(talks, version, streaming):
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streaming"])
 def test_next_request_names_pictures_by_id(talks, version, streaming):
-    """An edit sends the earlier picture's id and not its bytes, and its record knows the parent."""
+    """An edit sends the earlier picture's id instead of its bytes, and records it as the parent."""
     talk = talks.start(ImageGenerationMiddleware(SMALL), model=talks.model(output_version=version))
     talk.say("draw a fox", streaming=streaming)
     talk.say(f"edit {talk.handles[0]}: make it winter", streaming=streaming)
 
     fox, winter = talk.memory
-    assert called(talk.asked) == [fox.id]
+    assert image_call_ids(talk.last_input) == [fox.id]
     assert talk.requests[-1].size < 3000
     assert winter.parents == (fox.id,)
     assert talks.simulator.orders[-1].sources == (fox.read(),)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_model_that_chains_is_sent_what_is_new(talks, version):
-    """With `use_previous_response_id` an edit is as short in any turn, and names any picture by its handle."""
+def test_chaining_model_is_sent_only_new_messages(talks, version):
+    """With `use_previous_response_id` each request holds one input item and can edit any picture by its handle."""
     model = talks.model(output_version=version, use_previous_response_id=True)
     talk = talks.start(ImageGenerationMiddleware(SMALL), model=model)
     talk.say("draw a fox")
@@ -84,19 +93,19 @@ def test_a_model_that_chains_is_sent_what_is_new(talks, version):
         talk.say(f"edit {handle}: make it winter")
 
     fox, owl, *edits = talk.memory
-    answers = [message.response_metadata["id"] for message in talk.state["messages"] if message.type == "ai"]
+    response_ids = [message.response_metadata["id"] for message in talk.state["messages"] if message.type == "ai"]
     bodies = [request.body for request in talk.requests]
     assert [edit.parents for edit in edits] == [(owl.id,), (fox.id,)]
-    assert [body.get("previous_response_id") for body in bodies] == [None, *answers[:-1]]
+    assert [body.get("previous_response_id") for body in bodies] == [None, *response_ids[:-1]]
     assert [len(body["input"]) for body in bodies] == [1, 1, 1, 1]
-    assert "is number 2" in words(bodies[2]["input"])
-    assert "is number 1" in words(bodies[3]["input"])
-    assert copies(talk.file) == 0
+    assert "is number 2" in request_text(bodies[2]["input"])
+    assert "is number 1" in request_text(bodies[3]["input"])
+    assert count_base64(talk.file) == 0
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_messages_alone_tell_the_picture(talks, version):
-    """A light message still says which picture it holds, so that it can be read without the channel."""
+def test_messages_alone_identify_the_picture(talks, version):
+    """`images_from` reads a light message without the channel and finds its picture."""
     talk = talks.start(ImageGenerationMiddleware(SMALL), model=talks.model(output_version=version))
     state = talk.say("draw a fox")
 
@@ -108,22 +117,22 @@ def test_messages_alone_tell_the_picture(talks, version):
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_two_pictures_of_one_answer(talks, version):
-    """Both pictures of an answer are taken out and can be edited on their own."""
+    """The middleware stores both pictures of one answer, and the user can edit either."""
     talk = talks.start(ImageGenerationMiddleware(SMALL), model=talks.model(output_version=version))
     talk.say("draw two pictures of a fox")
     first, second = talk.handles
     talk.say(f"edit {second}: make it winter")
 
-    assert copies(talk.file) == 0
-    assert called(talk.asked) == [talk.memory.get(first).id, talk.memory.get(second).id]
-    assert f"{second} is number 2" in words(talk.asked)
+    assert count_base64(talk.file) == 0
+    assert image_call_ids(talk.last_input) == [talk.memory.get(first).id, talk.memory.get(second).id]
+    assert f"{second} is number 2" in request_text(talk.last_input)
     assert talk.memory.latest.parents == (talk.memory.get(second).id,)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("fault", [moderated(at="item"), moderated_beside_good()], ids=["alone", "beside a good one"])
-def test_failed_call_is_harmless(talks, version, fault):
-    """A call that failed stays readable in its message and is never sent back, with or without a good one beside it."""
+def test_failed_call_is_never_sent_back(talks, version, fault):
+    """A failed call stays readable in its message, and later requests leave it out and mention the failure."""
     talks.simulator.script(fault)
     talk = talks.start(ImageGenerationMiddleware(SMALL), model=talks.model(output_version=version))
     answer = talk.say("draw a fox")["messages"][-1]
@@ -131,36 +140,36 @@ def test_failed_call_is_harmless(talks, version, fault):
     talk.say("draw an owl")
 
     assert "failed" in repr((answer.content, answer.additional_kwargs))
-    assert called(talk.asked) == drawn
-    assert "none came" in words(talk.asked)
+    assert image_call_ids(talk.last_input) == drawn
+    assert "none came" in request_text(talk.last_input)
     assert len(talk.memory) == len(drawn) + 1
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streaming"])
 def test_model_reads_why_a_call_failed(talks, version, streaming):
-    """After a moderated call the next request says at which stage, for what, and in the service's own words."""
+    """The request after a moderated call tells the model the stage, the categories and the service's message."""
     talks.simulator.script(moderated("output", ["violence"], at="item"))
     talk = talks.start(ImageGenerationMiddleware(SMALL), model=talks.model(output_version=version))
     talk.say("draw a fox", streaming=streaming)
     talk.say("what happened?", streaming=streaming)
 
-    told = words(talk.asked)
-    assert "'output'" in told
-    assert "violence" in told
-    assert "rejected by the safety system" in told
+    text = request_text(talk.last_input)
+    assert "'output'" in text
+    assert "violence" in text
+    assert "rejected by the safety system" in text
 
 
 def test_pictures_from_before_the_middleware_become_light(talks):
-    """A conversation that already holds base64 loses it at the next turn, and its pictures can be edited."""
+    """The next turn removes base64 from a conversation that began without the middleware, and edits its picture."""
     without = talks.start(tools=[{"type": HOSTED, **SMALL}])
     without.say("draw a fox")
 
     talk = talks.start(ImageGenerationMiddleware(SMALL))
     state = talk.say("make it winter")
-    after = copies(talk.file)
+    after = count_base64(talk.file)
     talk.say("hello")
-    assert copies(talk.file) == after
+    assert count_base64(talk.file) == after
     assert not [message for message in state["messages"] if len(repr(message)) > 4000]
     assert talks.simulator.orders[-1].sources == (talk.memory.get("1").read(),)
 
@@ -169,88 +178,90 @@ def test_pictures_from_before_the_middleware_become_light(talks):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_ten_turns_stay_small(talks, version):
-    """Ten edits of 2 MB cost little more than ten turns of plain words, in checkpoints and in requests."""
+def test_ten_turns_of_large_pictures_stay_small(talks, version):
+    """Ten turns with pictures of 2 MB keep the checkpoint file under 300 KB and each request under 4 KB."""
     talk = talks.start(ImageGenerationMiddleware(SMALL), model=talks.model(output_version=version))
     for turn in range(10):
         talks.simulator.script(image(photo(f"turn {turn}", size_bytes=2_000_000)))
         talk.say("make it blue" if turn else "draw a fox")
 
-    found = sizes(talk.file)
-    assert copies(talk.file) == 0
+    found = database_sizes(talk.file)
+    assert count_base64(talk.file) == 0
     assert found["file"] <= 300_000
     assert found["checkpoints"] + found["writes"] <= 250_000
     assert talk.requests[-1].size < 4000
-    assert len(talk.memory.lineage("last")) == (1 if version == "v1" else 10)  # v1 does not tell an edit from a draft
+    assert len(talk.memory.lineage("last")) == (
+        1 if version == "v1" else 10
+    )  # a v1 message does not say whether its picture is an edit
 
 
 def test_no_checkpoint_is_added(talks, function_tool):
-    """A turn writes as many checkpoints as without the middleware, for answers, hosted calls and function calls."""
+    """The middleware adds no checkpoint to a turn, with answers, hosted calls or function calls."""
     with_it = talks.start(ImageGenerationMiddleware(SMALL, tool=function_tool), file="with.sqlite")
     without = talks.start(tools=[{"type": HOSTED, **SMALL}], file="without.sqlite")
     for talk in (with_it, without):
         talk.say("draw a fox")
         talk.say("hello")
-    called_by = scripted(asks("a"), DONE)
-    function = talks.start(ImageGenerationMiddleware(tool=function_tool), model=called_by, file="function.sqlite")
+    caller = scripted_model(image_call("a"), DONE)
+    function = talks.start(ImageGenerationMiddleware(tool=function_tool), model=caller, file="function.sqlite")
     function.say("draw a fox")
 
-    assert sizes(with_it.file)["steps"] == sizes(without.file)["steps"] == 6
-    assert sizes(function.file)["steps"] == 5  # the input twice, model, tool, model
+    assert database_sizes(with_it.file)["steps"] == database_sizes(without.file)["steps"] == 6
+    assert database_sizes(function.file)["steps"] == 5  # the input twice, model, tool, model
 
 
-# Beside the pictures
+# Other output and other tools
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_structured_output_beside_a_picture(talks, version):
-    """A structured answer is parsed, and the picture that came with it is taken out."""
+def test_structured_output_with_a_picture(talks, version):
+    """The agent parses a structured answer, and the middleware stores the picture beside it."""
     model = talks.model(output_version=version)
     talk = talks.start(ImageGenerationMiddleware(SMALL), model=model, response_format=ProviderStrategy(Caption))
     state = talk.say("draw a fox")
 
     assert state["structured_response"] == Caption(title="simulated")
     assert len(talk.memory) == 1
-    assert copies(talk.file) == 0
+    assert count_base64(talk.file) == 0
 
 
 def test_structured_output_by_a_tool(talks):
-    """A structured answer that the model gives by calling a tool passes too."""
+    """The agent returns a structured answer that the model gives as a tool call."""
     talk = talks.start(ImageGenerationMiddleware(SMALL), response_format=ToolStrategy(Caption))
     state = talk.say("Caption, please")
 
     assert state["structured_response"].title
-    assert offered(talk) == [HOSTED, "Caption"]
+    assert offered_tools(talk) == [HOSTED, "Caption"]
 
 
-def test_other_tools_beside_the_hosted_one(talks):
-    """The model calls another tool, reads its result, and draws in the next turn."""
+def test_other_tools_work_with_the_hosted_one(talks):
+    """The model can call another tool in one turn and the hosted tool in the next."""
     talk = talks.start(ImageGenerationMiddleware(SMALL), tools=[weather])
     talk.say("call weather")
     talk.say("draw it")
 
-    assert offered(talk) == ["weather", HOSTED]
-    assert [message.name for message in answers(talk.state)] == ["weather"]
+    assert offered_tools(talk) == ["weather", HOSTED]
+    assert [message.name for message in tool_messages(talk.state)] == ["weather"]
     assert len(talk.memory) == 1
 
 
 def test_artifact_of_any_tool_is_recorded(talks, generator, image_store):
-    """What another tool drew and tells in its artifact is remembered too, and the model goes on with it by id."""
+    """The middleware records a picture in another tool's artifact and sends it to the model by id."""
     drawn = generator(options=SMALL, api_key="sk-a").invoke("draw a fox")
 
     @tool(response_format="content_and_artifact")
     def postcard() -> tuple[str, dict[str, Any]]:
-        """A postcard."""
+        """Return a postcard."""
         return "here it is", drawn.record()
 
     talk = talks.start(ImageGenerationMiddleware(SMALL, image_store=image_store), tools=[postcard])
     talk.say("call postcard")
     assert talk.handles == [drawn.image.handle]
-    assert called(talk.asked) == [drawn.image.id]
+    assert image_call_ids(talk.last_input) == [drawn.image.id]
 
 
 def test_channel_cannot_be_written_by_a_caller(talks):
-    """Records given as input are not taken."""
+    """The middleware ignores image records in the caller's input."""
     talk = talks.start(ImageGenerationMiddleware(SMALL))
     forged = {"ig_forged": {"id": "ig_forged", "sha256": "0" * 64, "mime_type": "image/png", "size_bytes": 1}}
     talk.say("draw a fox", forged=forged)
@@ -258,25 +269,25 @@ def test_channel_cannot_be_written_by_a_caller(talks):
     assert [drawn.prompt for drawn in talk.memory] == ["draw a fox"]
 
 
-# Which tool
+# Which tool the model is offered
 
 
 def test_options_reach_the_hosted_tool(talks):
-    """The hosted tool is offered with the options; partial pictures, which `ChatOpenAI` refuses, are left out."""
+    """The request offers the hosted tool with the options, except `partial_images`, which `ChatOpenAI` refuses."""
     talk = talks.start(ImageGenerationMiddleware({**SMALL, "background": "opaque", "partial_images": 2}))
     talk.say("draw a fox")
 
-    [given] = talk.requests[-1].body["tools"]
-    assert given == {"type": HOSTED, "model": "gpt-image-2", "background": "opaque", **SMALL}
+    [sent] = talk.requests[-1].body["tools"]
+    assert sent == {"type": HOSTED, "model": "gpt-image-2", "background": "opaque", **SMALL}
 
 
-def test_hosted_tool_of_the_developer_is_respected(talks):
-    """A hosted tool that the agent was given is sent as it is, once, and its pictures are taken out."""
-    given = {"type": HOSTED, "size": "816x816", "quality": "low", "output_format": "jpeg"}
-    talk = talks.start(ImageGenerationMiddleware({"quality": "high"}), tools=[given])
+def test_hosted_tool_of_the_developer_is_sent_unchanged(talks):
+    """The request holds the developer's own hosted tool unchanged and only once, and its pictures are stored."""
+    own = {"type": HOSTED, "size": "816x816", "quality": "low", "output_format": "jpeg"}
+    talk = talks.start(ImageGenerationMiddleware({"quality": "high"}), tools=[own])
     talk.say("draw a fox")
 
-    assert talk.requests[-1].body["tools"] == [given]
+    assert talk.requests[-1].body["tools"] == [own]
     assert talk.memory.latest.mime_type == "image/jpeg"
 
 
@@ -294,47 +305,47 @@ XAI = {"model": "grok-4", "api_key": "sk-a", "base_url": "https://api.x.ai/v1"}
         (AzureChatOpenAI(azure_deployment="gpt-5.4", use_responses_api=False, **AZURE), False),
         (ChatOpenAI(**XAI), False),
         (ChatOpenAI(use_responses_api=True, **XAI), True),
-        (scripted(), False),
+        (scripted_model(), False),
     ],
     ids=["openai", "europe", "completions", "azure", "azure completions", "xai", "xai responses", "other"],
 )
-def test_who_draws_by_itself(model, hosted):
-    """Models of OpenAI's and Azure's hosts do, others only if set to the Responses API, none over chat completions."""
+def test_models_with_the_hosted_tool(model, hosted):
+    """The hosted tool exists on OpenAI's and Azure's hosts or with the Responses API, never on chat completions."""
     assert has_hosted_tool(model) is hosted
 
 
 @pytest.mark.parametrize(("hosted", "name"), [("auto", HOSTED), (True, HOSTED), (False, "generate_image")])
-def test_hosted_can_be_decided(talks, function_tool, hosted, name):
-    """One tool is offered: the hosted one or ours, as the developer decides."""
+def test_developer_chooses_the_tool(talks, function_tool, hosted, name):
+    """The request offers exactly one tool, the hosted one or ours, as `hosted` decides."""
     talk = talks.start(ImageGenerationMiddleware(SMALL, hosted=hosted, tool=function_tool))
     talk.say("draw a fox")
 
-    assert offered(talk) == [name]
+    assert offered_tools(talk) == [name]
     assert len(talk.memory) == 1
-    assert copies(talk.file) == 0
+    assert count_base64(talk.file) == 0
 
 
-def test_chat_model_may_change(talks, function_tool):
-    """Another chat model is told of hosted pictures in words, edits them with our tool, and the first goes on by id."""
-    other = scripted(asks("a", "make it winter", images=["last"]), DONE)
+def test_chat_model_can_change_between_turns(talks, function_tool):
+    """A second chat model reads about hosted pictures in text and edits them with our tool; the first uses ids."""
+    other = scripted_model(image_call("a", "make it winter", images=["last"]), DONE)
     models = iter([talks.model(), other, other, talks.model()])
-    change = Rewriting(lambda request: request.override(model=next(models)))
+    change = RequestEditor(lambda request: request.override(model=next(models)))
     talk = talks.start(change, ImageGenerationMiddleware(SMALL, tool=function_tool))
-    for asked in ("draw a fox", "make it winter", "make it night"):
-        talk.say(asked)
+    for text in ("draw a fox", "make it winter", "make it night"):
+        talk.say(text)
 
     fox, winter, _ = talk.memory
-    assert [given.name for given in other.offered] == ["generate_image"] * 2
-    assert f"(Drew {fox.handle}: draw a fox)" in other.read[0][1].text
+    assert [tool.name for tool in other.offered_tools] == ["generate_image"] * 2
+    assert f"(Drew {fox.handle}: draw a fox)" in other.requests[0][1].text
     assert winter.parents == (fox.id,)
-    assert offered(talk) == [HOSTED]
-    assert called(talk.asked) == [fox.id, winter.id]
+    assert offered_tools(talk) == [HOSTED]
+    assert image_call_ids(talk.last_input) == [fox.id, winter.id]
 
 
-def test_hosted_tool_of_the_developer_is_kept_from_others(talks, function_tool):
-    """A chat model without the hosted tool gets ours in place of the one that the agent was given."""
-    other = scripted(DONE)
+def test_other_chat_model_gets_our_tool(talks, function_tool):
+    """A chat model without the hosted tool is offered our tool in place of the developer's hosted tool."""
+    other = scripted_model(DONE)
     talk = talks.start(ImageGenerationMiddleware(tool=function_tool), model=other, tools=[{"type": HOSTED}])
     talk.say("hello")
 
-    assert [given.name for given in other.offered] == ["generate_image"]
+    assert [tool.name for tool in other.offered_tools] == ["generate_image"]

@@ -1,4 +1,4 @@
-"""What version 0.1.0 wrote still loads: the states of its agents, its records and its pickles, from committed JSON."""
+"""States, records and pickles that version 0.1.0 wrote still load; a JSON file beside this one holds them."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ WRITTEN = json.loads((Path(__file__).parent / "state_of_0.1.0.json").read_text(e
 STATES = WRITTEN["states"]
 
 
-def unpickled(name: str) -> Any:
-    """What the pickle of this name holds."""
+def unpickle(name: str) -> Any:
+    """Return the object in the pickle of this name."""
     return pickle.loads(base64.b64decode(WRITTEN["pickles"][name]))
 
 
 def state_of(name: str) -> dict[str, Any]:
-    """The state of an agent as its checkpoint gives it."""
+    """Return the state of an agent as its checkpoint holds it."""
     return {**STATES[name], "messages": messages_from_dict(STATES[name]["messages"])}
 
 
 @pytest.mark.parametrize("name", STATES)
-def test_states(name: str):
-    """A state of version 0.1.0 tells both pictures, and that the second was made from the first."""
+def test_old_states_load(name: str):
+    """A state of version 0.1.0 holds both pictures, and the second has the first as its parent."""
     first, second = memory = ImageMemory.from_state(state_of(name))
 
     assert memory.latest == second
@@ -50,8 +50,8 @@ def test_states(name: str):
 
 
 @pytest.mark.parametrize("name", STATES)
-def test_a_conversation_goes_on(half, name, simulator, image_store):
-    """An agent that is given the state of version 0.1.0 goes on, and has three pictures after the next turn."""
+def test_an_old_conversation_continues(half, name, simulator, image_store):
+    """An agent that starts from a state of version 0.1.0 draws a third picture in the next turn."""
     model = ChatOpenAI(model="gpt-5.4", use_responses_api=True, base_url=simulator.base_url, api_key="none")
     middleware = ImageGenerationMiddleware(hosted=True, image_store=image_store)
     agent = create_agent(model, middleware=[middleware])
@@ -63,8 +63,8 @@ def test_a_conversation_goes_on(half, name, simulator, image_store):
     assert len(images_from(result)) == 3
 
 
-def test_records():
-    """Records and results of version 0.1.0 load, and are written as they were."""
+def test_old_records_load():
+    """Records of version 0.1.0 load and are written unchanged, and a result of that version loads."""
     images = [GeneratedImage.model_validate(record) for record in WRITTEN["records"]]
 
     assert [image.record() for image in images] == WRITTEN["records"]
@@ -83,9 +83,9 @@ def test_records():
         ("request", ImageRequest),
     ],
 )
-def test_pickles(name: str, kind: type):
-    """A pickle of version 0.1.0 loads as the class of today, whose module has moved."""
-    loaded = unpickled(name)
+def test_old_pickles_load(name: str, kind: type):
+    """A pickle of version 0.1.0 loads as today's class, whose module has moved, with every field."""
+    loaded = unpickle(name)
 
     assert type(loaded) is kind
     assert not [field for field in getattr(kind, "model_fields", ()) if not hasattr(loaded, field)]
@@ -93,8 +93,8 @@ def test_pickles(name: str, kind: type):
 
 
 def test_a_pickled_generator_keeps_its_settings():
-    """A generator pickled by version 0.1.0 has its model, options and store."""
-    draw = unpickled("generator")
+    """A generator pickled by version 0.1.0 keeps its model, options and store."""
+    draw = unpickle("generator")
 
     assert (draw.model, draw.options, draw.image_store) == (
         "gpt-5.4",
@@ -103,8 +103,8 @@ def test_a_pickled_generator_keeps_its_settings():
     )
 
 
-def test_old_addresses():
-    """Modules that moved are still found under their old names, with what they held."""
+def test_old_module_names_work():
+    """Modules that moved can be imported under their old names, with their contents."""
     from langchain_imagegen import artifacts, options, tokens
 
     assert artifacts.GeneratedImage is GeneratedImage

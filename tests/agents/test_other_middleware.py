@@ -1,6 +1,6 @@
-"""Beside each middleware of `langchain.agents.middleware`: two turns draw and edit, whichever comes first.
+"""Our middleware together with each one of `langchain.agents.middleware`, in either order.
 
-`AutoModeMiddleware` and `ModelRouterMiddleware` are not here: they need a decision model of a provider.
+`AutoModeMiddleware` and `ModelRouterMiddleware` are left out because they need a provider's decision model.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
 
 from langchain_imagegen import ImageGenerationMiddleware, ImageGenerationTool
-from tests.conversations import SMALL, copies
-from tests.scripted import DONE, asks, scripted
+from tests.conversations import SMALL, count_base64
+from tests.scripted import DONE, image_call, scripted_model
 
 
-def summary() -> GenericFakeChatModel:
-    """A chat model that summarizes."""
+def summary_model() -> GenericFakeChatModel:
+    """Return a chat model that answers every request with a summary."""
     return GenericFakeChatModel(messages=iter([AIMessage("so far: a fox")] * 9))
 
 
-def tools_cleared() -> Any:
-    """Context editing that clears every answer of a tool at once."""
+def clear_tool_results() -> Any:
+    """Return a context-editing middleware that clears every tool result at once."""
     edit = theirs.ClearToolUsesEdit(trigger=1, keep=0)
     return theirs.ContextEditingMiddleware(edits=[edit])
 
@@ -35,14 +35,18 @@ OTHERS: dict[str, Callable[[Any], Any]] = {
     "ToolCallLimit": lambda _: theirs.ToolCallLimitMiddleware(run_limit=3),
     "ModelRetry": lambda _: theirs.ModelRetryMiddleware(initial_delay=0.0),
     "ModelCallLimit": lambda _: theirs.ModelCallLimitMiddleware(run_limit=3),
-    "ModelFallback": lambda _: theirs.ModelFallbackMiddleware(scripted(DONE)),
+    "ModelFallback": lambda _: theirs.ModelFallbackMiddleware(scripted_model(DONE)),
     "ModelRefusal": lambda _: theirs.ModelRefusalMiddleware(),
-    "Summarization": lambda _: theirs.SummarizationMiddleware(summary(), trigger=("messages", 3), keep=("messages", 1)),
-    "ContextEditing": lambda _: tools_cleared(),
+    "Summarization": lambda _: theirs.SummarizationMiddleware(
+        summary_model(), trigger=("messages", 3), keep=("messages", 1)
+    ),
+    "ContextEditing": lambda _: clear_tool_results(),
     "TodoList": lambda _: theirs.TodoListMiddleware(),
     "PII": lambda _: theirs.PIIMiddleware("email"),
-    "LLMToolSelector": lambda _: theirs.LLMToolSelectorMiddleware(model=scripted(), always_include=["generate_image"]),
-    "LLMToolEmulator": lambda _: theirs.LLMToolEmulator(tools=[], model=scripted()),
+    "LLMToolSelector": lambda _: theirs.LLMToolSelectorMiddleware(
+        model=scripted_model(), always_include=["generate_image"]
+    ),
+    "LLMToolEmulator": lambda _: theirs.LLMToolEmulator(tools=[], model=scripted_model()),
     "HumanInTheLoop": lambda _: theirs.HumanInTheLoopMiddleware({"other": True}),
     "ProviderToolSearch": lambda _: theirs.ProviderToolSearchMiddleware(),
     "FilesystemFileSearch": lambda folder: theirs.FilesystemFileSearchMiddleware(root_path=str(folder)),
@@ -55,22 +59,24 @@ OTHERS: dict[str, Callable[[Any], Any]] = {
 @pytest.mark.parametrize("ours_first", [True, False], ids=["before", "after"])
 @pytest.mark.parametrize("hosted", [True, False], ids=["hosted", "function"])
 @pytest.mark.parametrize("name", OTHERS)
-def test_two_turns_beside(talks, generator, tmp_path, name, hosted, ours_first):
-    """The second turn edits the picture of the first, each is bought once, and no checkpoint holds base64."""
+def test_two_turns_with_another_middleware(talks, generator, tmp_path, name, hosted, ours_first):
+    """The second turn edits the picture of the first, two pictures are bought, and no checkpoint holds base64."""
     tool = ImageGenerationTool(generator=generator(options=SMALL, api_key="sk-a"))
     ours = ImageGenerationMiddleware(SMALL, tool=tool, hosted=hosted)
     other = OTHERS[name](tmp_path)
-    if name == "LLMToolSelector" and hosted and ours_first:  # it finds the hosted tool alone, and refuses other names
+    if (
+        name == "LLMToolSelector" and hosted and ours_first
+    ):  # it sees only the hosted tool and refuses names that it does not see
         other.always_include = []
-    model = talks.model() if hosted else scripted(asks("a"), DONE)
+    model = talks.model() if hosted else scripted_model(image_call("a"), DONE)
     talk = talks.start(*((ours, other) if ours_first else (other, ours)), model=model)
     talk.say("draw a fox")
     if not hosted:
-        model.messages = scripted(asks("b", "edit it: make it winter", images=["last"]), DONE).messages
+        model.messages = scripted_model(image_call("b", "edit it: make it winter", images=["last"]), DONE).messages
     talk.say("make it winter")
 
     fox, winter = talk.memory
     assert winter.parents == (fox.id,)
     assert talks.simulator.orders[-1].sources == (fox.read(),)
     assert talks.simulator.pictures == 2
-    assert copies(talk.file) == 0
+    assert count_base64(talk.file) == 0

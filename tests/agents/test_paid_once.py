@@ -1,4 +1,4 @@
-"""Hosted calls through the middleware: a request that may have been paid for is not sent again."""
+"""Retries of hosted calls through the middleware: it never repeats a request that may have been billed."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from langchain_imagegen.simulator import (
 )
 from tests.conversations import SMALL
 
-MAYBE_PAID = {
+MAYBE_BILLED = {
     "cut": (cut_body(fraction=0.5), {}),
-    "cut behind the headers": (cut_body(after_bytes=1), {}),
+    "cut after the headers": (cut_body(after_bytes=1), {}),
     "stall": (delay(1.0), {"timeout": 0.3}),
     "stall in the body": (delay(1.0, at="body"), {"timeout": 0.3}),
     "no answer": (refuse_connection(), {}),
     "gateway": (html_page(502, drawn=True), {}),
-    "gateway in time": (html_page(504, drawn=True), {}),
-    "page of a proxy": (html_page(500, drawn=True), {}),
+    "gateway timeout": (html_page(504, drawn=True), {}),
+    "proxy page": (html_page(500, drawn=True), {}),
 }
 
 
 @pytest.mark.parametrize("wire", [False, True], ids=["plain", "wire"])
-@pytest.mark.parametrize("name", MAYBE_PAID)
-def test_what_may_be_paid_is_sent_once(talks, name, wire):
-    """After a cut, a stall or a gateway's page the paid request is not repeated, whatever `max_retries` says."""
-    fault, settings = MAYBE_PAID[name]
+@pytest.mark.parametrize("name", MAYBE_BILLED)
+def test_request_that_may_be_billed_is_sent_once(talks, name, wire):
+    """The middleware does not repeat a request after a cut, a stall or a gateway's page, despite `max_retries=2`."""
+    fault, settings = MAYBE_BILLED[name]
     talks.simulator.script(fault)
     talk = talks.start(ImageGenerationMiddleware(SMALL, wire=wire), model=talks.model(max_retries=2, **settings))
 
@@ -47,8 +47,8 @@ def test_what_may_be_paid_is_sent_once(talks, name, wire):
 
 @pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streaming"])
 @pytest.mark.parametrize("fault", [server_error(), rate_limited(0.01)], ids=["500", "429"])
-def test_what_drew_nothing_is_sent_again(talks, fault, streaming):
-    """A rate limit and the service's own error before any work are repeated, and one picture is bought."""
+def test_request_that_drew_nothing_is_repeated(talks, fault, streaming):
+    """The middleware repeats a request after a rate limit or the service's own 500, and buys one picture."""
     talks.simulator.script(fault, fault)
     talk = talks.start(ImageGenerationMiddleware(SMALL), model=talks.model(max_retries=2))
     talk.say("draw a fox", streaming=streaming)
@@ -57,8 +57,8 @@ def test_what_drew_nothing_is_sent_again(talks, fault, streaming):
     assert talks.simulator.pictures == len(talk.memory) == 1
 
 
-def test_retries_end_where_the_user_says(talks):
-    """The model's own `max_retries` says how often, and its error is the one that the caller reads."""
+def test_max_retries_of_the_model_is_respected(talks):
+    """The middleware repeats a request at most `max_retries` times and then raises the model's error."""
     talks.simulator.script(*[server_error()] * 3)
     talk = talks.start(ImageGenerationMiddleware(SMALL), model=talks.model(max_retries=1))
 
@@ -68,7 +68,7 @@ def test_retries_end_where_the_user_says(talks):
 
 
 def test_a_failed_response_is_not_repeated(talks):
-    """A response that says it failed after it had begun is not bought again."""
+    """The middleware does not repeat a request whose response began and then failed."""
     talks.simulator.script(failed())
     talk = talks.start(ImageGenerationMiddleware(SMALL), model=talks.model(max_retries=2))
 
@@ -78,7 +78,7 @@ def test_a_failed_response_is_not_repeated(talks):
 
 
 def test_the_users_model_is_not_changed(talks):
-    """The middleware makes its calls with a copy; clients, settings and retries of the user's own model stay."""
+    """The middleware calls a copy of the user's model and leaves its clients, settings and retries unchanged."""
     model = talks.model(max_retries=2, timeout=7.0)
     clients = model.root_client, model.root_async_client, model.client
     talks.start(ImageGenerationMiddleware(SMALL), model=model).say("draw a fox")

@@ -1,4 +1,4 @@
-"""The tool by itself: its arguments, its answers, its errors, and what a model cannot do with it."""
+"""The tool outside a graph: its arguments, its answers, its errors, and what a model cannot do with it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from langchain_imagegen.simulator import (
     quota_exceeded,
     rate_limited,
 )
-from tests.scripted import Spy, asks
+from tests.scripted import Spy, image_call
 
 JPEG = {"output_format": "jpeg"}  # the quickest to draw
 ACCEPTED = ["prompt", "images", "size", "quality", "background", "output_format"]
@@ -33,18 +33,18 @@ ACCEPTED = ["prompt", "images", "size", "quality", "background", "output_format"
 
 @pytest.fixture
 def tool(generator):
-    """A tool that draws at the simulator and gives up at the first refusal."""
+    """Return a tool that draws at the simulator and never retries."""
     return ImageGenerationTool(generator=generator(max_retries=0, options=JPEG))
 
 
 @pytest.fixture
-def remembering(generator):
-    """A tool outside a graph whose generator remembers."""
+def tool_with_memory(generator):
+    """Return a tool whose generator has a memory."""
     return ImageGenerationTool(generator=generator(memory=ImageMemory(), max_retries=0, options=JPEG))
 
 
 def parameters(tool):
-    """The arguments that a chat model is offered."""
+    """Return the JSON schema of each argument that a chat model is offered."""
     return convert_to_openai_tool(tool)["function"]["parameters"]["properties"]
 
 
@@ -52,7 +52,7 @@ def parameters(tool):
 
 
 def test_arguments_are_typed(tool):
-    """A model is offered the prompt, the images and the exposed options, each with its type and explanation."""
+    """The tool offers the prompt, the images and the exposed options, each with a type and a description."""
     offered = parameters(tool)
 
     assert list(offered) == ACCEPTED
@@ -63,53 +63,55 @@ def test_arguments_are_typed(tool):
 
 
 def test_only_the_prompt_is_required(tool):
-    """A model need not choose anything but the prompt."""
+    """The tool's schema requires only the prompt."""
     assert convert_to_openai_tool(tool)["function"]["parameters"]["required"] == ["prompt"]
 
 
 @pytest.mark.parametrize("exposed", [(), ("moderation",), tuple(ImageOptions.model_fields)])
 def test_any_options_can_be_exposed(exposed):
-    """The developer chooses which options a model may set: none, one or all."""
+    """The developer can expose any options to the model: none, one or all."""
     assert list(parameters(ImageGenerationTool(exposed=exposed))) == ["prompt", "images", *exposed]
 
 
-def test_exposing_what_is_no_option_fails():
-    """A name that is no option is refused when the tool is made, with the one that is meant."""
+def test_exposing_an_unknown_option_fails():
+    """Making a tool with an unknown option in `exposed` raises an error that suggests the right name."""
     with pytest.raises(OptionError, match="did you mean 'quality'"):
         ImageGenerationTool(exposed=["qualty"])
 
 
-def test_description_advises(tool):
-    """The description tells a model to say draw or edit, and how to name and combine pictures."""
-    told = convert_to_openai_tool(tool)["function"]["description"]
+def test_description_explains_edits(tool):
+    """The description tells the model to say "draw" or "edit" and how to name and combine pictures."""
+    description = convert_to_openai_tool(tool)["function"]["description"]
 
-    assert all(word in told for word in ('"draw"', '"edit"', "`images`", '"last"', "edit the first image by adding"))
+    assert all(
+        word in description for word in ('"draw"', '"edit"', "`images`", '"last"', "edit the first image by adding")
+    )
 
 
-def test_name_and_description_are_the_developers(generator, half):
-    """A tool of another name and description answers under that name."""
+def test_name_and_description_can_be_chosen(generator, half):
+    """The developer can give the tool another name and description, and it answers under that name."""
     tool = ImageGenerationTool(generator=generator(), name="paint", description="Paints.")
 
-    message = half.invoke(tool, {**asks("a"), "name": "paint"})
+    message = half.invoke(tool, {**image_call("a"), "name": "paint"})
     assert (tool.description, message.name) == ("Paints.", "paint")
 
 
-# What comes back
+# What the tool returns
 
 
-@pytest.mark.parametrize("given", ["draw a fox", {"prompt": "draw a fox"}])
-def test_works_outside_a_graph(tool, half, given, simulator):
-    """A text or a dict gives the short JSON that a model would read."""
-    content = json.loads(half.invoke(tool, given))
+@pytest.mark.parametrize("prompt", ["draw a fox", {"prompt": "draw a fox"}])
+def test_works_outside_a_graph(tool, half, prompt, simulator):
+    """The tool takes a text or a dict outside a graph and returns the short JSON that a model would read."""
+    content = json.loads(half.invoke(tool, prompt))
 
     assert content["images"][0]["handle"].startswith("img_")
     assert content["note"] == "The image is attached for the user."
     assert simulator.orders[0].prompt.endswith("draw a fox")
 
 
-def test_tool_call_gives_a_message(tool, half, image_store):
-    """A tool call gives a message with the call's id, short content and the result's record as artifact."""
-    message = half.invoke(tool, asks("call-7"))
+def test_tool_call_returns_a_message(tool, half, image_store):
+    """A tool call returns a message with the call's id, short content and the result's record as artifact."""
+    message = half.invoke(tool, image_call("call-7"))
 
     assert isinstance(message, ToolMessage)
     assert (message.tool_call_id, message.status, message.name) == ("call-7", "success", "generate_image")
@@ -120,33 +122,33 @@ def test_tool_call_gives_a_message(tool, half, image_store):
 
 
 def test_artifact_is_plain_json(tool, half):
-    """The artifact is the same after a way through JSON, and holds no bytes."""
-    artifact = half.invoke(tool, asks("a")).artifact
+    """The artifact survives a JSON round trip unchanged and holds no bytes."""
+    artifact = half.invoke(tool, image_call("a")).artifact
 
     assert json.loads(json.dumps(artifact)) == artifact
     assert len(json.dumps(artifact)) < 5_000
 
 
 def test_content_says_what_was_drawn(tool, half):
-    """A model reads handle, revised prompt and the true size, and nothing long."""
-    message = half.invoke(tool, asks("a", "draw " + "a very long wish " * 200, size="1536x1024"))
+    """The content holds the handle, the actual size and at most 400 characters of the revised prompt."""
+    message = half.invoke(tool, image_call("a", "draw " + "a very long wish " * 200, size="1536x1024"))
 
-    [told] = json.loads(message.content)["images"]
-    assert set(told) == {"handle", "revised_prompt", "size"}
-    assert told["size"] == "1536x1024"
-    assert len(told["revised_prompt"]) == 400
+    [image] = json.loads(message.content)["images"]
+    assert set(image) == {"handle", "revised_prompt", "size"}
+    assert image["size"] == "1536x1024"
+    assert len(image["revised_prompt"]) == 400
 
 
-@pytest.mark.parametrize(("note", "told"), [("Shown below.", "Shown below."), ("", None)])
-def test_note_is_the_developers(generator, half, note, told):
-    """Another note replaces ours, an empty one leaves it out."""
+@pytest.mark.parametrize(("note", "shown"), [("Shown below.", "Shown below."), ("", None)])
+def test_note_can_be_chosen(generator, half, note, shown):
+    """The developer's note replaces ours in the content, and an empty note removes it."""
     tool = ImageGenerationTool(generator=generator(), note=note)
 
-    assert json.loads(half.invoke(tool, "draw a fox")).get("note") == told
+    assert json.loads(half.invoke(tool, "draw a fox")).get("note") == shown
 
 
 def test_options_reach_the_service(tool, half, simulator):
-    """What the model chooses is sent; what it leaves out is not."""
+    """The request holds the options that the model sets and omits the others."""
     half.invoke(tool, {"prompt": "draw a fox", "quality": "low", "size": None})
 
     [sent] = simulator.requests[-1].body["tools"]
@@ -154,7 +156,7 @@ def test_options_reach_the_service(tool, half, simulator):
 
 
 def test_locked_options_are_sent(generator, half, simulator):
-    """An option of the generator that is not exposed is sent with every picture."""
+    """The request holds the generator's own options together with those that the model sets."""
     tool = ImageGenerationTool(generator=generator(options={"quality": "low"}), exposed=["size"])
 
     half.invoke(tool, {"prompt": "draw a fox", "size": "1536x1024"})
@@ -162,20 +164,20 @@ def test_locked_options_are_sent(generator, half, simulator):
     assert (sent["quality"], sent["size"]) == ("low", "1536x1024")
 
 
-def test_link_stands_in_content_and_artifact(generator, half):
-    """`url_for` gives the model and the application the same link."""
+def test_link_is_in_content_and_artifact(generator, half):
+    """The link from `url_for` is the same in the content and in the artifact."""
     tool = ImageGenerationTool(generator=generator(), url_for=lambda image: f"https://pictures.test/{image.handle}")
 
-    message = half.invoke(tool, asks("a"))
-    [told], [kept] = json.loads(message.content)["images"], message.artifact["images"]
-    assert told["url"] == kept["url"] == f"https://pictures.test/{told['handle']}"
+    message = half.invoke(tool, image_call("a"))
+    [shown], [kept] = json.loads(message.content)["images"], message.artifact["images"]
+    assert shown["url"] == kept["url"] == f"https://pictures.test/{shown['handle']}"
 
 
 def test_failing_link_loses_no_picture(generator, half, simulator):
-    """A picture that was drawn and paid for comes back although `url_for` fails, and the result says so."""
+    """The tool returns a picture with a warning when `url_for` raises."""
     tool = ImageGenerationTool(generator=generator(), url_for=lambda image: {}["missing"])
 
-    message = half.invoke(tool, asks("a"))
+    message = half.invoke(tool, image_call("a"))
     assert message.status == "success"
     assert "no link" in json.loads(message.content)["warnings"][0]
     assert "no link" in message.artifact["warnings"][0]
@@ -183,28 +185,28 @@ def test_failing_link_loses_no_picture(generator, half, simulator):
 
 
 @pytest.mark.parametrize("format", ["png", "webp", "gif"])
-def test_picture_can_be_shown_to_the_model(generator, half, format):
-    """With `show_to_model` the message holds the text and the picture, downscaled to 512 pixels."""
+def test_show_to_model_adds_a_small_picture(generator, half, format):
+    """With `show_to_model` the message holds the text and the picture, scaled down to 512 pixels."""
     tool = ImageGenerationTool(generator=generator(options={"model": "gpt-image-2.6-sunburst"}), show_to_model=True)
 
-    text, shown = half.invoke(tool, asks("a", output_format=format)).content
+    text, shown = half.invoke(tool, image_call("a", output_format=format)).content
     assert json.loads(text["text"])["images"]
     assert max(Image.open(io.BytesIO(b64decode(shown["base64"]))).size) == 512
     assert len(shown["base64"]) < 100_000
 
 
-def test_svg_is_not_shown(generator, half):
-    """A vector picture, which no chat model can see, leaves the text alone."""
+def test_show_to_model_omits_svg(generator, half):
+    """With `show_to_model` the message of an SVG holds only text, because no chat model can see an SVG."""
     tool = ImageGenerationTool(
         generator=generator(options={"model": "gpt-image-2.6-sunburst", "output_format": "svg"}), show_to_model=True
     )
 
-    content = half.invoke(tool, asks("a")).content
+    content = half.invoke(tool, image_call("a")).content
     assert [block["type"] for block in content] == ["text"]
 
 
 def test_generator_is_made_on_first_use(simulator, monkeypatch):
-    """Without a generator the tool makes one from the environment when it is first called, and keeps it."""
+    """A tool without a generator makes one from the environment on its first call and keeps it."""
     tool = ImageGenerationTool()
     monkeypatch.setenv("OPENAI_BASE_URL", simulator.base_url)
     monkeypatch.setenv("OPENAI_API_KEY", "simulated")
@@ -215,9 +217,9 @@ def test_generator_is_made_on_first_use(simulator, monkeypatch):
     assert tool._generator() is made
 
 
-def test_missing_key_is_told(half):
-    """Without any key the model is told not to try again, and the developer reads how to set one."""
-    message = half.invoke(ImageGenerationTool(), asks("a"))
+def test_missing_key_is_an_error_message(half):
+    """The error message about a missing key names `OPENAI_API_KEY` and tells the model not to try again."""
+    message = half.invoke(ImageGenerationTool(), image_call("a"))
 
     assert message.status == "error"
     assert "OPENAI_API_KEY" in message.content
@@ -225,19 +227,19 @@ def test_missing_key_is_told(half):
 
 
 def test_copies_draw(tool):
-    """A tool that was copied, as middleware and agents do, still draws."""
+    """A deep copy or a `model_copy` of the tool can draw."""
     assert "handle" in copy.deepcopy(tool).model_copy().invoke("draw a fox")
 
 
 # Edits outside a graph
 
 
-def test_edits_what_its_generator_remembers(remembering, half, simulator):
-    """Outside a graph a handle and `last` name what the generator's memory holds."""
-    handle = json.loads(half.invoke(remembering, "draw a fox"))["images"][0]["handle"]
-    half.invoke(remembering, {"prompt": "edit it: make it winter", "images": [handle]})
+def test_edits_pictures_of_the_generators_memory(tool_with_memory, half, simulator):
+    """Outside a graph the tool edits pictures of its generator's memory by handle and by `last`."""
+    handle = json.loads(half.invoke(tool_with_memory, "draw a fox"))["images"][0]["handle"]
+    half.invoke(tool_with_memory, {"prompt": "edit it: make it winter", "images": [handle]})
 
-    half.invoke(remembering, {"prompt": "edit it: make it night", "images": "last"})
+    half.invoke(tool_with_memory, {"prompt": "edit it: make it night", "images": "last"})
     _, winter, night = simulator.orders
     assert [order.action for order in simulator.orders] == ["generate", "edit", "edit"]
     assert len(winter.sources) == len(night.sources) == 1
@@ -247,8 +249,8 @@ def test_edits_what_its_generator_remembers(remembering, half, simulator):
 
 
 def test_locked_option_is_refused(tool, half, simulator):
-    """An option that is not exposed is refused with a list of what is accepted, before anything is sent."""
-    message = half.invoke(tool, asks("a", moderation="low"))
+    """The tool refuses an option that is not exposed, lists the accepted arguments, and sends nothing."""
+    message = half.invoke(tool, image_call("a", moderation="low"))
 
     assert message.status == "error"
     assert "'moderation'" in message.content
@@ -258,7 +260,7 @@ def test_locked_option_is_refused(tool, half, simulator):
 
 
 @pytest.mark.parametrize(
-    ("args", "told"),
+    ("args", "quoted"),
     [
         ({"quality": "best"}, ["'best'", "'low', 'medium', 'high'"]),
         ({"size": "huge"}, ["'huge'", "1024x1024"]),
@@ -271,44 +273,44 @@ def test_locked_option_is_refused(tool, half, simulator):
         ({"promt": "draw", "size": 3}, ["'promt'", "did you mean 'prompt'", "size=3"]),
     ],
 )
-def test_wrong_arguments_are_refused(tool, half, simulator, args, told):
-    """Each argument of a wrong name, type or value is quoted with what is accepted; nothing is sent."""
-    message = half.invoke(tool, asks("a", **args))
+def test_wrong_arguments_are_refused(tool, half, simulator, args, quoted):
+    """The tool quotes each argument of a wrong name, type or value with what is accepted, and sends nothing."""
+    message = half.invoke(tool, image_call("a", **args))
 
     assert message.status == "error"
-    assert [words for words in told if words not in message.content] == []
+    assert [words for words in quoted if words not in message.content] == []
     assert simulator.requests == []
 
 
-def test_missing_prompt_is_told(tool, half):
-    """A call without a prompt says that it is missing, and quotes nothing internal."""
-    message = half.invoke(tool, {**asks("a"), "args": {"images": ["last"]}})
+def test_missing_prompt_is_an_error_message(tool, half):
+    """The error message about a missing prompt says that it is missing."""
+    message = half.invoke(tool, {**image_call("a"), "args": {"images": ["last"]}})
 
     assert "prompt is missing" in message.content
 
 
-def test_moderated_prompt_says_what_to_change(tool, half, simulator):
-    """A refused prompt names the reason and says that the same request is refused again."""
+def test_moderated_prompt_is_an_error_message(tool, half, simulator):
+    """The error message about a moderated prompt names the category and tells the model to ask for something else."""
     simulator.script(moderated("input", ["violence"]))
 
-    message = half.invoke(tool, asks("a"))
+    message = half.invoke(tool, image_call("a"))
     assert message.status == "error"
     assert "violence" in message.content
     assert "change what is asked for" in message.content
 
 
-def test_unknown_handle_lists_the_known(remembering, half):
-    """A handle that names nothing is answered with those there are."""
-    handle = json.loads(half.invoke(remembering, "draw a fox"))["images"][0]["handle"]
+def test_unknown_handle_lists_known_handles(tool_with_memory, half):
+    """The error message about an unknown handle lists the known handles."""
+    handle = json.loads(half.invoke(tool_with_memory, "draw a fox"))["images"][0]["handle"]
 
-    message = half.invoke(remembering, asks("b", images=["img_00000000"]))
+    message = half.invoke(tool_with_memory, image_call("b", images=["img_00000000"]))
     assert message.status == "error"
     assert "img_00000000" in message.content
     assert handle in message.content
 
 
 @pytest.mark.parametrize(
-    ("fault", "told"),
+    ("fault", "advice"),
     [
         (rate_limited(), "Wait before trying again"),
         (quota_exceeded(), "Do not try again"),
@@ -319,21 +321,21 @@ def test_unknown_handle_lists_the_known(remembering, half):
     ],
     ids=lambda value: getattr(value, "name", ""),
 )
-def test_failures_advise(tool, half, simulator, fault, told):
-    """Each failure of the service comes as an error message that says what to do about it."""
+def test_failures_give_advice(tool, half, simulator, fault, advice):
+    """The error message about each failure of the service says what to do."""
     simulator.script(fault)
 
-    message = half.invoke(tool, asks("a"))
+    message = half.invoke(tool, image_call("a"))
     assert message.status == "error"
-    assert told in message.content
+    assert advice in message.content
     assert message.artifact is None
 
 
 def test_option_that_the_service_refuses_can_be_corrected(tool, half, simulator):
-    """An option that only the service refuses is told in its words, with advice to correct it."""
+    """The error message about an option that the service refuses quotes the service and says to correct it."""
     simulator.script(http_error(400, message="Background 'transparent' is not ready.", param="tools[0].background"))
 
-    message = half.invoke(tool, asks("a", background="transparent", output_format="png"))
+    message = half.invoke(tool, image_call("a", background="transparent", output_format="png"))
     assert message.status == "error"
     assert "'transparent' is not ready" in message.content
     assert "Correct the arguments" in message.content
@@ -357,12 +359,12 @@ def test_option_that_the_service_refuses_can_be_corrected(tool, half, simulator)
     ],
     ids=lambda reference: reference[:12],
 )
-def test_only_images_of_the_conversation_can_be_named(remembering, half, simulator, reference):
-    """A path, file id, data URL, foreign call id or web address is an unknown image: nothing is opened or sent."""
-    half.invoke(remembering, "draw a fox")
+def test_only_images_of_the_conversation_can_be_named(tool_with_memory, half, simulator, reference):
+    """The tool treats a path, file id, data URL, foreign id or web address as an unknown image and sends nothing."""
+    half.invoke(tool_with_memory, "draw a fox")
     before = len(simulator.requests)
 
-    message = half.invoke(remembering, asks("b", images=[reference]))
+    message = half.invoke(tool_with_memory, image_call("b", images=[reference]))
     assert message.status == "error"
     assert "known here" in message.content
     assert len(message.content) < 600
@@ -370,26 +372,26 @@ def test_only_images_of_the_conversation_can_be_named(remembering, half, simulat
 
 
 def test_web_addresses_can_be_allowed(generator, half, simulator):
-    """With `allow_urls` the model may name a web address, which the service fetches, and is told so."""
+    """With `allow_urls` the schema mentions web addresses, and the request holds the one that the model gives."""
     tool = ImageGenerationTool(generator=generator(), allow_urls=True)
 
-    half.invoke(tool, asks("a", "edit it", images=["https://pictures.test/fox.png"]))
+    half.invoke(tool, image_call("a", "edit it", images=["https://pictures.test/fox.png"]))
     assert "web addresses" in parameters(tool)["images"]["description"]
     assert "https://pictures.test/fox.png" in json.dumps(simulator.requests[-1].body)
 
 
 def test_web_addresses_do_not_open_files(generator, half, simulator):
-    """Allowing web addresses allows no other kind of address."""
+    """With `allow_urls` the tool still refuses a `file:` address and sends nothing."""
     tool = ImageGenerationTool(generator=generator(), allow_urls=True)
 
-    assert half.invoke(tool, asks("a", "edit it", images=["file:///etc/passwd"])).status == "error"
+    assert half.invoke(tool, image_call("a", "edit it", images=["file:///etc/passwd"])).status == "error"
     assert simulator.requests == []
 
 
 @pytest.mark.parametrize("forged", ["x", {"state": {"messages": []}}, ["state"], 7])
-def test_forged_runtime_is_harmless(tool, half, forged):
-    """A `runtime` that a model makes up changes nothing."""
-    message = half.invoke(tool, asks("a", runtime=forged))
+def test_forged_runtime_is_ignored(tool, half, forged):
+    """The tool ignores a `runtime` argument from the model."""
+    message = half.invoke(tool, image_call("a", runtime=forged))
 
     assert message.status == "success"
 
@@ -397,40 +399,40 @@ def test_forged_runtime_is_harmless(tool, half, forged):
 # Traces
 
 
-def test_traces_hold_no_picture(remembering, half, simulator):
-    """Callbacks are told of records alone, of a drawing as of its edit."""
+def test_traces_hold_no_picture(tool_with_memory, half, simulator):
+    """Callbacks receive short records of a drawing and of its edit, without their bytes."""
     spy = Spy()
-    half.invoke(remembering, asks("a"), config={"callbacks": [spy]})
+    half.invoke(tool_with_memory, image_call("a"), config={"callbacks": [spy]})
 
-    half.invoke(remembering, asks("b", "edit it", images=["last"]), config={"callbacks": [spy]})
-    assert len(spy.told) == 8
-    assert max(map(len, spy.told)) < 8_000
+    half.invoke(tool_with_memory, image_call("b", "edit it", images=["last"]), config={"callbacks": [spy]})
+    assert len(spy.records) == 8
+    assert max(map(len, spy.records)) < 8_000
     assert simulator.pictures == 2
 
 
-def test_drawing_is_traced_within_the_tool(tool, half):
-    """The generator's run is a child of the tool's run, with the caller's tags."""
+def test_drawing_is_a_child_run_of_the_tool(tool, half):
+    """The trace shows the generator's run as a child of the tool's run, with the caller's tags."""
     spy = Spy()
 
-    half.invoke(tool, asks("a"), config={"callbacks": [spy], "tags": ["gallery"]})
+    half.invoke(tool, image_call("a"), config={"callbacks": [spy], "tags": ["gallery"]})
     assert spy.parents["ImageGenerator"] == spy.runs["generate_image"]
-    assert "gallery" in spy.told[1]
+    assert "gallery" in spy.records[1]
 
 
 @pytest.mark.parametrize(
-    ("locked", "chosen"),
+    ("options", "args"),
     [
         ({}, {"output_format": "png", "output_compression": 60}),
         ({}, {"output_compression": 60}),
         ({"output_format": "jpeg", "output_compression": 60}, {"output_format": "png"}),
     ],
 )
-def test_a_compression_that_the_format_lacks_is_ignored(locked, chosen, generator, simulator, half):
-    """A chat model's compression of a png costs no turn: it is left out, and the answer carries a warning."""
+def test_compression_of_a_png_is_ignored(options, args, generator, simulator, half):
+    """The tool omits a compression that the image format lacks, draws, and adds a warning."""
     names = ("output_format", "output_compression")
-    tool = ImageGenerationTool(generator=generator(max_retries=0, options=locked), exposed=names)
+    tool = ImageGenerationTool(generator=generator(max_retries=0, options=options), exposed=names)
 
-    message = half.invoke(tool, asks("c1", **chosen))
+    message = half.invoke(tool, image_call("c1", **args))
 
     warning = "output_compression=60 was ignored: output_format='png' has no compression"
     assert json.loads(message.content)["warnings"] == message.artifact["warnings"] == [warning]

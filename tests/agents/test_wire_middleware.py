@@ -1,4 +1,4 @@
-"""`ImageGenerationMiddleware(wire=True)`, and tokens in messages: what tracers and clients see, who is believed."""
+"""`ImageGenerationMiddleware(wire=True)` and tokens in messages: what tracers and clients see, which tokens count."""
 
 from __future__ import annotations
 
@@ -28,47 +28,47 @@ from langchain_imagegen.errors import ImageStoreError
 from langchain_imagegen.simulator import corrupt_base64, image, moderated_beside_good, not_an_image, server_error
 from langchain_imagegen.simulator.drawing import draw
 from langchain_imagegen.streaming.placeholders import read_token, write_token
-from tests.conversations import SMALL, VERSIONS, called, copies, encoded, photo
-from tests.scripted import DONE, asks, scripted
+from tests.conversations import SMALL, VERSIONS, count_base64, image_call_ids, photo, to_base64
+from tests.scripted import DONE, image_call, scripted_model
 
 LONG = 4096
 FOX = draw("a fox", size=(816, 816))
 
 
 class Listener(BaseCallbackHandler):
-    """Keeps the longest string in whatever a callback is told, and how many bytes a tracer would write down."""
+    """Record the longest string that any callback receives, and how many bytes a tracer would write."""
 
     def __init__(self) -> None:
         self.longest, self.written = "", 0
-        self.heard: set[str] = set()
+        self.callbacks: set[str] = set()
 
-    def _hear(self, name: str, *told: Any) -> None:
-        self.heard.add(name)
-        self.longest = max([self.longest, *strings(told)], key=len)
-        self.written += len(dumps_json(told))
+    def _record(self, name: str, *data: Any) -> None:
+        self.callbacks.add(name)
+        self.longest = max([self.longest, *strings(data)], key=len)
+        self.written += len(dumps_json(data))
 
 
 for _name in [name for name in dir(BaseCallbackHandler) if name.startswith("on_")]:
 
-    def _heard(self: Listener, *args: Any, _name: str = _name, **facts: Any) -> None:
-        self._hear(_name, *args, facts)
+    def _callback(self: Listener, *args: Any, _name: str = _name, **facts: Any) -> None:
+        self._record(_name, *args, facts)
 
-    setattr(Listener, _name, _heard)
+    setattr(Listener, _name, _callback)
 
 
 def strings(value: Any, seen: set[int] | None = None) -> Iterator[str]:
-    """Every string in a value, however deep."""
+    """Yield every string in a value, at any depth."""
     seen = set() if seen is None else seen
     if isinstance(value, (str, bytes)):
         yield value if isinstance(value, str) else repr(value)
     elif id(value) not in seen:
         seen.add(id(value))
-        for part in parts(value):
-            yield from strings(part, seen)
+        for member in members(value):
+            yield from strings(member, seen)
 
 
-def parts(value: Any) -> Iterable[Any]:
-    """What a value holds."""
+def members(value: Any) -> Iterable[Any]:
+    """Return the values that a container, model or dataclass holds."""
     if isinstance(value, Mapping):
         return [*value.keys(), *value.values()]
     if isinstance(value, (list, tuple, set, frozenset)):
@@ -80,13 +80,13 @@ def parts(value: Any) -> Iterable[Any]:
     return []
 
 
-# What is seen of a hosted call
+# What callbacks and clients see of a hosted call
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streaming"])
-def test_nobody_sees_base64(talks, version, streaming):
-    """No callback of model, chain or graph is told a string over 4 KB, and the state has what it has without."""
+def test_callbacks_see_no_base64(talks, version, streaming):
+    """With `wire=True` no callback receives a string over 4 KB, and state, records and requests are as without it."""
     listener = Listener()
     talk = talks.start(ImageGenerationMiddleware(SMALL, wire=True), model=talks.model(output_version=version))
     config = {"configurable": {"thread_id": "one"}, "callbacks": [listener]}
@@ -94,23 +94,23 @@ def test_nobody_sees_base64(talks, version, streaming):
     talk.say("make it winter", streaming=streaming, config=config)
 
     fox, winter = talk.memory
-    assert {"on_chat_model_start", "on_llm_end", "on_chain_start", "on_chain_end"} <= listener.heard
-    assert ("on_llm_new_token" in listener.heard) is streaming
+    assert {"on_chat_model_start", "on_llm_end", "on_chain_start", "on_chain_end"} <= listener.callbacks
+    assert ("on_llm_new_token" in listener.callbacks) is streaming
     assert len(listener.longest) < LONG
-    assert copies(talk.file) == 0
+    assert count_base64(talk.file) == 0
     assert (fox.width, fox.prompt, winter.read()[:4]) == (816, "draw a fox", b"\x89PNG")
-    assert called(talk.asked) == [fox.id]
+    assert image_call_ids(talk.last_input) == [fox.id]
     assert "imagegen:" not in repr(talk.state)
     assert not tokens_in(talk.state)
 
 
 def tokens_in(value: Any) -> list[str]:
-    """The tokens in a value."""
+    """Return the tokens in a value."""
     return [text for text in strings(value) if text.startswith("aW1hZ2VnZW46")]
 
 
-def test_the_listener_would_see_base64(talks):
-    """Without `wire` the same callbacks are told the whole picture, so that the test above can fail."""
+def test_listener_sees_base64_without_wire(talks):
+    """Without `wire` the callbacks receive the whole picture, so the listener can detect one."""
     listener = Listener()
     talk = talks.start(ImageGenerationMiddleware(SMALL))
     talk.say("draw a fox", config={"configurable": {"thread_id": "one"}, "callbacks": [listener]})
@@ -120,7 +120,7 @@ def test_the_listener_would_see_base64(talks):
 
 @pytest.mark.parametrize("mode", ["messages", "updates", "values", "debug"])
 def test_streams_of_a_graph_are_light(talks, half, mode):
-    """What a graph streams in any mode holds a token at most."""
+    """A graph streams no string over 4 KB in any mode, and tokens only in mode `messages`."""
     talk = talks.start(ImageGenerationMiddleware(SMALL, wire=True))
     config = {"configurable": {"thread_id": "one"}}
 
@@ -130,25 +130,25 @@ def test_streams_of_a_graph_are_light(talks, half, mode):
     assert bool(tokens_in(pieces)) is (mode == "messages")
 
 
+@pytest.mark.parametrize("half", ["async"], indirect=True)
 def test_events_are_light(talks, half):
-    """Neither `astream_events` tells more."""
+    """`astream_events` yields no string over 4 KB."""
     talk = talks.start(ImageGenerationMiddleware(SMALL, wire=True))
 
-    async def listen() -> list[Any]:
+    async def collect() -> list[Any]:
         config = {"configurable": {"thread_id": "one"}}
-        told = talk.agent.astream_events({"messages": "draw a fox"}, config=config, version="v2")
-        return [event async for event in told]
+        events = talk.agent.astream_events({"messages": "draw a fox"}, config=config, version="v2")
+        return [event async for event in events]
 
-    if half.name == "async":
-        events = half.wait(listen)
-        assert {"on_chat_model_stream", "on_chat_model_end"} <= {event["event"] for event in events}
-        assert len(max(strings(events), key=len)) < LONG
+    events = half.wait(collect)
+    assert {"on_chat_model_stream", "on_chat_model_end"} <= {event["event"] for event in events}
+    assert len(max(strings(events), key=len)) < LONG
 
 
-def test_ten_turns_of_traces(talks):
-    """All that callbacks are told of ten turns of 2 MB is written down in a third of a megabyte, base64 in none of it.
+def test_traces_of_ten_turns_are_small(talks):
+    """With `wire=True` a tracer writes less than 400 KB for ten turns of 2 MB pictures, without any base64.
 
-    Without any middleware it is 440 MB, with the middleware and without `wire` 27 MB.
+    Without the middleware a tracer writes 440 MB, and with the middleware but without `wire` 27 MB.
     """
     listener = Listener()
     talk = talks.start(ImageGenerationMiddleware(SMALL, wire=True))
@@ -163,23 +163,23 @@ def test_ten_turns_of_traces(talks):
 
 
 @pytest.mark.parametrize("fault", [corrupt_base64(), not_an_image(), moderated_beside_good(), server_error()])
-def test_faults_end_as_without(talks, fault):
-    """What goes wrong with a picture ends in the same state, or the same error, as without `wire`."""
-    ended = []
+def test_faults_have_the_same_outcome(talks, fault):
+    """A faulty picture leads to the same state or the same error with and without `wire`."""
+    outcomes = []
     for wire in (False, True):
         talks.simulator.script(fault)
         talk = talks.start(ImageGenerationMiddleware(SMALL, wire=wire), file=f"{wire}.sqlite")
         try:
             talk.say("draw a fox")
-            ended.append(([len(drawn.read()) for drawn in talk.memory], copies(talk.file)))
-        except Exception as error:  # noqa: BLE001 - which, is the question
-            ended.append((type(error), str(error)))
+            outcomes.append(([len(drawn.read()) for drawn in talk.memory], count_base64(talk.file)))
+        except Exception as error:  # noqa: BLE001 - the test compares whichever error it is
+            outcomes.append((type(error), str(error)))
 
-    assert ended[0] == ended[1]
+    assert outcomes[0] == outcomes[1]
 
 
-def test_a_store_that_fails_costs_no_picture(talks, tmp_path, caplog):
-    """Where the store cannot be written the picture stays in the message, as without `wire`."""
+def test_failing_store_loses_no_picture(talks, tmp_path, caplog):
+    """With a store that cannot be written, the picture stays in the message as base64 and a warning is logged."""
     (tmp_path / "file").write_bytes(b"")
     talk = talks.start(ImageGenerationMiddleware(SMALL, wire=True, image_store=ImageStore(tmp_path / "file")))
     talk.say("draw a fox")
@@ -188,8 +188,8 @@ def test_a_store_that_fails_costs_no_picture(talks, tmp_path, caplog):
     assert "passes as base64" in caplog.text
 
 
-def test_pictures_that_the_service_does_not_keep(talks):
-    """With `store=False` the next request carries the picture's own bytes, and never a token."""
+def test_unstored_picture_is_sent_as_bytes(talks):
+    """With `store=False` the next request carries the picture's bytes and no token."""
     talk = talks.start(ImageGenerationMiddleware(SMALL, wire=True), model=talks.model(store=False))
     talk.say("draw a fox")
     talk.say("make it winter")
@@ -198,19 +198,19 @@ def test_pictures_that_the_service_does_not_keep(talks):
     assert not tokens_in(talk.requests[-1].body)
 
 
-def test_only_hosted_calls_are_made_by_a_copy(talks, generator):
-    """A chat model that draws with our tool is used as it is."""
+def test_model_with_our_tool_is_not_copied(talks, generator):
+    """With our tool the middleware calls the chat model itself, not a copy."""
     tool = ImageGenerationTool(generator=generator(options=SMALL, api_key="sk-a"))
-    model = scripted(asks("a"), DONE)
+    model = scripted_model(image_call("a"), DONE)
     talk = talks.start(ImageGenerationMiddleware(wire=True, tool=tool), model=model)
     talk.say("draw a fox")
 
-    assert len(model.read) == 2
+    assert len(model.requests) == 2
     assert len(talk.memory) == 1
 
 
-def test_both_ways_at_once(talks, half, image_store):
-    """A chat model that was made with `http_clients` for the same store may be wired as well."""
+def test_wire_works_with_http_clients(talks, half, image_store):
+    """`wire=True` works on a chat model that already uses `http_clients` with the same store."""
     clients = http_clients(image_store)
     middleware = ImageGenerationMiddleware(SMALL, wire=True, image_store=image_store)
     talk = talks.start(middleware, model=talks.model(**clients))
@@ -225,8 +225,8 @@ def test_both_ways_at_once(talks, half, image_store):
 # Tokens in messages
 
 
-def answer_with(result: str, version: str = "responses/v1", text: str = "here it is") -> AIMessage:
-    """A model's message with something in the place of its picture."""
+def message_with(result: str, version: str = "responses/v1", text: str = "here it is") -> AIMessage:
+    """Return a model's message with `result` in place of its picture."""
     call = {"type": "image_generation_call", "id": "ig_1", "status": "completed", "result": result}
     words = {"type": "text", "text": text}
     if version == "v0":
@@ -238,15 +238,15 @@ def answer_with(result: str, version: str = "responses/v1", text: str = "here it
 
 @pytest.fixture
 def token(image_store: ImageStore) -> str:
-    """The token of a picture in the store."""
+    """Return the token of a picture in the store."""
     blob = image_store.put(FOX)
     return write_token(blob.sha256, blob.mime_type)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_token_is_read_as_its_picture(half, image_store, token, version):
-    """Messages, states and the parser give the picture that a token names, with what its bytes tell."""
-    message = answer_with(token, version)
+    """`images_from`, `ImageMemory` and the parser read a token as the stored picture, with its size and bytes."""
+    message = message_with(token, version)
     parser = ImageOutputParser(image_store=image_store)
 
     for images in (
@@ -262,40 +262,40 @@ def test_a_token_is_read_as_its_picture(half, image_store, token, version):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_conversation_with_tokens_gets_the_middleware(talks, image_store, token, version):
-    """Messages from before the middleware, which hold tokens, lose them, and their pictures can be edited by id."""
+def test_middleware_removes_tokens_of_earlier_messages(talks, image_store, token, version):
+    """The middleware removes tokens from earlier messages, and their pictures can be edited by id."""
     plain = talks.start(tools=[{"type": "image_generation", **SMALL}], model=talks.model(output_version=version))
     drawn = plain.say("draw a fox")["messages"][-1]
     [before] = images_from(drawn, image_store=image_store)
-    lightened = type(drawn).model_validate(
-        json.loads(drawn.model_dump_json().replace(encoded(before.read()), write_token(before.sha256, "image/png")))
+    with_token = type(drawn).model_validate(
+        json.loads(drawn.model_dump_json().replace(to_base64(before.read()), write_token(before.sha256, "image/png")))
     )
 
     middleware = ImageGenerationMiddleware(SMALL, image_store=image_store)
     talk = talks.start(middleware, model=talks.model(output_version=version), file="later.sqlite")
-    state = talk.say(HumanMessage("draw a fox"), lightened, HumanMessage("make it winter"))
+    state = talk.say(HumanMessage("draw a fox"), with_token, HumanMessage("make it winter"))
 
     assert not tokens_in(state)
-    assert called(talk.asked) == [before.id]
+    assert image_call_ids(talk.last_input) == [before.id]
     assert talks.simulator.orders[-1].sources == (before.read(),)
 
 
-def test_a_token_whose_picture_is_gone(image_store, token):
-    """A picture that is not in the store is still told by its id, and reading it says where it is missing."""
+def test_token_of_a_missing_picture(image_store, token):
+    """A token whose picture is not in the store gives an image with its id, and reading it raises `ImageStoreError`."""
     image_store.prune(keep=["0" * 64])
 
-    [drawn] = images_from(answer_with(token), image_store=image_store)
+    [drawn] = images_from(message_with(token), image_store=image_store)
     assert (drawn.id, drawn.mime_type, drawn.width) == ("ig_1", "image/png", None)
     with pytest.raises(ImageStoreError, match=r"no image .* in the image store"):
         drawn.read()
 
 
-def test_a_token_whose_picture_was_changed(token, tmp_path):
-    """Bytes that do not have the digest are not taken for the picture."""
+def test_token_of_a_changed_picture(token, tmp_path):
+    """Reading the image of a token raises `ImageStoreError` if the stored bytes do not match the digest."""
     [path] = (tmp_path / "images").rglob("*.png")
     path.write_bytes(photo("another"))
 
-    [drawn] = images_from(answer_with(token), image_store=ImageStore(tmp_path / "images"))
+    [drawn] = images_from(message_with(token), image_store=ImageStore(tmp_path / "images"))
     assert drawn.width is None
     with pytest.raises(ImageStoreError, match="was changed"):
         drawn.read()
@@ -315,26 +315,26 @@ FORGED = [
 
 
 @pytest.mark.parametrize("name", FORGED)
-def test_a_token_names_a_digest_and_nothing_else(image_store, name):
-    """What anybody may write in the place of a picture leads to no path, and is none if it is no exact token."""
+def test_malformed_token_is_no_picture(image_store, name):
+    """Base64 of anything but an exact token, such as a path, is neither a token nor a picture."""
     forged = base64.b64encode(name.encode()).decode()
 
     assert read_token(forged) is None
-    assert images_from([answer_with(forged)], image_store=image_store) == []
+    assert images_from([message_with(forged)], image_store=image_store) == []
 
 
-def test_a_store_knows_only_its_own(image_store, token, tmp_path):
-    """A token is looked up in the given store alone, whatever other stores hold."""
-    [drawn] = images_from(answer_with(token), image_store=ImageStore(tmp_path / "other"))
+def test_token_is_read_from_the_given_store_only(image_store, token, tmp_path):
+    """A token is looked up in the given store, even if another store holds its picture."""
+    [drawn] = images_from(message_with(token), image_store=ImageStore(tmp_path / "other"))
 
     assert drawn.width is None
     with pytest.raises(ImageStoreError):
         drawn.read()
 
 
-def test_spelling_a_token_is_no_picture(image_store, token):
-    """Words that spell a token, in a model's or a user's mouth, are words; so is one that a user sends as a picture."""
-    said = [
+def test_token_in_text_or_upload_is_no_picture(image_store, token):
+    """A token in a text, or in a picture block of the user, is no picture."""
+    messages = [
         AIMessage(f"{token} imagegen:{'a' * 64}:image/png"),
         AIMessage([{"type": "text", "text": token}]),
         HumanMessage(token),
@@ -342,21 +342,21 @@ def test_spelling_a_token_is_no_picture(image_store, token):
         HumanMessage([{"type": "image_url", "image_url": {"url": f"data:image/png;base64,{token}"}}]),
     ]
 
-    assert images_from(said, image_store=image_store) == []
+    assert images_from(messages, image_store=image_store) == []
 
 
-def test_who_is_believed_does_not_change(talks, image_store, token):
-    """With `trust="channel"` a token in a posted message is remembered no more than base64 is."""
+def test_trusting_the_channel_ignores_posted_tokens(talks, image_store, token):
+    """With `trust="channel"` the middleware does not record a token in a posted message."""
     middleware = ImageGenerationMiddleware(SMALL, image_store=image_store, trust="channel", wire=True)
     talk = talks.start(middleware)
-    talk.say(HumanMessage("draw a fox"), answer_with(token), HumanMessage("draw an owl"))
+    talk.say(HumanMessage("draw a fox"), message_with(token), HumanMessage("draw an owl"))
 
     assert [drawn.prompt for drawn in talk.memory] == ["draw an owl"]
-    assert called(talk.asked) == []
+    assert image_call_ids(talk.last_input) == []
 
 
-def test_a_response_of_the_sdk(image_store, token):
-    """An OpenAI `Response` is read like a message."""
+def test_token_in_a_response_of_the_sdk(image_store, token):
+    """`images_from` reads a token in an OpenAI `Response`."""
     call = {"type": "image_generation_call", "id": "ig_1", "status": "completed", "result": token}
     response = Response.model_construct(id="resp_1", created_at=1, output=[call], store=True, tools=[])
 

@@ -18,7 +18,7 @@ from langchain_imagegen import ImageGenerationTool, ImageMemory, ImageOptions, i
 from langchain_imagegen.conversation.content_blocks import reference_block
 from langchain_imagegen.conversation.messages import images_in, upload
 from langchain_imagegen.simulator import moderated_beside_good
-from tests.scripted import asks
+from tests.scripted import image_call
 
 CALL = "image_generation_call"
 FORMS = ["v0", "responses/v1", "v1"]
@@ -228,8 +228,8 @@ def test_artifact_tells_what_was_drawn_and_from_what(generator, image_store):
     """The memory reads the source of an edit from its message; `images_from` returns the edit alone."""
     draw = generator(memory=ImageMemory(), options={"output_format": "jpeg"})
     tool = ImageGenerationTool(generator=draw)
-    tool.invoke(asks("a", FOX))
-    message = tool.invoke(asks("b", "edit it: make it winter", images=["last"]))
+    tool.invoke(image_call("a", FOX))
+    message = tool.invoke(image_call("b", "edit it: make it winter", images=["last"]))
 
     fox, winter = ImageMemory.from_messages([message], image_store=image_store)
     assert winter.parents == (fox.id,)

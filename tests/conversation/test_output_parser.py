@@ -24,11 +24,11 @@ from langchain_imagegen import (
 from langchain_imagegen.errors import NoImageError
 from langchain_imagegen.simulator import Fault, moderated_beside_good, no_image
 from tests.graphs import THREAD, Talk, agent, agent_with_middleware, state_graph
-from tests.scripted import Spy, asks
+from tests.scripted import Spy, image_call
 
 SMALL = {"size": "816x816", "quality": "low", "output_format": "jpeg"}
-FOX = asks("fox", "draw a fox")
-WINTER = asks("winter", "edit it: make it winter", images=["last"])
+FOX = image_call("fox", "draw a fox")
+WINTER = image_call("winter", "edit it: make it winter", images=["last"])
 BASE64 = re.compile(r"[A-Za-z0-9+/]{400,}")
 
 
@@ -142,9 +142,9 @@ def test_trace_holds_no_picture(chat, half):
 
     for given in (message, [message], {"messages": [message]}):
         half.invoke(ImageOutputParser(), given, config={"callbacks": [spy]})
-    assert len(spy.told) == 6
-    assert not any(BASE64.search(told) for told in spy.told)
-    assert max(map(len, spy.told)) < 5_000
+    assert len(spy.records) == 6
+    assert not any(BASE64.search(told) for told in spy.records)
+    assert max(map(len, spy.records)) < 5_000
 
 
 # --- sources
@@ -157,7 +157,13 @@ def test_every_source_gives_the_same(half, tool, generator):
     snapshot = talk.graph.get_state(THREAD)
     [fox] = images_from(talk.state)
 
-    for source in (snapshot, snapshot.values, talk.state["messages"], talk.answers[0], tuple(talk.state["messages"])):
+    for source in (
+        snapshot,
+        snapshot.values,
+        talk.state["messages"],
+        talk.tool_messages[0],
+        tuple(talk.state["messages"]),
+    ):
         assert images_from(source) == [fox]
     assert images_from(fox) == images_from([fox, fox]) == [fox]
     assert fox.read()
@@ -183,7 +189,7 @@ def test_an_edit_is_the_picture_of_its_message(half, tool):
     talk = Talk(half, agent, tool)
     talk.turn(FOX, WINTER)
 
-    assert prompts(images_from(talk.answers[-1])) == ["edit it: make it winter"]
+    assert prompts(images_from(talk.tool_messages[-1])) == ["edit it: make it winter"]
     assert prompts(images_from(talk.state)) == ["draw a fox", "edit it: make it winter"]
 
 
@@ -192,7 +198,7 @@ def test_since_the_last_message_of_the_user(half, tool, place):
     """`since="last_human"` returns what the last turn drew, without earlier pictures, sources and uploads."""
     talk = Talk(half, place, tool)
     talk.turn(FOX)
-    talk.turn(WINTER, asks("owl", "draw an owl"))
+    talk.turn(WINTER, image_call("owl", "draw an owl"))
     latest = ["edit it: make it winter", "draw an owl"]
 
     assert prompts(images_from(talk.state, since="last_human")) == latest
@@ -272,7 +278,7 @@ def test_gallery_of_plain_messages(chat, tool, half, simulator):
     talk = Talk(half, state_graph, tool)
     history = [HumanMessage("draw a fox"), chat.invoke("draw a fox"), HumanMessage("make it winter")]
 
-    memory = talk.turn(WINTER, given=history)
+    memory = talk.turn(WINTER, messages=history)
     assert prompts(memory) == ["draw a fox", "edit it: make it winter"]
     assert memory.latest.parents == (memory.get("1").id,)
     assert simulator.orders[-1].action == "edit"

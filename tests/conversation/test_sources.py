@@ -22,7 +22,7 @@ from langchain_imagegen.conversation.messages import upload
 from langchain_imagegen.errors import CorruptImageError, ImageGenerationError, ModerationError, NoImageError
 from langchain_imagegen.simulator import moderated, no_image
 from tests.graphs import THREAD, Talk, agent_with_middleware
-from tests.scripted import DONE, asks, scripted
+from tests.scripted import DONE, image_call, scripted_model
 
 SMALL = {"size": "816x816", "quality": "low", "output_format": "jpeg"}
 
@@ -111,7 +111,7 @@ def test_results_in_a_dict(low: Any):
 def test_every_chunk_of_an_agents_stream_is_read(half: Any, low: Any, mode: Any):
     """In every `stream_mode` the chunks can be given as they come, and together they hold the picture drawn."""
     talk = Talk(half, agent_with_middleware, ImageGenerationTool(generator=low()))
-    talk.model.messages = scripted(asks("a", "draw a fox"), DONE).messages
+    talk.model.messages = scripted_model(image_call("a", "draw a fox"), DONE).messages
 
     chunks = half.stream(talk.graph, {"messages": "draw a fox"}, config=THREAD, stream_mode=mode)
     assert {image.prompt for chunk in chunks for image in images_from(chunk)} == {"draw a fox"}

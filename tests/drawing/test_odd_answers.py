@@ -17,7 +17,7 @@ import pytest
 from langchain_imagegen.errors import ConnectionLostError, ImageGenerationError, OptionError, ServiceError
 from langchain_imagegen.simulator import http_error
 from tests.drawing.test_errors import PNG, frame
-from tests.framed import framed
+from tests.framed import serve_body
 from tests.loopback import JSON, SSE, serving
 
 BASE64 = base64.b64encode(PNG).decode()
@@ -173,7 +173,7 @@ def test_compressed_garbage(half, generator):
 
 def test_unknown_compression(half, generator):
     """A body that cannot be decompressed raises one of our errors, after one request."""
-    with framed(b"not brotli", JSON, encoding="br", mislabelled=True) as server:
+    with serve_body(b"not brotli", JSON, encoding="br", mislabelled=True) as server:
         with pytest.raises((ConnectionLostError, ServiceError)):
             half.invoke(generator(base_url=server.base_url), "a fox")
         assert len(server.requests) == 1

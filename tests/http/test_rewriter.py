@@ -1,4 +1,4 @@
-"""Pictures taken out of an answer, chunk by chunk, without a client: tokens, and the original where that fails."""
+"""The rewriter of answers, without a client: it replaces pictures by tokens, or passes on the original text."""
 
 from __future__ import annotations
 
@@ -24,43 +24,43 @@ from langchain_imagegen.http.rewriter import Reader
 from langchain_imagegen.simulator.drawing import draw
 from langchain_imagegen.streaming.placeholders import read_token, write_token
 from langchain_imagegen.streaming.sinks import WRITE_SIZE
-from tests.conversations import encoded, photo
+from tests.conversations import photo, to_base64
 
 PNG = draw("a fox", size=(816, 816))
 HEAVY = photo("heavy", size_bytes=1_500_000)
 
 
 def read(reader: Reader, body: bytes, size: int = 65_536) -> bytes:
-    """What a client gets of a body that comes in chunks of one size."""
+    """Return what a client gets of a body that arrives in chunks of `size` bytes."""
     chunks = [body[start : start + size] for start in range(0, len(body), size)]
     return b"".join([*(reader.fill(reader.split(chunk)) for chunk in chunks), reader.fill(reader.split_rest())])
 
 
 def answer(*results: Any) -> bytes:
-    """A response with some values in the place of pictures."""
+    """Return a response with these values in place of pictures."""
     return json.dumps(
         {"id": "resp_1", "output": [{"type": "image_generation_call", "result": r} for r in results]}
     ).encode()
 
 
 def results(body: bytes) -> list[Any]:
-    """The values in the place of pictures."""
+    """Return the values in place of pictures."""
     return [item["result"] for item in json.loads(body)["output"]]
 
 
 def files(folder: Path) -> list[Path]:
-    """Every file of a store, those on their way too."""
+    """Return every file of a store, unfinished ones included."""
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 def token_of(data: bytes, mime_type: str = "image/png") -> str:
-    """The token that stands for a picture."""
+    """Return the token of a picture."""
     return write_token(hashlib.sha256(data).hexdigest(), mime_type)
 
 
 @contextmanager
-def no_file_over(size: int) -> Iterator[None]:
-    """The system refuses to let any file grow over a size, as a full disk would."""
+def limit_file_size(size: int) -> Iterator[None]:
+    """Make every write that grows a file beyond `size` bytes fail, as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
@@ -73,13 +73,13 @@ def no_file_over(size: int) -> Iterator[None]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where the store of a test lies."""
+    """Return the folder of the test's store."""
     return tmp_path / "pictures"
 
 
 @pytest.fixture
 def reader(folder: Path) -> Reader:
-    """Reads one answer into the store of the test."""
+    """Return a reader that writes the pictures of one answer into the test's store."""
     return Reader(ImageStore(folder))
 
 
@@ -88,26 +88,26 @@ def reader(folder: Path) -> Reader:
 
 @pytest.mark.parametrize("size", [1, 7, 1000, 10_000_000])
 def test_base64_becomes_a_token(reader, folder, size):
-    """However a body is cut, the picture is in the store and its token in the JSON, with all else as it was."""
-    body = answer(encoded(PNG), None, "a sentence")
+    """The reader stores the picture and replaces only its base64 by a token, whatever the chunk size."""
+    body = answer(to_base64(PNG), None, "a sentence")
 
-    given = read(reader, body, size)
+    rewritten = read(reader, body, size)
 
-    assert given == body.replace(encoded(PNG).encode(), token_of(PNG).encode())
+    assert rewritten == body.replace(to_base64(PNG).encode(), token_of(PNG).encode())
     assert [path.read_bytes() for path in files(folder)] == [PNG]
 
 
-def test_a_token_decodes_and_is_no_picture(reader):
-    """A token is base64 of a name: who decodes it sees what it is, and who opens it as a picture fails at once."""
-    [token] = results(read(reader, answer(encoded(PNG))))
+def test_token_decodes_to_its_name(reader):
+    """A token is base64 of `imagegen:`, the digest and the media type, so its decoded bytes are no picture."""
+    [token] = results(read(reader, answer(to_base64(PNG))))
 
     assert base64.b64decode(token, validate=True) == b"imagegen:%b:image/png" % hashlib.sha256(PNG).hexdigest().encode()
     assert read_token(token) == (hashlib.sha256(PNG).hexdigest(), "image/png")
 
 
-def test_events_become_light(reader, folder):
-    """Partial pictures, the final one and its copies each get their token; equal pictures lie in the store once."""
-    final, partial = encoded(PNG), encoded(draw("a draft", size=(816, 816)))
+def test_every_event_gets_tokens(reader, folder):
+    """Each picture of a stream, partial, final or repeated, becomes a token, and equal pictures are stored once."""
+    final, partial = to_base64(PNG), to_base64(draw("a draft", size=(816, 816)))
     events = [
         {"type": "response.image_generation_call.partial_image", "partial_image_b64": partial},
         {"type": "response.image_generation_call.partial_image", "partial_image_b64": final},
@@ -116,36 +116,36 @@ def test_events_become_light(reader, folder):
     ]
     body = "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events).encode()
 
-    given = read(reader, body, 30_000)
+    rewritten = read(reader, body, 30_000)
 
-    assert len(given) < 1500
-    assert given.count(token_of(PNG).encode()) == 3
+    assert len(rewritten) < 1500
+    assert rewritten.count(token_of(PNG).encode()) == 3
     assert len(files(folder)) == 2
 
 
-def test_of_a_picture_little_is_in_memory(folder):
-    """While a picture of 1.5 MB arrives, it grows on the disk; nothing of it is handed on before it ends."""
-    reader, body = Reader(ImageStore(folder)), answer(encoded(HEAVY))
+def test_arriving_picture_is_written_to_disk(folder):
+    """The reader writes a picture to disk while it arrives and passes on none of it before its end."""
+    reader, body = Reader(ImageStore(folder)), answer(to_base64(HEAVY))
     half = len(body) // 2
 
-    given = read_open(reader, body[:half])
+    rewritten = read_start(reader, body[:half])
 
     [path] = files(folder)
     assert path.parent.name == ".partial"
     assert len(HEAVY) // 2 - path.stat().st_size < 600_000
-    assert len(given) < 200
+    assert len(rewritten) < 200
     reader.discard()
     assert files(folder) == []
 
 
-def read_open(reader: Reader, body: bytes) -> bytes:
-    """What a client gets of a body that has not ended."""
+def read_start(reader: Reader, body: bytes) -> bytes:
+    """Return what a client gets of a body that has not ended yet."""
     return b"".join(reader.fill(reader.split(body[at : at + 65_536])) for at in range(0, len(body), 65_536))
 
 
-def test_only_what_touches_the_store_is_due(reader):
-    """Text alone is never due, so that an event loop needs no thread for it; much of a picture and its end are."""
-    body = answer(encoded(HEAVY)) + b"\n" + b'{"id": "resp_2"}' * 100
+def test_only_store_writes_are_due(reader):
+    """`is_due` is True only for parts that write to the store, so text needs no thread beside the event loop."""
+    body = answer(to_base64(HEAVY)) + b"\n" + b'{"id": "resp_2"}' * 100
     due = []
     for at in range(0, len(body), 1000):
         parts = reader.split(body[at : at + 1000])
@@ -156,10 +156,10 @@ def test_only_what_touches_the_store_is_due(reader):
     assert not due[-1]
 
 
-def test_copies_are_uploaded_once():
-    """A copy of a picture within one answer costs a bucket no further upload."""
+def test_repeated_picture_is_uploaded_once():
+    """A picture that one answer repeats is uploaded to a bucket only once."""
     store = ImageStore("memory://copies-are-uploaded-once")
-    reader, body = Reader(store), answer(encoded(PNG))
+    reader, body = Reader(store), answer(to_base64(PNG))
     [token] = results(reader.fill(reader.split(body)))
     store.prune(older_than=timedelta(0))
     copy = results(reader.fill(reader.split(body)))
@@ -168,18 +168,18 @@ def test_copies_are_uploaded_once():
     assert read_token(token).sha256 not in store
 
 
-# The original, where it fails
+# What passes unchanged
 
 
-def broken(data: bytes, how: str) -> str:
-    """Base64 of a picture, spoilt."""
-    text = encoded(data)
+def invalid_base64(data: bytes, how: str) -> str:
+    """Return the base64 of a picture with one fault."""
+    text = to_base64(data)
     middle = len(text) // 2
     return {
         "wrong character": text[:middle] + "!" + text[middle + 1 :],
         "wrong character early": text[:200] + "~" + text[200:],
         "padding within": text[:middle] + "==" + text[middle:],
-        "padding lacks": encoded(data + b"x" * (1 - len(data) % 3))[:-2],
+        "padding lacks": to_base64(data + b"x" * (1 - len(data) % 3))[:-2],
         "one character too many": text + "A",
         "a break within": text[:middle] + "\n" + text[middle:],
         "an accent within": text[:middle] + "é" + text[middle:],
@@ -194,84 +194,84 @@ WAYS = [
 
 @pytest.mark.parametrize("size", [1000, 10_000_000])
 @pytest.mark.parametrize("how", WAYS)
-def test_what_is_no_base64_passes(reader, folder, caplog, how, size):
-    """Spoilt base64 is handed on as it came, a warning says why, and the next picture is taken out all the same."""
-    spoilt = broken(HEAVY, how)
+def test_invalid_base64_passes_unchanged(reader, folder, caplog, how, size):
+    """Invalid base64 passes unchanged with one warning, and the next picture still becomes a token."""
+    invalid = invalid_base64(HEAVY, how)
 
-    given = results(read(reader, answer(spoilt, encoded(PNG)), size))
+    values = results(read(reader, answer(invalid, to_base64(PNG)), size))
 
-    assert given == [spoilt, token_of(PNG)]
+    assert values == [invalid, token_of(PNG)]
     assert [path.read_bytes() for path in files(folder)] == [PNG]
     [record] = caplog.records
     assert (record.levelno, record.name) == (logging.WARNING, "langchain_imagegen.http.rewriter")
     assert "passes as base64" in record.message
 
 
-def test_what_is_no_whole_picture_passes(reader, folder, caplog):
-    """A picture that breaks off inside its data is handed on as it came."""
-    half = encoded(PNG[: len(PNG) // 6 * 3])
+def test_truncated_picture_passes_unchanged(reader, folder, caplog):
+    """Valid base64 of a truncated picture passes unchanged with a warning."""
+    half = to_base64(PNG[: len(PNG) // 6 * 3])
 
     assert results(read(reader, answer(half))) == [half]
     assert files(folder) == []
     assert "breaks off" in caplog.text
 
 
-def test_what_is_too_large_passes(folder, caplog):
-    """A picture over `max_bytes` is handed on as it came, though half of it was written before that was known."""
+def test_too_large_picture_passes_unchanged(folder, caplog):
+    """A picture over `max_bytes` passes unchanged and leaves no file, although its start was already written."""
     store = ImageStore(folder, max_bytes=1_000_000)
 
-    given = results(read(Reader(store), answer(encoded(HEAVY), encoded(PNG))))
+    values = results(read(Reader(store), answer(to_base64(HEAVY), to_base64(PNG))))
 
-    assert given == [encoded(HEAVY), token_of(PNG)]
+    assert values == [to_base64(HEAVY), token_of(PNG)]
     assert [path.read_bytes() for path in files(folder)] == [PNG]
     assert "max_bytes=1000000" in caplog.text
 
 
-def test_a_full_disk_passes(reader, folder, caplog):
-    """When the disk is full in the middle of a picture, what was written is read back and handed on with the rest."""
-    body = answer(encoded(HEAVY), encoded(HEAVY))
-    with no_file_over(777_777):
-        given = read(reader, body)
+def test_full_disk_passes_the_original(reader, folder, caplog):
+    """If the disk fills up during a picture, the whole answer passes unchanged with one warning and no file stays."""
+    body = answer(to_base64(HEAVY), to_base64(HEAVY))
+    with limit_file_size(777_777):
+        rewritten = read(reader, body)
 
-    assert given == body
+    assert rewritten == body
     assert files(folder) == []
     assert "disk has room" in caplog.text
     assert len(caplog.records) == 1
 
 
-def test_a_store_that_cannot_be_written_passes(tmp_path, caplog):
-    """Where the store is no folder, the answer comes as without a store."""
+def test_unwritable_store_passes_the_original(tmp_path, caplog):
+    """If the store is a file instead of a folder, the answer passes unchanged with a warning."""
     (tmp_path / "file").write_bytes(b"")
-    body = answer(encoded(HEAVY))
+    body = answer(to_base64(HEAVY))
 
     assert read(Reader(ImageStore(tmp_path / "file")), body) == body
     assert "cannot be written" in caplog.text
 
 
-def test_a_name_that_cannot_be_given_passes(reader, folder, caplog):
-    """When the finished file cannot get its name, it is read back and handed on."""
+def test_failing_rename_passes_the_original(reader, folder, caplog):
+    """If the finished file cannot be renamed, the answer passes unchanged with a warning and no file stays."""
     digest = hashlib.sha256(HEAVY).hexdigest()
     (folder / digest[:2]).mkdir(parents=True)
     (folder / digest[:2] / f"{digest}.png").mkdir()
-    body = answer(encoded(HEAVY))
+    body = answer(to_base64(HEAVY))
 
     assert read(reader, body) == body
     assert files(folder) == []
     assert "cannot be written" in caplog.text
 
 
-def test_a_bucket_that_fails_passes(caplog):
-    """When a bucket refuses the picture at its end, it is handed on as it came."""
+def test_failing_bucket_passes_the_original(caplog):
+    """If the bucket cannot be reached, the answer passes unchanged with a warning."""
     store = ImageStore("s3://nowhere", endpoint_url="http://127.0.0.1:9", key="k", secret="s")
-    body = answer(encoded(PNG))
+    body = answer(to_base64(PNG))
 
     assert read(Reader(store), body) == body
     assert "s3://nowhere" in caplog.text
 
 
-def test_other_spellings_pass_as_they_came(reader):
-    """Base64 whose last character has bits that no byte needs is not corrected where it is handed on."""
-    usual = encoded(PNG[: len(PNG) // 3 * 3 - 5])
+def test_noncanonical_base64_passes_unchanged(reader):
+    """Base64 whose last character has unused bits set passes unchanged."""
+    usual = to_base64(PNG[: len(PNG) // 3 * 3 - 5])
     unusual = usual[:-3] + chr(ord(usual[-3]) + 1) + "=="
 
     assert usual.endswith("==")
@@ -279,25 +279,25 @@ def test_other_spellings_pass_as_they_came(reader):
     assert results(read(reader, answer(unusual))) == [unusual]
 
 
-def test_escapes_pass_with_their_meaning(folder):
-    """A picture spelled with escapes is taken out; where that fails, the string means the same."""
-    escaped = answer(encoded(HEAVY)).replace(b"/", b"\\/").replace(b"+", b"\\u002b")
+def test_escaped_picture_keeps_its_meaning(folder):
+    """A picture with JSON escapes becomes a token, or passes as a JSON string of the same value."""
+    escaped = answer(to_base64(HEAVY)).replace(b"/", b"\\/").replace(b"+", b"\\u002b")
 
     assert results(read(Reader(ImageStore(folder)), escaped)) == [token_of(HEAVY)]
-    assert results(read(Reader(ImageStore(folder, max_bytes=900_000)), escaped)) == [encoded(HEAVY)]
+    assert results(read(Reader(ImageStore(folder, max_bytes=900_000)), escaped)) == [to_base64(HEAVY)]
 
 
-def test_a_string_that_breaks_off_passes(reader, folder):
-    """When an answer ends within a picture, what came of it is handed on, without a quote that never came."""
-    body = answer(encoded(HEAVY))[:1_000_001]
+def test_answer_that_ends_within_a_picture_passes_unchanged(reader, folder):
+    """An answer that ends within a picture passes unchanged, without an added closing quote."""
+    body = answer(to_base64(HEAVY))[:1_000_001]
 
     assert read(reader, body) == body
     assert files(folder) == []
 
 
-def test_an_event_that_breaks_off_passes(reader):
-    """A line that ends within a picture ends there for the client too, and the next event is read."""
-    event = b'data: {"result": "' + encoded(PNG).encode()
+def test_event_that_ends_within_a_picture_passes_unchanged(reader):
+    """An event that ends within a picture passes unchanged, and the picture of the next event becomes a token."""
+    event = b'data: {"result": "' + to_base64(PNG).encode()
     body = event[:50_000] + b"\n\n" + event + b'"}\n\n'
 
     assert read(reader, body) == event[:50_000] + b'\n\ndata: {"result": "' + token_of(PNG).encode() + b'"}\n\n'
@@ -305,10 +305,10 @@ def test_an_event_that_breaks_off_passes(reader):
 
 PIECES = st.lists(
     st.one_of(
-        st.sampled_from([encoded(PNG), encoded(PNG)[:5001], encoded(PNG)[:4000] + "=" + encoded(PNG)[:300]]),
+        st.sampled_from([to_base64(PNG), to_base64(PNG)[:5001], to_base64(PNG)[:4000] + "=" + to_base64(PNG)[:300]]),
         st.text(max_size=20),
         st.none(),
-        st.integers(0, 9).map(lambda n: encoded(PNG)[: 3000 + n] + "!\\ü"[n % 3] + encoded(PNG)[:9]),
+        st.integers(0, 9).map(lambda n: to_base64(PNG)[: 3000 + n] + "!\\ü"[n % 3] + to_base64(PNG)[:9]),
     ),
     max_size=4,
 )
@@ -316,18 +316,18 @@ PIECES = st.lists(
 
 @settings(max_examples=60, deadline=None)
 @given(pieces=PIECES, seed=st.integers(0, 10**6), escaped=st.booleans())
-def test_a_store_that_fails_changes_nothing(tmp_path_factory, pieces, seed, escaped):
-    """Whatever stands in a document and however it is cut, it means the same if nothing can be stored."""
+def test_failing_store_never_changes_the_document(tmp_path_factory, pieces, seed, escaped):
+    """Any document, in chunks of any sizes, keeps its JSON value if the store accepts nothing."""
     folder = tmp_path_factory.mktemp("failing")
     body = answer(*pieces)
     body = body.replace(b"/", b"\\/") if escaped else body
     reader, cut = Reader(ImageStore(folder, max_bytes=50)), random.Random(seed)
-    given, at = b"", 0
+    rewritten, at = b"", 0
     while at < len(body):
         size = cut.choice([1, 3, 50, 5000, 100_000])
-        given += reader.fill(reader.split(body[at : at + size]))
+        rewritten += reader.fill(reader.split(body[at : at + size]))
         at += size
-    given += reader.fill(reader.split_rest())
+    rewritten += reader.fill(reader.split_rest())
 
-    assert json.loads(given) == json.loads(body)
+    assert json.loads(rewritten) == json.loads(body)
     assert files(folder) == []
