@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from langchain_imagegen import _moved
-from langchain_imagegen.errors import ImageGenerationError
+from langchain_imagegen.errors import ImageGenerationError, retry_on
 
 if TYPE_CHECKING:
     from langchain_imagegen.agents.middleware import ImageGenerationMiddleware
@@ -50,6 +50,7 @@ __all__ = [
     "http_clients",
     "images_from",
     "merge_images",
+    "retry_on",
 ]
 
 _MODULES = {

@@ -1,22 +1,36 @@
 """Every error of the package. Nothing else is defined here, so that any module may import it.
 
-ImageGenerationError
-├── OptionError (also a ValueError)        an option or input can never work
-├── NoImageError                           the answer has no picture; `.text` is what the model wrote instead
-├── ModerationError                        the safety system refused; `.stage`, `.categories`
-├── UnknownImageError                      a reference matches no image, or several; `.known` lists the valid handles
-├── CorruptImageError                      the data is not a picture, is truncated or is too large
-├── ImageFetchError                        the service sent a web address that cannot be fetched; `.url`
-├── ImageStoreError                        bytes cannot be written, are missing or altered; `.result` if just drawn
-├── ServiceError                           the service answered with an error; `.status`, `.code`, …
-│   ├── RateLimitError                     too many requests; `.retry_after` in seconds if known
-│   ├── QuotaError                         the account has no credit left; waiting does not help
-│   ├── AuthenticationError                the key is missing, wrong or lacks permission
-│   └── OrganizationNotVerifiedError       the image model requires a verified organization
-├── ConnectionLostError                    no connection, or a truncated answer; `.response_id` if known
-└── ImageTimeoutError                      no answer in time; `.response_id` if known
+                                           retry   billed
+ImageGenerationError (a RuntimeError)
+├── OptionError (also a ValueError)           no      no     an option or input can never work
+│   └── OptionRefusedError                    no      no     the service rejected an option or input
+├── NoImageError                              no      ¹      the answer has no picture; `.text` is what the model wrote
+├── ModerationError                           no      ²      the safety system refused; `.stage`, `.categories`
+├── UnknownImageError                         no      no     a reference matches no image, or several; `.known`
+├── CorruptImageError                         no      ³      the data is not a picture, is truncated or is too large
+├── ImageFetchError                           no      yes    a web address from the service cannot be fetched; `.url`
+├── ImageStoreError                           no      ³      bytes cannot be written, are missing or altered; `.result`
+├── ServiceError                              no      yes    the service answered with an error; `.status`, `.code`, …
+│   ├── InvalidRequestError                   no      no     the request as sent cannot work
+│   │   └── ModelNotFoundError                no      no     the model does not exist, or is not open to the account
+│   ├── RateLimitError                        yes     no     too many requests; `.retry_after` in seconds if known
+│   ├── QuotaError                            no      no     the account has no credit left; waiting does not help
+│   ├── AuthenticationError                   no      no     the key is missing, wrong or lacks permission
+│   ├── OrganizationNotVerifiedError          no      no     the image model requires a verified organization
+│   ├── ServiceUnavailableError               yes     no     the service itself reports that it is overloaded or failed
+│   └── GatewayError                          no      yes    a gateway answered for the service, which may have drawn
+├── ConnectionLostError                       no      yes    no answer, or a truncated one; `.response_id` if known
+│   └── NotConnectedError                     yes     no     there was no connection, so nothing was sent
+└── ImageTimeoutError                         no      yes    no answer in time; `.response_id` if known
 
-Each message says what is wrong and what to do about it.
+retry: `.retryable`. The request certainly drew nothing, and the same request may work later. `retry_on` holds the
+    classes with "yes".
+billed: `.may_be_billed`. A picture may have been drawn and billed. `drew_nothing` holds the classes with "no".
+¹ True if the answer has an image call without a picture and without a reason. ² False if the stage is `"input"`.
+³ True if the picture came in an answer, False if it is one of your own.
+
+Each message says what is wrong and what to do about it. All are `RuntimeError`s because LangGraph's default retry
+policy runs a node again after most other exceptions, which would buy a second picture.
 """
 
 from __future__ import annotations
@@ -25,8 +39,15 @@ from collections.abc import Sequence
 from typing import Any
 
 
-class ImageGenerationError(Exception):
-    """Base class of every error that this package raises deliberately."""
+class ImageGenerationError(RuntimeError):
+    """Base class of every error that this package raises deliberately.
+
+    `.retryable`: the request certainly drew nothing, and the same request may work later. `.may_be_billed`: a picture
+    may have been drawn and billed. No error is both.
+    """
+
+    retryable: bool = False
+    may_be_billed: bool = False
 
 
 class OptionError(ImageGenerationError, ValueError):
@@ -47,6 +68,10 @@ class OptionError(ImageGenerationError, ValueError):
         self.problems = problems
 
 
+class OptionRefusedError(OptionError):
+    """The service rejected an option or input. Another image model may accept it; nothing was drawn."""
+
+
 class NoImageError(ImageGenerationError):
     """The service answered without a picture. `.text` is what the model wrote instead, possibly empty."""
 
@@ -64,6 +89,7 @@ class ModerationError(ImageGenerationError):
 
     def __init__(self, message: str, *, stage: str = "unknown", categories: Sequence[str] = ()) -> None:
         super().__init__(message)
+        self.may_be_billed = stage != "input"
         self.stage = stage
         self.categories = list(categories)
 
@@ -83,7 +109,9 @@ class CorruptImageError(ImageGenerationError):
 class ImageFetchError(ImageGenerationError):
     """The service drew the picture and sent its address, `.url`, but it could not be fetched from there."""
 
-    def __init__(self, message: str, *, url: str) -> None:
+    may_be_billed = True
+
+    def __init__(self, message: str, *, url: str = "") -> None:
         super().__init__(message)
         self.url = url
 
@@ -107,15 +135,18 @@ class ImageStoreError(ImageGenerationError):
 class ServiceError(ImageGenerationError):
     """The service answered with an error.
 
+    An error without a class of its own may have been billed: for example, a response that failed after it had begun.
+
     Args:
         message: What is wrong and what to do.
         status: The HTTP status; None if the error arrived inside a stream.
         code: The service's error code.
         request_id: The id to quote to the service's support.
         retry_after: Seconds to wait before a retry, as the service requested.
-        retryable: Whether the service said that a retry may succeed; None if it said nothing.
         own: True if the body was the service's JSON error object, False if it was, say, a gateway's error page.
     """
+
+    may_be_billed = True
 
     def __init__(
         self,
@@ -125,7 +156,6 @@ class ServiceError(ImageGenerationError):
         code: str | None = None,
         request_id: str | None = None,
         retry_after: float | None = None,
-        retryable: bool | None = None,
         own: bool = False,
     ) -> None:
         super().__init__(message)
@@ -133,41 +163,108 @@ class ServiceError(ImageGenerationError):
         self.code = code
         self.request_id = request_id
         self.retry_after = retry_after
-        self.retryable = retryable
         self.own = own
+
+
+class InvalidRequestError(ServiceError):
+    """The request as sent cannot work; nothing was drawn."""
+
+    may_be_billed = False
+
+
+class ModelNotFoundError(InvalidRequestError):
+    """The mainline or image model does not exist, or is not open to the account; nothing was drawn."""
 
 
 class RateLimitError(ServiceError):
     """Too many requests or images per minute. `.retry_after` is the number of seconds to wait, or None if unknown."""
 
+    retryable = True
+    may_be_billed = False
+
 
 class QuotaError(ServiceError):
     """The account or project has no credit left; waiting does not help."""
+
+    may_be_billed = False
 
 
 class AuthenticationError(ServiceError):
     """The API key is missing, wrong, or lacks permission for this request."""
 
+    may_be_billed = False
+
 
 class OrganizationNotVerifiedError(ServiceError):
     """The image model is available only to verified organizations."""
 
+    may_be_billed = False
 
-class ConnectionLostError(ImageGenerationError):
-    """No connection, or an answer that broke off. `.response_id` identifies the response, if it was already known.
 
-    `.sent` is False if the request certainly did not reach the service.
+class ServiceUnavailableError(ServiceError):
+    """The service itself reports that it is overloaded or failed, before it drew anything.
+
+    It is a 5xx with the service's own JSON error, or an error with the header `x-should-retry: true`.
     """
 
-    def __init__(self, message: str, *, response_id: str | None = None, sent: bool = True) -> None:
+    retryable = True
+    may_be_billed = False
+
+
+class GatewayError(ServiceError):
+    """A gateway or proxy answered in place of the service, which may have drawn and billed the picture."""
+
+
+class ConnectionLostError(ImageGenerationError):
+    """No answer, or one that broke off. `.response_id` identifies the response, if it was already known.
+
+    `.sent` is False if the request certainly did not reach the service, which only `NotConnectedError` says.
+    """
+
+    may_be_billed = True
+    sent: bool = True
+
+    def __init__(self, message: str, *, response_id: str | None = None) -> None:
         super().__init__(message)
         self.response_id = response_id
-        self.sent = sent
+
+
+class NotConnectedError(ConnectionLostError):
+    """There was no connection to the service, so nothing was sent, drawn or billed."""
+
+    retryable = True
+    may_be_billed = False
+    sent = False
 
 
 class ImageTimeoutError(ImageGenerationError):
     """No answer in time. The service may still finish and bill the picture; `.response_id` identifies it, if known."""
 
+    may_be_billed = True
+
     def __init__(self, message: str, *, response_id: str | None = None) -> None:
         super().__init__(message)
         self.response_id = response_id
+
+
+retry_on: tuple[type[ImageGenerationError], ...] = (RateLimitError, ServiceUnavailableError, NotConnectedError)
+"""The errors after which the same request may be sent again: it certainly drew nothing, and may work later.
+
+For LangGraph's `RetryPolicy(retry_on=retry_on)` and LangChain's `with_retry(retry_if_exception_type=retry_on)`.
+"""
+
+drew_nothing: tuple[type[ImageGenerationError], ...] = (
+    OptionError,
+    UnknownImageError,
+    InvalidRequestError,
+    RateLimitError,
+    QuotaError,
+    AuthenticationError,
+    OrganizationNotVerifiedError,
+    ServiceUnavailableError,
+    NotConnectedError,
+)
+"""The errors after which certainly no picture was drawn or billed, so that another generator may be tried.
+
+For `with_fallbacks([…], exceptions_to_handle=drew_nothing)`.
+"""

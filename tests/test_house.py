@@ -257,7 +257,7 @@ def test_public_names():
     """The package exports exactly these names, in order, and has each of them."""
     names = """AsyncImageTransport GeneratedImage ImageGenerationError ImageGenerationMiddleware ImageGenerationTool
     ImageGenerator ImageMemory ImageOptions ImageOutputParser ImageRequest ImageResult ImageState ImageStore
-    ImageTransport ImageUsage PartialImage __version__ http_clients images_from merge_images"""
+    ImageTransport ImageUsage PartialImage __version__ http_clients images_from merge_images retry_on"""
 
     assert langchain_imagegen.__all__ == names.split()
     assert all(hasattr(langchain_imagegen, name) for name in names.split())

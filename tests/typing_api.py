@@ -12,6 +12,7 @@ from langchain_core.prompts import PromptTemplate
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from langgraph.graph import MessagesState
+from langgraph.types import RetryPolicy
 
 from langchain_imagegen import (
     AsyncImageTransport,
@@ -32,8 +33,16 @@ from langchain_imagegen import (
     http_clients,
     images_from,
     merge_images,
+    retry_on,
 )
-from langchain_imagegen.errors import ImageStoreError, ModerationError, NoImageError, OptionError, ServiceError
+from langchain_imagegen.errors import (
+    ImageGenerationError,
+    ImageStoreError,
+    ModerationError,
+    NoImageError,
+    OptionError,
+    ServiceError,
+)
 from langchain_imagegen.simulator import Simulator, moderated
 
 
@@ -120,6 +129,19 @@ def failures() -> None:
         except ImageStoreError as error:
             if isinstance(error.result, ImageResult):
                 assert_type(error.result.image.read(), bytes)
+        except ImageGenerationError as error:
+            assert_type(error.retryable, bool)
+            assert_type(error.may_be_billed, bool)
+
+
+def retries() -> None:
+    """`retry_on` fits both retry rules, and an `except` clause."""
+    ImageGenerator().with_retry(retry_if_exception_type=retry_on)
+    RetryPolicy(retry_on=retry_on)
+    try:
+        ImageGenerator().invoke("Draw a fox")
+    except retry_on as error:
+        assert_type(error, ImageGenerationError)
 
 
 def below_other_clients() -> None:

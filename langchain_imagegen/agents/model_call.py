@@ -39,7 +39,7 @@ from langchain_imagegen.conversation.memory import ImageMemory
 from langchain_imagegen.conversation.message_forms import message_text
 from langchain_imagegen.conversation.references import prepare_sources
 from langchain_imagegen.drawing.flows import retry_delay
-from langchain_imagegen.errors import ImageGenerationError, ModerationError, OptionError
+from langchain_imagegen.errors import ImageGenerationError, ModerationError, OptionError, RateLimitError
 from langchain_imagegen.images.image import GeneratedImage, Origin
 from langchain_imagegen.storage.store import ImageStore
 
@@ -152,8 +152,9 @@ class Turn:
             return None
         if self.forget(ours):
             return 0.0
-        if self._attempts >= self.service.retries:
-            return None
+        in_stream = isinstance(ours, RateLimitError) and ours.status is None
+        if in_stream or self._attempts >= self.service.retries:
+            return None  # the chat model does not tell whether a picture had arrived in the stream before
         self._attempts += 1
         return retry_delay(ours, self._attempts - 1)
 

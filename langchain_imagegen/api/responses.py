@@ -240,7 +240,9 @@ def _item_error(item: Item) -> ImageGenerationError:
     if item.get("error"):
         return read_error(item["error"])
     fields = Fields(item)
-    return NoImageError(f"the image call {fields.text('id')} ended as {fields.text('status')!r} without a picture")
+    error = NoImageError(f"the image call {fields.text('id')} ended as {fields.text('status')!r} without a picture")
+    error.may_be_billed = True
+    return error
 
 
 def _failure(item: Item, error: ImageGenerationError) -> ImageFailure:

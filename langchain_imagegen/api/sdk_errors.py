@@ -16,6 +16,7 @@ from langchain_imagegen.errors import (
     ConnectionLostError,
     ImageGenerationError,
     ImageTimeoutError,
+    NotConnectedError,
     OptionError,
     ServiceError,
 )
@@ -57,10 +58,12 @@ def translate(error: Exception) -> Exception:
 
 def _unsent(error: Exception) -> Exception:
     """Return our error for one that Python raises while a request is built; any other stays as it is."""
+    if isinstance(error, ImageGenerationError):
+        return error
     if isinstance(error, (UnicodeEncodeError, *_unsendable())):
         return _cannot_send(error)
     if isinstance(error, RuntimeError) and "client has been closed" in str(error):
-        return ConnectionLostError(_CLOSED, sent=False)
+        return NotConnectedError(_CLOSED)
     return error
 
 
@@ -80,18 +83,16 @@ def _cannot_send(error: BaseException) -> OptionError:
 
 def _status(error: Any) -> ImageGenerationError:
     body = error.body if isinstance(error.body, Mapping) else {"message": _plain(error)}
-    ours = read_error(
+    headers = error.response.headers
+    return read_error(
         body,
         status=error.status_code,
         request_id=error.request_id,
-        retry_after=_retry_after(error.response.headers),
+        retry_after=_retry_after(headers),
         path=urlsplit(str(error.request.url)).path,
+        own=_has_error_object(error.response),
+        should_retry={"true": True, "false": False}.get(headers.get("x-should-retry", "")),
     )
-    told = error.response.headers.get("x-should-retry")
-    if isinstance(ours, ServiceError):
-        ours.own = _has_error_object(error.response)
-        ours.retryable = ours.retryable if told is None else told == "true"
-    return ours
 
 
 def _has_error_object(response: Any) -> bool:
@@ -129,7 +130,7 @@ def _until(date: str | None) -> float | None:
 
 def _timeout(error: Exception) -> Exception:
     if _cause(error) in NEVER_SENT:
-        return ConnectionLostError("no connection to the service in time; check base_url and the network", sent=False)
+        return NotConnectedError("no connection to the service in time; check base_url and the network")
     return ImageTimeoutError(
         "the service did not answer in time and may still finish and bill the picture; "
         "pictures of high quality take up to two minutes: raise timeout= (seconds)"
@@ -141,11 +142,9 @@ def _connection(error: Exception) -> Exception:
     if isinstance(cause, (UnicodeEncodeError, *_unsendable())):
         return _cannot_send(cause)
     if "client has been closed" in str(cause):
-        return ConnectionLostError(_CLOSED, sent=False)
+        return NotConnectedError(_CLOSED)
     if _cause(error) in NEVER_SENT:
-        return ConnectionLostError(
-            f"no connection to the service ({cause}); check base_url and the network", sent=False
-        )
+        return NotConnectedError(f"no connection to the service ({cause}); check base_url and the network")
     return ConnectionLostError(
         f"the connection broke before the answer was whole ({cause}); the picture may have been drawn and billed, "
         "so the request is not repeated by itself"

@@ -13,18 +13,25 @@ from typing import Any
 from langchain_imagegen.api.fields import Fields
 from langchain_imagegen.errors import (
     AuthenticationError,
+    GatewayError,
     ImageGenerationError,
+    InvalidRequestError,
+    ModelNotFoundError,
     ModerationError,
-    OptionError,
+    OptionRefusedError,
     OrganizationNotVerifiedError,
     QuotaError,
     RateLimitError,
     ServiceError,
+    ServiceUnavailableError,
 )
 
 MODERATION = frozenset({"moderation_blocked", "content_policy_violation", "image_content_policy_violation"})
 QUOTA = frozenset({"insufficient_quota", "project_spend_limit_exceeded", "billing_hard_limit_reached"})
 OPTION = frozenset({"invalid_png_output_compression", "invalid_input_fidelity_model"})
+GATEWAY_TIMEOUTS = frozenset({408, 499, 504, 524})
+"""Statuses with which a gateway gives up, even in JSON, while the service behind it may still be drawing."""
+
 TOOL_PARAMS = ("tools", "size", "quality", "background", "output_format", "output_compression", "moderation")
 
 _ENDPOINTS = ("/responses", "/images/generations", "/images/edits")
@@ -40,6 +47,8 @@ def read_error(
     request_id: str | None = None,
     retry_after: float | None = None,
     path: str = "",
+    own: bool = True,
+    should_retry: bool | None = None,
 ) -> ImageGenerationError:
     """Return our error for a service's error object, with advice.
 
@@ -49,6 +58,8 @@ def read_error(
         request_id: What the service's support asks for.
         retry_after: Seconds, from the answer's headers.
         path: Of the address that was asked; a 404 is explained by it.
+        own: False if the body was not the service's JSON error but, say, a gateway's page.
+        should_retry: What the header `x-should-retry` says, None if it is missing.
     """
     error = error if isinstance(error, Mapping) else {"message": error}
     fields = Fields(error)
@@ -59,12 +70,23 @@ def read_error(
     if is_option(error, code, message, status):
         return _option(message, code=code, param=fields.text("param"), request_id=request_id)
     facts: dict[str, Any] = {"status": status, "code": code, "request_id": request_id, "retry_after": retry_after}
-    kind, advice = _kind(code, message, status)
+    kind, advice = _kind(code, message, status, own=own, should_retry=should_retry)
     if status == 404 and not code and "/v1/" not in path and path.endswith(_ENDPOINTS):
         advice = f"There is no {path}: base_url may lack /v1. Nothing was drawn."
     if kind is RateLimitError and retry_after is None:
         facts["retry_after"] = delay_in(message)
-    return kind(f"{message} {advice}{_trail(status, code, request_id)}", **facts)
+    ours = kind(f"{message} {advice}{_trail(status, code, request_id)}", own=own and status is not None, **facts)
+    if kind is ServiceError and ours.own:
+        ours.may_be_billed = False
+    return ours
+
+
+def after_drawing_began(error: ImageGenerationError) -> ImageGenerationError:
+    """Return the error as one that may have been billed: a part of a picture had arrived before it."""
+    if isinstance(error, ServiceError) and not error.may_be_billed:
+        return ServiceError(str(error), status=error.status, code=error.code, request_id=error.request_id)
+    error.may_be_billed = True
+    return error
 
 
 _KEY = re.compile(r"(?<=key provided: )[^\s*]+?(?=\.? |\.?$)|\bsk-[\w-]{8,}(?![\w*-])")
@@ -75,10 +97,12 @@ def without_key(message: str) -> str:
     return _KEY.sub("***", message)
 
 
-def _option(message: str, *, code: str | None, param: str | None, request_id: str | None) -> OptionError:
+def _option(message: str, *, code: str | None, param: str | None, request_id: str | None) -> OptionRefusedError:
     source = re.fullmatch(r"images?\[(\d+)\](\..*)?", param or "")
     which = f" in source image {int(source[1]) + 1}, counted from 1" if source else ""
-    error = OptionError(f"the service refuses an option{which}: {message}{_trail(None, code, request_id, param)}")
+    error = OptionRefusedError(
+        f"the service refuses an option{which}: {message}{_trail(None, code, request_id, param)}"
+    )
     error.code, error.param, error.request_id = code, param, request_id
     return error
 
@@ -128,29 +152,45 @@ def delay_in(message: str) -> float | None:
     return sum(float(number) * _SECONDS[unit] for number, unit in spans) if spans else None
 
 
-def _kind(code: str | None, message: str, status: int | None) -> tuple[type[ServiceError], str]:
+def _kind(
+    code: str | None, message: str, status: int | None, *, own: bool, should_retry: bool | None
+) -> tuple[type[ServiceError], str]:
+    """Return the class and the advice; the class alone says whether the request may be sent again."""
     if code in QUOTA:
-        return (
-            QuotaError,
-            "The account has no credit left: add some or raise the limit; waiting does not help.",
-        )
+        return QuotaError, "The account has no credit left: add some or raise the limit; waiting does not help."
     if "must be verified" in message:
-        return (
-            OrganizationNotVerifiedError,
-            f"Verify it at {VERIFY_URL}, or use an image model open to everyone.",
-        )
+        return OrganizationNotVerifiedError, f"Verify it at {VERIFY_URL}, or use an image model open to everyone."
     if status in (401, 403) or code == "invalid_api_key":
         return (
             AuthenticationError,
             "Check the API key (OPENAI_API_KEY or api_key=) and what its project may do.",
         )
     if status == 429 or code == "rate_limit_exceeded":
+        if should_retry is False:
+            return QuotaError, "The service says that waiting does not help: check the limits of the account."
         return RateLimitError, "Send fewer requests at once (max_concurrency), or wait and try again."
     if code == "model_not_found":
-        return ServiceError, "Check the name of the mainline model, and that the account may use it."
-    if status is not None and status < 500:
-        return ServiceError, "The request as sent cannot work; nothing was drawn."
-    return ServiceError, "The fault is the service's: try again later."
+        return ModelNotFoundError, "Check the name of the mainline model, and that the account may use it."
+    if status is None or status < 400:
+        return ServiceError, "The fault is the service's: try again later."
+    return _kind_by_status(status, own=own, should_retry=should_retry)
+
+
+_GATEWAY = (
+    "A gateway answered in place of the service, which may have drawn and billed the picture; "
+    "so the request is not repeated by itself."
+)
+
+
+def _kind_by_status(status: int, *, own: bool, should_retry: bool | None) -> tuple[type[ServiceError], str]:
+    if should_retry:
+        return ServiceUnavailableError, "The fault is the service's: try again later."
+    if status in GATEWAY_TIMEOUTS or (status >= 500 and not own):
+        return GatewayError, _GATEWAY
+    if status < 500:
+        return InvalidRequestError, "The request as sent cannot work; nothing was drawn."
+    kind = ServiceError if should_retry is False else ServiceUnavailableError
+    return kind, "The fault is the service's: try again later."
 
 
 def _violations(message: str) -> list[str]:

@@ -24,7 +24,7 @@ from langchain_imagegen.drawing.ladder import (
     rung_of,
 )
 from langchain_imagegen.errors import (
-    ConnectionLostError,
+    CorruptImageError,
     ImageGenerationError,
     ImageStoreError,
     RateLimitError,
@@ -37,9 +37,6 @@ from langchain_imagegen.images.sniffing import Blob
 from langchain_imagegen.options.options import Api
 from langchain_imagegen.options.text import replace_surrogates
 from langchain_imagegen.streaming.answer import Linked
-
-GATEWAY_TIMEOUTS = (504, 524)
-"""Statuses with which a gateway gives up, even in JSON, while the service behind it may still be drawing."""
 
 LONGEST_WAIT = 120.0  # seconds; if the service asks for a longer wait, its error is raised instead
 
@@ -93,33 +90,24 @@ def draw(drawing: Drawing) -> Flow:
             if next_drawing is None:
                 raise
             drawing = next_drawing
+        except (CorruptImageError, ImageStoreError) as error:
+            error.may_be_billed = True  # the picture came in the answer
+            raise
         else:
             return finish_result(drawing, result, rungs)
 
 
-def retry_delay(error: ImageGenerationError, attempt: int) -> float | None:
-    """Return the seconds to wait before the request is sent again, or None if it may have been paid for.
+def retry_delay(error: ImageGenerationError, attempt: int, max_wait: float = LONGEST_WAIT) -> float | None:
+    """Return the seconds to wait before the request is sent again, or None if the error is not `retryable`.
 
-    Three errors certainly drew nothing: a connection that was never made, a rate limit, and a 5xx that is the service's
-    own JSON error or says `x-should-retry: true`. A gateway's 5xx says nothing about the picture behind it.
+    It is None too if the service asks for a wait that is longer than `max_wait`.
     """
-    backoff = min(0.5 * 2.0**attempt, 8.0)
-    if isinstance(error, ConnectionLostError):
-        return None if error.sent else backoff
-    if isinstance(error, ServiceError) and error.retryable is False:
+    if not error.retryable:
         return None
-    if isinstance(error, RateLimitError) and error.status == 429:
-        return _allowed_wait(error.retry_after, backoff)
-    if isinstance(error, ServiceError) and (error.status or 0) >= 500:
-        drew_nothing = error.retryable or (error.own and error.status not in GATEWAY_TIMEOUTS)
-        return _allowed_wait(error.retry_after or None, backoff) if drew_nothing else None
-    return None
-
-
-def _allowed_wait(asked: float | None, backoff: float) -> float | None:
-    """Return the wait that the service asked for, else the backoff; None if it is longer than `LONGEST_WAIT`."""
-    seconds = backoff if asked is None or not 0 <= asked < math.inf else asked
-    return seconds if seconds <= LONGEST_WAIT else None
+    asked = error.retry_after if isinstance(error, ServiceError) else None
+    if asked is None or not 0 <= asked < math.inf or (asked == 0 and not isinstance(error, RateLimitError)):
+        asked = min(0.5 * 2.0**attempt, 8.0)
+    return asked if asked <= max_wait else None
 
 
 def _with_retries(call: Call, retries: int) -> Flow:

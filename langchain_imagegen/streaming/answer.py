@@ -15,6 +15,7 @@ from langchain_imagegen.api.images_api import ImagesStreamReader, read_images
 from langchain_imagegen.api.json_text import read_json
 from langchain_imagegen.api.response_stream import StreamReader
 from langchain_imagegen.api.responses import read_response
+from langchain_imagegen.api.service_errors import after_drawing_began
 from langchain_imagegen.errors import (
     ConnectionLostError,
     CorruptImageError,
@@ -235,12 +236,12 @@ class Body:
         except (ConnectionLostError, CorruptImageError, NoImageError, ServiceError) as read:
             problem, result = read, None
         except ImageGenerationError as refusal:
-            return refusal
+            return after_drawing_began(refusal) if self._arrivals else refusal
         images = _once(result.images) if result else ()
         partials = not self._reader.failed and bool(self._streamed) and not self._origin.partial_images
         rescued = tuple(undelivered(self._arrivals, self._origin, images, partials=partials))
         if problem and not rescued:
-            return problem
+            return after_drawing_began(problem) if self._arrivals else problem
         warnings = (*(result.warnings if result else ()), *self._warnings)
         if rescued:
             why = f"; reading the rest failed: {problem}" if problem else ""

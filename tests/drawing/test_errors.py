@@ -22,13 +22,15 @@ from langchain_imagegen.errors import (
     ConnectionLostError,
     CorruptImageError,
     ImageTimeoutError,
+    ModelNotFoundError,
     ModerationError,
     NoImageError,
-    OptionError,
+    OptionRefusedError,
     OrganizationNotVerifiedError,
     QuotaError,
     RateLimitError,
     ServiceError,
+    ServiceUnavailableError,
 )
 from langchain_imagegen.simulator import (
     answer,
@@ -153,18 +155,18 @@ def test_quota(expect_error, simulator):
 
 
 def test_unknown_model(expect_error, simulator):
-    """An unknown mainline model raises a `ServiceError` that says which name to check."""
+    """An unknown mainline model raises a `ModelNotFoundError` that says which name to check."""
     simulator.script(http_error(404, code="model_not_found", message="The model `gpt-9` does not exist."))
 
-    expect_error(ServiceError, "name of the mainline model")
+    expect_error(ModelNotFoundError, "name of the mainline model")
 
 
 def test_option_refused_by_the_service(expect_error, simulator):
-    """An option that the service refuses raises an `OptionError` with the service's message."""
+    """An option that the service refuses raises an `OptionRefusedError` with the service's message."""
     message = "Transparent background is not supported for this model."
     simulator.script(http_error(400, type="image_generation_user_error", param="tools", message=message))
 
-    assert message in str(expect_error(OptionError, "the service refuses an option"))
+    assert message in str(expect_error(OptionRefusedError, "the service refuses an option"))
     assert len(simulator.requests) == 1
 
 
@@ -252,10 +254,10 @@ def test_server_error(draw, simulator, status):
 
 
 def test_server_error_exhausted(expect_error, simulator):
-    """After the last retry a 5xx raises a `ServiceError` with its request id."""
+    """After the last retry a 5xx raises a `ServiceUnavailableError` with its request id."""
     simulator.script(*[http_error(500, headers={"retry-after-ms": "5"})] * 3)
 
-    error = expect_error(ServiceError, "try again later")
+    error = expect_error(ServiceUnavailableError, "try again later")
     assert (error.status, bool(error.request_id)) == (500, True)
     assert len(simulator.requests) == 3
 
@@ -516,10 +518,10 @@ def test_error_within_a_stream(expect_error, simulator, event):
 
 @pytest.mark.parametrize("event", [flat_error_event, nested_error_event])
 def test_rate_limit_within_a_stream(expect_error, simulator, event):
-    """A rate limit within a stream raises a `RateLimitError` with the delay from its message, after one request."""
+    """A rate limit within a stream raises a `RateLimitError` with the delay from its message."""
     simulator.script(event("rate_limit_exceeded", "Rate limit reached. Please try again in 12s."))
 
-    assert expect_error(RateLimitError, "wait").retry_after == 12
+    assert expect_error(RateLimitError, "wait", max_retries=0).retry_after == 12
     assert len(simulator.requests) == 1
 
 
@@ -538,7 +540,7 @@ def test_error_event_before_a_cut(half, generator, simulator):
     simulator.script(replace(answer(lone.decode()), delivery=Delivery(cut=lambda total: total)))
 
     with pytest.raises(RateLimitError, match="Wait"):
-        half.stream(generator(), "draw a fox")
+        half.stream(generator(max_retries=0), "draw a fox")
 
 
 @pytest.mark.parametrize("form", ["flat", "nested", "text"])

@@ -13,14 +13,18 @@ from langchain_imagegen.errors import (
     AuthenticationError,
     ConnectionLostError,
     CorruptImageError,
+    GatewayError,
     ImageGenerationError,
     ImageTimeoutError,
+    InvalidRequestError,
     ModerationError,
     NoImageError,
+    NotConnectedError,
     OptionError,
     QuotaError,
     RateLimitError,
     ServiceError,
+    ServiceUnavailableError,
 )
 from langchain_imagegen.simulator import Simulator, html_page, http_error
 
@@ -32,7 +36,7 @@ def test_no_retry_after_a_gateway_page(status: int, half: Any, low: Make, simula
     """A gateway's error page ends the call after one request, since the service may have drawn the picture."""
     simulator.script(html_page(status, drawn=True))
 
-    with pytest.raises(ServiceError):
+    with pytest.raises(GatewayError):
         half.invoke(low(), "draw a fox")
     assert (len(simulator.requests), simulator.pictures) == (1, 1)
 
@@ -42,7 +46,7 @@ def test_no_retry_after_a_gateway_timeout(status: int, half: Any, low: Make, sim
     """A gateway's timeout ends the call after one request, even if its body is the service's JSON error."""
     simulator.script(http_error(status))
 
-    with pytest.raises(ServiceError):
+    with pytest.raises(GatewayError):
         half.invoke(low(), "draw a fox")
     assert len(simulator.requests) == 1
 
@@ -59,7 +63,7 @@ def test_no_retry_if_the_service_asks_for_an_hour(half: Any, low: Make, simulato
     """A 503 with `retry-after: 3600` raises its error at once instead of waiting."""
     simulator.script(http_error(503, headers={"retry-after": "3600"}))
 
-    with pytest.raises(ServiceError) as caught:
+    with pytest.raises(ServiceUnavailableError) as caught:
         half.invoke(low(), "draw a fox")
     assert caught.value.retry_after == 3600
     assert len(simulator.requests) == 1
@@ -86,24 +90,23 @@ def test_an_impossible_retry_after_is_ignored(seconds: str, status: int, half: A
         (RateLimitError("", status=429), 0, 0.5),
         (RateLimitError("", status=429), 2, 2),
         (RateLimitError("", status=429), 9, 8),
-        (RateLimitError(""), 0, None),
-        (ServiceError("", status=500, own=True), 1, 1),
-        (ServiceError("", status=503, own=True), 0, 0.5),
-        (ServiceError("", status=503, own=True, retry_after=3), 0, 3),
-        (ServiceError("", status=503, own=True, retry_after=120), 0, 120),
-        (ServiceError("", status=503, own=True, retry_after=121), 0, None),
-        (ServiceError("", status=503, own=True, retry_after=float("nan")), 0, 0.5),
-        (ServiceError("", status=503, own=True, retryable=False), 0, None),
-        (ServiceError("", status=503, retryable=False), 0, None),
-        (ServiceError("", status=503, retry_after=3, retryable=True), 0, 3),
-        (ServiceError("", status=503, retry_after=3), 0, None),
-        (ServiceError("", status=503), 0, None),
-        (ServiceError("", status=504, own=True), 0, None),
-        (ServiceError("", status=400), 0, None),
+        (RateLimitError(""), 0, 0.5),
+        (RateLimitError("", retry_after=0.467), 0, 0.467),
+        (ServiceUnavailableError("", status=500), 1, 1),
+        (ServiceUnavailableError("", status=503), 0, 0.5),
+        (ServiceUnavailableError("", status=503, retry_after=0), 0, 0.5),
+        (ServiceUnavailableError("", status=503, retry_after=3), 0, 3),
+        (ServiceUnavailableError("", status=503, retry_after=120), 0, 120),
+        (ServiceUnavailableError("", status=503, retry_after=121), 0, None),
+        (ServiceUnavailableError("", status=503, retry_after=float("nan")), 0, 0.5),
+        (ServiceUnavailableError("", status=503, retry_after=float("inf")), 0, 0.5),
+        (GatewayError("", status=503, retry_after=3), 0, None),
+        (InvalidRequestError("", status=400), 0, None),
+        (ServiceError("", status=503, own=True), 0, None),
         (ServiceError(""), 0, None),
         (QuotaError("", status=429), 0, None),
         (AuthenticationError("", status=401), 0, None),
-        (ConnectionLostError("", sent=False), 0, 0.5),
+        (NotConnectedError(""), 0, 0.5),
         (ConnectionLostError(""), 0, None),
         (ImageTimeoutError(""), 0, None),
         (ModerationError(""), 0, None),
