@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
+from langchain_imagegen.agents.broken_answers import completed_answers, rescued_answer
 from langchain_imagegen.agents.failures import read_failure
 from langchain_imagegen.agents.history import (
     calls_of,
@@ -32,7 +33,6 @@ from langchain_imagegen.agents.history import (
 )
 from langchain_imagegen.agents.refusals import Refusals
 from langchain_imagegen.agents.wording import valid_message
-from langchain_imagegen.api.responses import CALL
 from langchain_imagegen.api.service_errors import SERVICE_ID, is_lost_reference
 from langchain_imagegen.conversation.channel import CHANNEL, Records
 from langchain_imagegen.conversation.memory import ImageMemory
@@ -126,14 +126,8 @@ class Turn:
         return self._numbered(messages, kept), _with_text(system, inventory(self.memory, told))
 
     def rescue(self, error: Exception) -> AIMessage | None:
-        """Return the answer that broke off as far as it is stored; None if no picture is, or if it was refused."""
-        ours = read_failure(error)
-        if not self.stored or not isinstance(ours, ImageGenerationError) or isinstance(ours, ModerationError):
-            return None
-        warning = f"the answer broke off after its picture had arrived, and the rest of it is missing ({error})"
-        logger.warning(warning)
-        calls = {call.id or call.token: call for call in self.stored}
-        return AIMessage([_call_of(call) for call in calls.values()], response_metadata={"warnings": [warning]})
+        """Return the answer that ended in an error, as far as its pictures are stored; None if none is."""
+        return rescued_answer(error, self.stored)
 
     def retry_delay(self, error: Exception) -> float | None:
         """Return the seconds to wait before the request is sent again; None if it must not be, it may be paid for.
@@ -174,7 +168,8 @@ class Turn:
 
     def keep(self, answers: Sequence[BaseMessage]) -> tuple[list[BaseMessage], dict[str, Any]]:
         """Return the answer without base64, and the update of the state that goes with it."""
-        light = [self._light_answer(answer) if isinstance(answer, AIMessage) else answer for answer in answers]
+        whole = completed_answers(answers, self.stored)
+        light = [self._light_answer(answer) if isinstance(answer, AIMessage) else answer for answer in whole]
         update: dict[str, Any] = {}
         if self._light:
             update["messages"] = list(self._light.values())
@@ -273,11 +268,6 @@ class Turn:
     def _unrecorded(self) -> Records:
         known = self.state.get(CHANNEL) or {}
         return {record["id"]: record for record in self.memory.to_records() if known.get(record["id"]) != record}
-
-
-def _call_of(call: StoredCall) -> dict[str, Any]:
-    named = {"id": call.id} if call.id else {}
-    return {"type": CALL, **named, "status": "completed", "result": call.token}
 
 
 def _with_text(system: SystemMessage | None, text: str) -> SystemMessage | None:

@@ -7,7 +7,7 @@ import json
 import pytest
 from langchain_core.messages import AIMessage
 
-from langchain_imagegen import ImageGenerationMiddleware
+from langchain_imagegen import ImageGenerationMiddleware, images_from
 from langchain_imagegen.errors import ModerationError
 from langchain_imagegen.simulator import Fault
 from langchain_imagegen.simulator.faults import Delivery
@@ -103,14 +103,14 @@ def test_refusal_after_the_picture_is_an_error(talks):
 
     with pytest.raises(ModerationError):
         talk.say("draw a fox", streaming=True)
-    assert "generated_images" not in talk.state or not talk.state["generated_images"]
+    assert not talk.state.get("generated_images")
 
 
 CALL = {"type": "image_generation_call", "id": "ig_1", "status": "completed"}
 
 
 def events(*, result: str) -> bytes:
-    """Return a stream up to its finished picture."""
+    """Return a stream up to its finished picture; its last event is whole."""
     started = {"id": "resp_1", "object": "response", "created_at": 1, "status": "in_progress", "model": "gpt-5.4"}
     done = {**CALL, "result": result}
     sent = [
@@ -120,19 +120,43 @@ def events(*, result: str) -> bytes:
     return b"".join(b"event: %b\ndata: %b\n\n" % (each["type"].encode(), json.dumps(each).encode()) for each in sent)
 
 
-@pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streaming"])
-def test_stalled_answer_delivers_its_picture(talks, streaming):
+def document(*, result: str) -> bytes:
+    """Return a JSON answer up to its finished picture."""
+    body = json.dumps({"id": "resp_1", "object": "response", "output": [{**CALL, "result": result}]})
+    return body[: -len("]}")].encode()
+
+
+KINDS = {"plain": (document, JSON), "streaming": (events, SSE)}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_stalled_answer_delivers_its_picture(talks, kind):
     """An answer that stalls after its picture delivers that picture when the timeout expires."""
+    begin, content_type = KINDS[kind]
     data = photo()
-    body = events(result=to_base64(data))
-    plain = json.dumps({"id": "resp_1", "object": "response", "output": [{**CALL, "result": to_base64(data)}]}).encode()
-    with serving([body if streaming else plain[:-3], 30.0], SSE if streaming else JSON) as server:
+    with serving([begin(result=to_base64(data)), 30.0], content_type) as server:
         model = talks.model(base_url=server.base_url, timeout=0.5, max_retries=2)
         talk = talks.start(ImageGenerationMiddleware(SMALL, wire=True), model=model)
-        talk.say("draw a fox", streaming=streaming)
+        talk.say("draw a fox", streaming=kind == "streaming")
 
     assert server.posts == 1
     assert talk.memory.latest.read() == data
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_answer_that_ends_early_delivers_its_picture(talks, kind, version):
+    """A body that is cut after its picture, but ends properly for HTTP, delivers the picture in the last message."""
+    begin, content_type = KINDS[kind]
+    data = photo()
+    with serving([begin(result=to_base64(data))[:-1]], content_type) as server:
+        model = talks.model(base_url=server.base_url, output_version=version)
+        talk = talks.start(ImageGenerationMiddleware(SMALL, wire=True), model=model)
+        state = talk.say("draw a fox", streaming=kind == "streaming")
+
+    assert [image.read() for image in images_from(state["messages"][-1])] == [data]
+    assert [message.type for message in state["messages"]] == ["human", "ai"]
+    assert len(state["messages"][-1].response_metadata["warnings"]) == 1
 
 
 def test_broken_answer_without_wire_is_an_error(talks):
