@@ -1,4 +1,4 @@
-"""The extractor compared with `json` and `base64`, for any text, pictures and cuts."""
+"""The extractor compared with `json` and `base64`, for arbitrary texts, pictures and chunk sizes."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
 
 
 def extract(text, sizes=WHOLE, **settings):
-    """Return what passes through, and the sinks."""
-    done = scan(text, sizes, **settings)
-    return done.passed, done.sinks
+    """Return the text without its pictures, and the sink of each picture."""
+    scanned = scan(text, sizes, **settings)
+    return scanned.passed, scanned.sinks
 
 
-def restored(value, sinks):
-    """Return the document with the bytes of the sinks in place of the placeholders."""
+def fill_placeholders(value, sinks):
+    """Return the document with the sinks' bytes in place of the placeholders."""
     number = picture_number(value)
     if number is not None:
         assert sinks[number].closed == [None]
         return bytes(sinks[number].data)
     if isinstance(value, dict):
-        return {key: restored(item, sinks) for key, item in value.items()}
-    return [restored(item, sinks) for item in value] if isinstance(value, list) else value
+        return {key: fill_placeholders(item, sinks) for key, item in value.items()}
+    return [fill_placeholders(item, sinks) for item in value] if isinstance(value, list) else value
 
 
-def decoded(value, key=None):
-    """Return the document with the base64 of each picture decoded by the standard library."""
+def decode_pictures(value, key=None):
+    """Return the document with each picture decoded by the standard library."""
     if isinstance(value, dict):
-        return {key: decoded(item, key) for key, item in value.items()}
+        return {key: decode_pictures(item, key) for key, item in value.items()}
     if isinstance(value, list):
-        return [decoded(item) for item in value]
+        return [decode_pictures(item) for item in value]
     if key in PICTURE_KEYS and isinstance(value, str):
         try:
             data = base64.b64decode(value, validate=True)
@@ -90,7 +90,7 @@ escapes = st.sampled_from([("", ""), ("/", "\\/"), ("+", "\\u002b"), ("+", "\\u0
 
 @st.composite
 def json_texts(draw):
-    """A document as some encoder writes it: indented or not, in ASCII or not, with needless escapes."""
+    """Draw a document as an encoder may write it: indented or not, in ASCII or not, with unnecessary escapes."""
     document = draw(documents)
     text = json.dumps(
         document,
@@ -105,15 +105,15 @@ def json_texts(draw):
 @example(json.dumps({'\\"result': encoded(PNG), 'x"b64_json': encoded(PNG)}).encode(), [1])
 @example(json.dumps({"text": f'"result": "{encoded(PNG)}"', "result": encoded(PNG)}).encode(), [1])
 def test_json_and_base64_agree(text, sizes):
-    """A document with its placeholders filled equals the original as `json` and `base64` read it."""
+    """A document with filled placeholders equals the original document as `json` and `base64` read it."""
     passed, sinks = extract(text, sizes)
 
-    assert restored(json.loads(passed), sinks) == decoded(json.loads(text))
+    assert fill_placeholders(json.loads(passed), sinks) == decode_pictures(json.loads(text))
 
 
 @st.composite
 def streams(draw):
-    """An event stream and the documents in it; `None` for an event that is broken on purpose."""
+    """Draw an event stream and its documents, with None for each event that is broken on purpose."""
     newline = draw(st.sampled_from(["\n", "\r\n", "\r"]))
     stream, expected = draw(st.sampled_from(["", "\ufeff"])), []
     for _ in range(draw(st.integers(1, 4))):
@@ -134,14 +134,14 @@ BROKEN = ['{"text": "no end', '{"result": "iVBORw0KGgo', f'{{"result": "{encoded
 
 @given(streams(), chunk_sizes)
 def test_events_agree(stream, sizes):
-    """Every whole event is read as `json` and `base64` read it, even between broken events."""
+    """Each valid event is read as `json` and `base64` read it, also between broken events."""
     text, expected = stream
 
     passed, sinks = extract(text, sizes)
     events = read_events(passed, sizes)
     assert len(events) == len(expected)
     for event, document in zip(events, expected, strict=True):
-        assert document is None or restored(json.loads(event), sinks) == decoded(document)
+        assert document is None or fill_placeholders(json.loads(event), sinks) == decode_pictures(document)
 
 
 FLAWS = ["...", " ", "\\n", "\n", "\r", "=", "==", "-_", "\\\\", '\\"', "\\u00e9", "\\x", "\\", "é", '"']
@@ -149,7 +149,7 @@ FLAWS = ["...", " ", "\\n", "\n", "\r", "=", "==", "-_", "\\\\", '\\"', "\\u00e9
 
 @st.composite
 def flawed_texts(draw):
-    """A document or a stream with bytes inserted or removed at any place."""
+    """Draw a document or a stream in which bytes were inserted, removed or cut off."""
     text = draw(json_texts() | streams().map(lambda stream: stream[0]))
     for _ in range(draw(st.integers(1, 3))):
         at = draw(st.integers(0, len(text)))
@@ -167,7 +167,7 @@ def flawed_texts(draw):
 @example(f'{{"result": "{encoded(PNG)}A\\n\\/o"}}'.encode(), [1], PICTURE_KEYS, 0, False)
 @example(f'{{"result": "{encoded(PNG + b"1")}G'.encode(), [1], PICTURE_KEYS, 0, False)
 def test_any_text(text, sizes, keys, unwanted, copies):
-    """Any bytes give the same result however they are cut, and exactly the pictures that they hold."""
+    """Arbitrary bytes give exactly the pictures that they contain, whatever the chunk sizes."""
     check(text, sizes, keys=keys, unwanted=unwanted, copies=copies)
 
 
@@ -175,7 +175,7 @@ def test_any_text(text, sizes, keys, unwanted, copies):
     st.text('data:id \n\r\ufeffé"', max_size=60).map(str.encode) | streams().map(lambda stream: stream[0]), chunk_sizes
 )
 def test_any_stream(text, sizes):
-    """The events of any text are the same as when it is read line by line, however it is cut."""
+    """The events of an arbitrary text are those of reading it line by line, whatever the chunk sizes."""
     assert read_events(text, sizes) == events_in(text)
 
 
@@ -191,7 +191,7 @@ EVERYTHING = (
 
 @pytest.mark.parametrize("copies", [False, True])
 def test_cut_anywhere(copies):
-    """A document with every feature gives the same result wherever it is cut in two."""
+    """A document with every feature gives the same result wherever it is split into two chunks."""
     text = EVERYTHING.encode()
 
     assert len(extract(text)[1]) == 4
@@ -201,7 +201,7 @@ def test_cut_anywhere(copies):
 
 @given(st.integers(0, 60), st.text("Aa9+/=.- \n\\é", max_size=6), st.integers(0, 5), chunk_sizes)
 def test_validity_is_strict(position, inserted, removed, sizes):
-    """A picture is closed without an error if and only if its string is canonical base64."""
+    """A sink is closed without an error if and only if its string is canonical base64."""
     value = encoded(PNG[:40])
     at = 8 + position
     value = value[:at] + inserted + value[at + removed :]
@@ -215,7 +215,7 @@ def test_validity_is_strict(position, inserted, removed, sizes):
 @pytest.mark.parametrize("name", BEGINNINGS)
 @pytest.mark.parametrize("key", PICTURE_KEYS)
 def test_formats(name, key):
-    """Each format of the service is recognized by its first bytes under each of the three keys."""
+    """Each picture format is recognized by its first bytes under each of the three keys."""
     text = json.dumps({key: encoded(BEGINNINGS[name])}).encode()
 
     passed, (sink,) = extract(text, [1])
@@ -238,8 +238,8 @@ def test_formats(name, key):
         "iVB",
     ],
 )
-def test_other_values_pass(value):
-    """Anything but a picture passes byte for byte, even under a picture's key."""
+def test_other_values_stay(value):
+    """A value that is not a picture stays in the text unchanged, also under a picture's key."""
     text = json.dumps({"result": value, "output": encoded(PNG)}).encode()
 
     assert extract(text, [1]) == (text, [])
@@ -248,7 +248,7 @@ def test_other_values_pass(value):
 @pytest.mark.parametrize("escape", [("/", "\\/"), ("+", "\\u002B"), ("=", "\\u003d"), ("A", "\\u0041")])
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 11, 64, 100000])
 def test_escaped_base64(escape, size):
-    """Escaped slashes, plus signs and letters give the same picture, wherever a chunk cuts an escape."""
+    """Escaped characters give the same picture, wherever a chunk ends within an escape."""
     data = b"\xff\xd8\xff" + random.Random(1).randbytes(2000)
     text = json.dumps({"result": encoded(data)}).replace(*escape).encode()
 
@@ -276,7 +276,7 @@ def test_escaped_base64(escape, size):
 )
 @pytest.mark.parametrize("size", [1, 3, 4, 10000])
 def test_invalid_base64(value, error, size):
-    """The sink is told which character is wrong at which position, and the rest of the document is read."""
+    """The sink's error names the invalid character and its position, and the rest of the document is read."""
     text = b'{"a": {"result": "%b"}, "b": {"result": "%b"}, "c": "d"}' % (
         value.encode(),
         encoded(PNG).encode(),
@@ -293,18 +293,18 @@ def test_invalid_base64(value, error, size):
 )
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 7, 10000])
 def test_nothing_is_lost(flaw, size):
-    """The decoded bytes and the spilled rest of an invalid string make up the whole string, wherever it was cut."""
+    """The decoded bytes and the spilled rest of an invalid string make up the whole string, for any chunk size."""
     value = encoded(PNG) + flaw
 
     _, (sink,) = extract(f'{{"result": "{value}'.encode(), [size])
-    spelled = encoded(sink.data) + sink.spilled.decode()
-    assert spelled.replace("\\/", "/") == value.replace("\\/", "/")
+    whole = encoded(sink.data) + sink.spilled.decode()
+    assert whole.replace("\\/", "/") == value.replace("\\/", "/")
 
 
 @pytest.mark.parametrize("end", ["", "\n", "\r", '"'])
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 7, 10000])
-def test_first_error_is_told(end, size):
-    """A string that was invalid before it broke off is reported as invalid, however it was cut."""
+def test_first_error_is_reported(end, size):
+    """A string that is invalid and then truncated is reported as invalid, whatever the chunk sizes."""
     value = encoded(PNG + b"1") + "G"
 
     _, (sink,) = extract(f'{{"result": "{value}{end}'.encode(), [size])
@@ -313,8 +313,8 @@ def test_first_error_is_told(end, size):
 
 @pytest.mark.parametrize("end", [20, 30, 200, -3])
 @pytest.mark.parametrize("size", [1, 50, 10000])
-def test_body_breaks_off(end, size):
-    """A body that is cut within a picture closes the sink with an error, after the bytes that did arrive."""
+def test_truncated_body(end, size):
+    """A body that ends within a picture gives the sink the bytes that arrived and closes it with an error."""
     text = json.dumps({"result": encoded(PNG)}).encode()[:end]
 
     passed, (sink,) = extract(text, [size])
@@ -325,8 +325,8 @@ def test_body_breaks_off(end, size):
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
-def test_line_breaks_off(newline):
-    """A string that is still open at the end of its line ends there, and the next event is read normally."""
+def test_truncated_line(newline):
+    """A picture that is not closed at the end of its line ends there, and the next event is read normally."""
     events = ['data: {"b64_json": "iVBORw0KGgo', f'data: {{"b64_json": "{encoded(PNG)}"}}', ""]
 
     passed, (broken, whole) = extract((newline * 2).join(events).encode())
@@ -337,8 +337,8 @@ def test_line_breaks_off(newline):
 
 @pytest.mark.parametrize("size", [1, 10, 100000])
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
-def test_before_is_the_event(size, newline):
-    """`open_sink` gets the beginning of the same event, with its type and the item's id, and of no other event."""
+def test_text_before_a_picture(size, newline):
+    """`open_sink` gets the text of the same event before the picture, and nothing of the event before it."""
     head = f'event: b{newline}data: {{"type": "partial", "item_id": "ig_2", "partial_image_b64": '
     text = f'event: a{newline}data: {{"id": 1}}{newline * 2}{head}"{encoded(PNG)}"}}{newline * 2}'
 
@@ -347,8 +347,8 @@ def test_before_is_the_event(size, newline):
 
 
 @pytest.mark.parametrize("size", [1, 1000, 100000])
-def test_before_is_bounded(size):
-    """Of a long document `open_sink` gets the first 256 and the last 2048 bytes, separated by a NUL."""
+def test_text_before_a_picture_is_bounded(size):
+    """Of a long text before a picture `open_sink` gets the first 256 and the last 2048 bytes, separated by a NUL."""
     head = json.dumps({"id": "resp_1", "text": "long " * 2000, "more": [{"id": "ig_1"}]}).encode()[:-1]
     head += b', "result": '
     text = b'%b"%b"}' % (head, encoded(PNG).encode())
@@ -358,33 +358,33 @@ def test_before_is_bounded(size):
 
 
 def test_unwanted_picture():
-    """A picture without a sink is dropped but counted, and its placeholder remains."""
-    wanted = [None, Kept()]
-    extractor = Extractor(lambda _: wanted[extractor_calls.pop(0)])
-    extractor_calls = [0, 1]
+    """A picture whose sink is None is dropped, and its placeholder still has a number."""
+    kept = Kept()
+    sinks = iter([None, kept])
+    extractor = Extractor(lambda _: next(sinks))
     text = json.dumps([{"result": encoded(PNG)}, {"result": encoded(PNG)}]).encode()
 
     passed = extractor.feed(text) + extractor.finish()
     assert [picture_number(item["result"]) for item in json.loads(passed)] == [0, 1]
-    assert wanted[1].data == PNG
+    assert kept.data == PNG
 
 
-class Knowing(Sink):
-    """A sink that already has every picture."""
+class KnowsAll(Sink):
+    """A sink that claims to have every picture already."""
 
     def __init__(self):
         self.text = b""
 
     def known(self, text):
-        """Return True for any text."""
+        """Record the text and return True."""
         self.text += text
         return True
 
 
 @pytest.mark.parametrize("size", [1, 50, 10000])
 def test_known_text_is_not_decoded(size):
-    """A sink that has the picture is asked in whole groups of four characters, and nothing is decoded into it."""
-    sink = Knowing()
+    """A sink that already has the picture gets its text in groups of four characters, and no decoded bytes."""
+    sink = KnowsAll()
     extractor = Extractor(lambda _: sink)
     text = json.dumps({"result": encoded(PNG)}).encode()
 
@@ -396,7 +396,7 @@ def test_known_text_is_not_decoded(size):
 @pytest.mark.parametrize("other", [PNG, PNG[:9], PNG + PNG, PNG[:8] + PNG[9:], PNG[:-1] + b"\0"], ids=range(5))
 @pytest.mark.parametrize("size", [1, 50, 10000])
 def test_almost_a_copy(other, size):
-    """A picture that differs from the one before it is decoded from the first difference on."""
+    """A picture that differs from an earlier one that its sink knows is still decoded completely."""
     text = json.dumps([{"result": encoded(PNG)}, {"result": encoded(other)}]).encode()
 
     _, (first, second) = extract(text, [size], copies=True)
@@ -406,7 +406,7 @@ def test_almost_a_copy(other, size):
 
 @pytest.mark.parametrize("size", [1, 30, 10000])
 def test_gaps(size):
-    """Texts and gaps come separately; a gap replaces a string with its quotes and says whether it was closed."""
+    """`split` returns texts and gaps; a gap replaces a picture's string and says whether the string was closed."""
     extractor = Extractor(lambda _: None)
     text = json.dumps({"a": 1, "result": encoded(PNG), "b64_json": encoded(PNG)}).encode()[:-9]
 
@@ -416,7 +416,7 @@ def test_gaps(size):
 
 
 def test_own_keys():
-    """Pictures are taken out under the given keys only."""
+    """With own keys, pictures are extracted under these keys only."""
     text = json.dumps({"image": encoded(PNG), "result": encoded(PNG)}).encode()
 
     passed, (sink,) = extract(text, keys=["image"])
@@ -428,29 +428,29 @@ def test_own_keys():
     "value", [None, 1, "$picture", [], {}, {"$picture": "1"}, {"$picture": True}, {"$picture": 1, "a": 2}]
 )
 def test_no_placeholder(value):
-    """Only a placeholder has a picture's number."""
+    """`picture_number` returns a placeholder's number, and None for any other value."""
     assert picture_number(value) is None
     assert picture_number(json.loads(json.dumps(placeholder(3)))) == 3
 
 
-class Nowhere(Sink):
-    """A sink that keeps nothing."""
+class Discard(Sink):
+    """A sink that discards the picture."""
 
     def write(self, data):
-        """Forget the data."""
+        """Discard the data."""
 
     def close(self, error=None):
-        """Take no error."""
+        """Assert that there is no error."""
         assert error is None
 
 
 @pytest.mark.parametrize("size", [65536, 1 << 30])
 @pytest.mark.parametrize("escape", [("/", "/"), ("/", "\\/")])
 def test_memory_is_constant(size, escape):
-    """A picture of 12 MB takes well under half a megabyte on its way to a sink that keeps nothing."""
+    """Extracting a picture of 12 MB in chunks of 64 KB takes less than 500 KB of memory."""
     data = PNG + random.Random(1).randbytes(12_000_000)
     text = json.dumps({"result": encoded(data), "id": "ig_1"}).replace(*escape).encode()
-    extractor = Extractor(lambda _: Nowhere())
+    extractor = Extractor(lambda _: Discard())
     extractor.feed(b'{"result": "iVBORw0K"}')  # loads the decoder
     tracemalloc.start()
 
@@ -463,7 +463,7 @@ def test_memory_is_constant(size, escape):
 
 @pytest.mark.parametrize("size", [1000, 65536, 1 << 30])
 def test_long_line(size):
-    """A line of several megabytes of text, traps and pictures is read like a short one and not kept in memory."""
+    """A line of several megabytes of text, traps and pictures is read like a short one."""
     item = {
         "result": encoded(PNG * 2000),
         "text": f'say "result": "{encoded(PNG)}" ' * 2000,
@@ -477,7 +477,7 @@ def test_long_line(size):
 
 
 def test_decoder_is_loaded_late():
-    """Importing the module does not load the decoder."""
+    """Importing the extractor does not load `pybase64`."""
     code = "import sys, langchain_imagegen.streaming.extractor; sys.exit('pybase64' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -486,7 +486,7 @@ def test_decoder_is_loaded_late():
 @pytest.mark.parametrize("newline", [b"\n", b"\r\n", b"\r"])
 @pytest.mark.parametrize("size", [1, 2, 3, 1000])
 def test_event_framing(newline, size):
-    """Comments, names, empty events, several data lines and a last event without its blank line are read."""
+    """Events are read with comments, names, several data lines and a last event without a blank line after it."""
     lines = [b"\xef\xbb\xbf: a comment", b"", b"event: one", b'data: {"a":', b'data:"\xc3\xa9"}', b"id: 1", b"", b""]
     lines += [b"event: nothing", b"retry: 3", b"", b"data", b"", b"data:  two", b"", b"data: [DONE]"]
 
@@ -495,5 +495,5 @@ def test_event_framing(newline, size):
 
 @pytest.mark.parametrize("size", [1, 2, 3, 1000])
 def test_mixed_line_ends(size):
-    """A CRLF is one line end even if a chunk cuts it, and the LF after it is another."""
+    """A CRLF is one line end even if a chunk ends within it, and an LF after it is another."""
     assert read_events(b"data: 1\r\n\ndata: 2\n\r\ndata: 3\r\rdata: 4\r\n", [size]) == [b"1", b"2", b"3", b"4"]

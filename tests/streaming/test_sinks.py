@@ -1,4 +1,4 @@
-"""Pictures while they arrive: decoded and stored once, in little memory, with nothing left of a lost one."""
+"""Pictures while they arrive: decoded and stored once, in little memory, and removed if they do not finish."""
 
 from __future__ import annotations
 
@@ -51,16 +51,16 @@ def encoded(data: bytes) -> str:
 
 
 def response(picture: bytes) -> dict[str, Any]:
-    """Return a response with one picture."""
+    """Return a response that contains the picture."""
     item = {"id": "ig_1", "type": "image_generation_call", "status": "completed", "result": encoded(picture)}
     return {"id": "resp_1", "status": "completed", "model": "gpt-5.4", "output": [item]}
 
 
 def events(picture: bytes, *unfinished: bytes) -> bytes:
-    """Return a stream with partial pictures, the last of which is the finished one, and two more copies of it."""
+    """Return a stream with unfinished partial pictures and then three copies of the finished one."""
     whole = response(picture)
-    told: list[dict[str, Any]] = [{"type": "response.created", "response": {"id": "resp_1", "output": []}}]
-    told += [
+    parts: list[dict[str, Any]] = [{"type": "response.created", "response": {"id": "resp_1", "output": []}}]
+    parts += [
         {
             "type": "response.image_generation_call.partial_image",
             "item_id": "ig_1",
@@ -69,21 +69,21 @@ def events(picture: bytes, *unfinished: bytes) -> bytes:
         }
         for n, data in enumerate((*unfinished, picture))
     ]
-    told += [{"type": "response.output_item.done", "item": whole["output"][0]}]
-    told += [{"type": "response.completed", "response": whole}]
-    return b"".join(b"event: %b\ndata: %b\n\n" % (e["type"].encode(), json.dumps(e).encode()) for e in told)
+    parts += [{"type": "response.output_item.done", "item": whole["output"][0]}]
+    parts += [{"type": "response.completed", "response": whole}]
+    return b"".join(b"event: %b\ndata: %b\n\n" % (e["type"].encode(), json.dumps(e).encode()) for e in parts)
 
 
 def files(folder: Path) -> list[str]:
-    """Return the names of all files below a folder; a picture on its way has no name of its own."""
+    """Return the names of all files below a folder, including temporary ones."""
     return sorted(path.name for path in folder.rglob("*") if path.is_file())
 
 
 # --- copies
 
 
-def fed(sink: Any, data: bytes, sizes: list[int], *, cut: int = 0) -> Any:
-    """Return the sink after a picture arrived in chunks of these sizes, with `cut` characters missing at its end."""
+def feed(sink: Any, data: bytes, sizes: list[int], *, cut: int = 0) -> Any:
+    """Feed the sink a picture in chunks of these sizes, without its last `cut` characters, and return the sink."""
     extractor = Extractor(lambda _: sink)
     text = encoded(data)
     body = b'{"result": "' + text[: len(text) - cut].encode() + (b"" if cut else b'"}')
@@ -102,15 +102,15 @@ SIZES = st.lists(st.integers(1, 400), min_size=1, max_size=4)
 @given(sizes=SIZES, tail=st.binary(max_size=60), place=st.integers(0, 700), other=st.binary(max_size=3))
 @example(sizes=[7], tail=b"", place=0, other=b"")
 @example(sizes=[400], tail=b"abc", place=len(SMALL) + 3, other=b"d")
-def test_a_second_copy_is_what_it_is(kind: Any, sizes: list[int], tail: bytes, place: int, other: bytes):
-    """A second copy that is equal, longer, shorter or changed is stored as it came."""
+def test_a_second_copy_is_stored_as_it_came(kind: Any, sizes: list[int], tail: bytes, place: int, other: bytes):
+    """A second copy of a picture, whether equal, longer, shorter or changed, is stored as it came."""
     store = ImageStore("memory://copies")
     first = SMALL + tail
     at = min(max(place, 120), len(first))
     second = first[:at] + other + first[at + len(other) :]
-    original = fed(kind(store), first, sizes)
+    original = feed(kind(store), first, sizes)
 
-    copy = fed(DuplicateSink(original, store), second, sizes)
+    copy = feed(DuplicateSink(original, store), second, sizes)
 
     try:
         blob = copy.blob()
@@ -123,11 +123,11 @@ def test_a_second_copy_is_what_it_is(kind: Any, sizes: list[int], tail: bytes, p
 
 @pytest.mark.parametrize("kind", [MemorySink, StoreSink])
 @pytest.mark.parametrize("cut", [4, 5, 100])
-def test_a_copy_that_breaks_off_is_no_picture(kind: Any, cut: int, image_store: ImageStore):
-    """The beginning of a known picture does not pass for the whole of it."""
-    original = fed(kind(image_store), SMALL, [100])
+def test_a_truncated_copy(kind: Any, cut: int, image_store: ImageStore):
+    """A truncated copy of a known picture raises a `CorruptImageError`."""
+    original = feed(kind(image_store), SMALL, [100])
 
-    copy = fed(DuplicateSink(original, image_store), SMALL, [100], cut=cut)
+    copy = feed(DuplicateSink(original, image_store), SMALL, [100], cut=cut)
 
     with pytest.raises(CorruptImageError, match="breaks off"):
         copy.blob()
@@ -136,9 +136,9 @@ def test_a_copy_that_breaks_off_is_no_picture(kind: Any, cut: int, image_store: 
 
 @pytest.mark.parametrize("kind", [MemorySink, StoreSink])
 @pytest.mark.parametrize("more", ["A", "%"])
-def test_what_goes_on_behind_a_copy_is_told(kind: Any, more: str, image_store: ImageStore):
-    """A copy followed by something that is not base64 is as corrupt as it is without the original."""
-    original = fed(kind(image_store), SMALL, [100])
+def test_a_copy_with_invalid_text_after_it(kind: Any, more: str, image_store: ImageStore):
+    """A copy that is followed by invalid base64 raises the same error as it would without the original."""
+    original = feed(kind(image_store), SMALL, [100])
     alone, copy = StoreSink(image_store), DuplicateSink(original, image_store)
 
     for sink in (alone, copy):
@@ -152,33 +152,33 @@ def test_what_goes_on_behind_a_copy_is_told(kind: Any, more: str, image_store: I
 
 
 @pytest.mark.parametrize("kind", [MemorySink, StoreSink])
-def test_a_picture_is_not_lost_with_a_flawed_first_copy(kind: Any, image_store: ImageStore):
-    """A picture that equals the valid beginning of a corrupt one is a picture of its own."""
+def test_a_copy_after_a_corrupt_one(kind: Any, image_store: ImageStore):
+    """A valid copy is stored even if it equals the valid beginning of a corrupt one."""
     original = kind(image_store)
     extractor = Extractor(lambda _: original)
     extractor.feed(f'{{"result": "{encoded(SMALL)}%"}}'.encode())
 
-    copy = fed(DuplicateSink(original, image_store), SMALL, [100])
+    copy = feed(DuplicateSink(original, image_store), SMALL, [100])
 
     assert image_store.get(copy.blob().sha256) == SMALL
 
 
 def test_a_copy_is_not_written_again(tmp_path: Path):
-    """A copy of a picture leaves no file of its own, at any time."""
+    """A copy of a picture that was already written creates no file."""
     store = ImageStore(tmp_path)
     picture = png(1_000_000)
-    original = fed(StoreSink(store), picture, [CHUNK])
+    original = feed(StoreSink(store), picture, [CHUNK])
     before = files(tmp_path)
 
-    copy = fed(DuplicateSink(original, store), picture, [CHUNK])
+    copy = feed(DuplicateSink(original, store), picture, [CHUNK])
 
     assert files(tmp_path) == before
     assert copy.blob() == original.blob()
     assert files(tmp_path) == [f"{copy.blob().sha256}.png"]
 
 
-def test_a_store_keeps_what_it_has(tmp_path: Path):
-    """A picture that is drawn again is not written again, only marked as new."""
+def test_put_of_a_stored_picture(tmp_path: Path):
+    """`put` of a stored picture only updates the file's time."""
     store = ImageStore(tmp_path)
     path = next(tmp_path / f"{b.sha256[:2]}/{b.sha256}.png" for b in [store.put(SMALL)])
     before = path.stat()
@@ -195,7 +195,7 @@ def test_a_store_keeps_what_it_has(tmp_path: Path):
 
 
 def decodings(work: Callable[[], object]) -> int:
-    """Count how often a piece of base64 is decoded."""
+    """Return how many pieces of base64 are decoded during `work`."""
     calls = 0
 
     def count(frame: object, event: str, function: object) -> None:
@@ -214,7 +214,7 @@ def decodings(work: Callable[[], object]) -> int:
 def test_a_stream_decodes_its_picture_once(
     delivery: str, generator: Callable[..., ImageGenerator], half: Any, image_store: ImageStore
 ):
-    """The picture comes as last partial, as finished item and in the closing event; it is decoded once."""
+    """The three copies of a picture in a stream are decoded and stored once."""
     picture = png(2_000_000)
     with serving(split(json.dumps(response(picture)).encode(), CHUNK), JSON) as server:
         draw = generator(base_url=server.base_url)
@@ -234,7 +234,7 @@ def test_a_stream_decodes_its_picture_once(
 
 
 @pytest.mark.parametrize("delivery", ["stream", "direct"])
-def test_partials_that_differ_do_not_pass_for_the_picture(
+def test_a_last_partial_that_differs_from_the_picture(
     delivery: str, generator: Callable[..., ImageGenerator], half: Any
 ):
     """If the last partial differs from the finished picture, the finished picture is the result."""
@@ -258,7 +258,7 @@ def large() -> bytes:
 
 
 def bodies(picture: bytes) -> Iterator[tuple[str, dict[str, Any], bytes, str]]:
-    """A picture in each form in which it may arrive, with the settings that ask for it."""
+    """Yield the picture in each kind of answer: name, settings that request it, body and content type."""
     yield "responses", {}, json.dumps(response(picture)).encode(), JSON
     yield "responses, streamed", {"delivery": "stream"}, events(picture, picture), SSE
     data = [{"b64_json": encoded(picture)}]
@@ -269,14 +269,14 @@ def bodies(picture: bytes) -> Iterator[tuple[str, dict[str, Any], bytes, str]]:
 
 
 @pytest.mark.parametrize("form", range(4), ids=["responses", "responses sse", "images", "images sse"])
-def test_a_picture_passes_through_in_little_memory(
+def test_a_large_picture_needs_little_memory(
     form: int, generator: Callable[..., ImageGenerator], half: Any, large: bytes
 ):
-    """12 MB reach the store's folder with less than 2 MB in memory at any time, of which the SDK needs its share."""
+    """Drawing a picture of 12 MB into a folder takes less than 1.8 MB of memory, including the SDK's share."""
     _, settings, body, kind = list(bodies(large))[form]
     with serving(split(body, CHUNK), kind) as server:
         draw = generator(base_url=server.base_url, **settings)
-        half.invoke(draw, "draw")  # loads what is loaded once
+        half.invoke(draw, "draw")  # loads modules
         tracemalloc.start()
 
         result: ImageResult = half.invoke(draw, "draw")
@@ -287,11 +287,11 @@ def test_a_picture_passes_through_in_little_memory(
     assert result.image.size_bytes == len(large)
 
 
-# --- when it arrives
+# --- timing
 
 
-def test_a_partial_comes_with_its_last_byte(generator: Callable[..., ImageGenerator], half: Any):
-    """A partial is given out while the service is silent after it, and nothing has been written for it."""
+def test_a_partial_is_yielded_with_its_last_byte(generator: Callable[..., ImageGenerator], half: Any):
+    """A partial is yielded as soon as its event has arrived, while the service sends nothing more."""
     early = png(200_000, seed=1)
     body = events(png(1000), early)
     end = body.index(b"\n\n", body.index(b"partial_image_index")) + 2
@@ -306,52 +306,52 @@ def test_a_partial_comes_with_its_last_byte(generator: Callable[..., ImageGenera
         assert not server.over.is_set()
         assert partial.data == early
         server.over.set()
-        half.wait(closed, pieces)
+        half.wait(close, pieces)
 
 
 async def first(pieces: Any) -> Any:
-    """Return the first piece that comes."""
+    """Return the first piece of a stream, sync or async."""
     return await anext(pieces) if hasattr(pieces, "__anext__") else next(pieces)
 
 
-async def closed(pieces: Any) -> None:
-    """Close a generator of either half."""
+async def close(pieces: Any) -> None:
+    """Close a stream, sync or async."""
     if hasattr(pieces, "aclose"):
         await pieces.aclose()
     else:
         pieces.close()
 
 
-def test_a_stream_that_is_left_leaves_nothing_to_the_event_loop(generator: Callable[..., ImageGenerator]):
-    """After `aclose` no part of an answer waits for the event loop to close it, which may have ended by then."""
-    forgotten: list[str] = []
+def test_aclose_finalizes_every_generator(generator: Callable[..., ImageGenerator]):
+    """After `aclose` of a stream none of its async generators is left for the event loop to finalize."""
+    left: list[str] = []
     body = events(png(1000), png(200_000, seed=1))
     end = body.index(b"\n\n", body.index(b"partial_image_index")) + 2
 
-    async def leave(draw: ImageGenerator) -> None:
-        sys.set_asyncgen_hooks(finalizer=lambda left: forgotten.append(left.__qualname__))
+    async def close_early(draw: ImageGenerator) -> None:
+        sys.set_asyncgen_hooks(finalizer=lambda generator: left.append(generator.__qualname__))
         pieces = draw.astream("draw", partial_images=1)
         await anext(pieces)
         await pieces.aclose()
         await draw.aclose()
 
     with serving([body[:end], 5.0, body[end:]], SSE) as server:
-        asyncio.run(leave(generator(base_url=server.base_url)))
+        asyncio.run(close_early(generator(base_url=server.base_url)))
 
     ours = ("Response.aiter_bytes", "Transport.arun", "ImageGenerator._arun")
-    assert not {*ours, "Runnable._atransform_stream_with_config"} & {*forgotten}
+    assert not {*ours, "Runnable._atransform_stream_with_config"} & {*left}
 
 
 @pytest.mark.parametrize("pieces", [3, 9, 14, 20])
 def test_a_cancelled_drawing_leaves_no_file(
     pieces: int, generator: Callable[..., ImageGenerator], image_store: ImageStore
 ):
-    """A task that is cancelled while its picture is written leaves nothing in the store, whatever its thread does."""
+    """A task that is cancelled while its picture is being written leaves no file in the store."""
     parts = split(json.dumps(response(png(1_000_000))).encode(), CHUNK)
 
-    async def cancelled(draw: ImageGenerator) -> None:
+    async def cancel(draw: ImageGenerator) -> None:
         task = asyncio.create_task(draw.ainvoke("draw"))
-        # nothing but a look tells when a file is there
+        # polls, since no event says that a file exists
         while not (server.posts and (files(folder) or pieces * CHUNK * 3 / 4 < WRITE_SIZE)):  # noqa: ASYNC110
             await asyncio.sleep(0.001)
         task.cancel()
@@ -361,6 +361,6 @@ def test_a_cancelled_drawing_leaves_no_file(
 
     folder = Path(image_store.location)
     with serving([*parts[:pieces], 5.0], JSON) as server:
-        asyncio.run(cancelled(generator(base_url=server.base_url)))
+        asyncio.run(cancel(generator(base_url=server.base_url)))
 
     assert files(folder) == []
