@@ -1,14 +1,14 @@
-"""Coverage-guided fuzzing of the scanner against `json` and `base64`; the oracle is that of the property tests.
+"""Coverage-guided fuzzing of the extractor, with the same oracle as the property tests.
 
     pip install "atheris>=3"                                    # CPython 3.11 to 3.13
-    python tests/fuzz/extract.py -max_total_time=600            # with a corpus made for the occasion
+    python tests/fuzz/extract.py -max_total_time=600            # with a temporary corpus
     python tests/fuzz/extract.py corpus/ -max_total_time=600    # with a corpus that grows from run to run
-    python tests/fuzz/extract.py crash-1f2e                     # one input again: shows what it builds
+    python tests/fuzz/extract.py crash-1f2e                     # runs one input again and prints its body
 
 Other flags are libFuzzer's: `-runs=`, `-max_len=`, `-print_final_stats=1`, `-merge=1`. An empty corpus is seeded.
-An input's last byte says how the rest is read: as a body, byte for byte, or as choices that write a document or an
-event stream full of pictures, of things that look like pictures, and of flaws. The bytes before it say which keys
-are asked for, which pictures are wanted, and how the body is cut into chunks.
+An input's last byte decides how the rest is read: as a body, or as choices that write a document or an event stream
+with pictures, texts that look like pictures, and errors. The bytes before it choose the keys, the pictures that are
+kept, and the chunk sizes.
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ import atheris
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-with atheris.instrument_imports(include=["langchain_imagegen.extract", "langchain_imagegen.decoding"]):
-    import langchain_imagegen.decoding
-    import langchain_imagegen.extract
+with atheris.instrument_imports(
+    include=["langchain_imagegen.streaming.extractor", "langchain_imagegen.streaming.decoder"]
+):
+    from langchain_imagegen.streaming.extractor import PICTURE_KEYS
 
 from tests.scanner_oracle import BEGINNINGS, check, encoded
 
-RAW = 3  # one input in so many is a body as it stands
-KEYS = (langchain_imagegen.extract.PICTURE_KEYS, ("image",), ("re", "result", "result.0"))
-MAX_FEEDS = 200  # a longer body is cut into larger chunks
+RAW = 3  # one in so many inputs is used as a body directly
+KEYS = (PICTURE_KEYS, ("image",), ("re", "result", "result.0"))
+MAX_FEEDS = 200  # chunks of a long body become larger, so that there are no more than this
 
 NAMES = (
     "result",
@@ -95,7 +96,7 @@ MAGIC = (*BEGINNINGS.values(), b"RIF", b"RIFF1234WAVE", b"\x89P", b"    \n<svg",
 
 
 class Writer:
-    """Writes a body by the choices in an input's bytes; when they run out, the shortest body."""
+    """Writes a body by choices that an input's bytes make; when the bytes run out, it makes the shortest choices."""
 
     def __init__(self, data: atheris.FuzzedDataProvider) -> None:
         self.data = data
@@ -105,11 +106,11 @@ class Writer:
         return choices[self.upto(len(choices) - 1)]
 
     def upto(self, most: int) -> int:
-        """Return a number."""
+        """Return a number from 0 to `most`."""
         return self.data.ConsumeIntInRange(0, most)
 
     def body(self) -> bytes:
-        """Return a document or a stream, whole or cut, perhaps with one byte changed."""
+        """Return a document or a stream, complete, truncated or with one byte changed."""
         text = self.stream() if self.upto(1) else self.value(4)
         body = text.encode("utf-8", "surrogatepass")
         match self.upto(7):
@@ -131,34 +132,34 @@ class Writer:
         return text
 
     def value(self, depth: int) -> str:
-        """Return some JSON."""
+        """Return a JSON value."""
         match self.upto(9):
             case 0:
                 return self.pick(("null", "1", "true", '""', "-2.5e3", "[]", "{}", '{"$picture": 0}'))
             case 1 | 2 if depth:
-                return self.joined("[]", [self.value(depth - 1) for _ in range(self.upto(3))])
+                return self.join("[]", [self.value(depth - 1) for _ in range(self.upto(3))])
             case 3 | 4 | 5 | 6 if depth:
-                return self.joined("{}", [self.member(depth - 1) for _ in range(self.upto(3) + 1)])
+                return self.join("{}", [self.member(depth - 1) for _ in range(self.upto(3) + 1)])
             case 7:
                 return self.text()
         return self.picture()
 
-    def joined(self, brackets: str, items: Sequence[str]) -> str:
+    def join(self, brackets: str, items: Sequence[str]) -> str:
         """Return an array or an object."""
         return brackets[0] + f"{self.pick(SPACES)},".join(items) + self.pick(SPACES) + brackets[1]
 
     def member(self, depth: int) -> str:
-        """Return a key and its value, usually under a key that pictures have."""
+        """Return a key with its value, which is usually a picture."""
         value = self.picture() if self.upto(2) else self.value(depth)
         return f'"{self.pick(NAMES)}"{self.pick(SPACES)}:{self.pick(SPACES)}{value}'
 
     def text(self) -> str:
-        """Return a string that is not a picture but may look like one."""
+        """Return a JSON string that may look like a picture."""
         parts = [self.pick(TRAPS) for _ in range(self.upto(3))]
         return f'"{"".join(parts) * self.repetitions()}"'
 
     def picture(self) -> str:
-        """Return a string of base64, perhaps with an error."""
+        """Return a JSON string of base64, possibly with an error."""
         data = self.pick(MAGIC) + self.data.ConsumeBytes(self.upto(12)) + FILLER[: self.upto(255)] * self.repetitions()
         text = encoded(data)
         match self.upto(5):
@@ -172,12 +173,12 @@ class Writer:
         return f'"{text}"'
 
     def repetitions(self) -> int:
-        """Return how often to repeat something; rarely so often that it exceeds one step of the scanner."""
+        """Return how often to repeat a text: mostly once, rarely so often that it exceeds one step of the extractor."""
         return self.pick((1,) * 24 + (2, 2, 2, 9, 9, 60, 300, 1100))
 
 
-def arranged(data: atheris.FuzzedDataProvider) -> tuple[bytes, list[int], dict]:
-    """Return the body of an input, the sizes of its chunks, and the settings of the scan."""
+def read_input(data: atheris.FuzzedDataProvider) -> tuple[bytes, list[int], dict]:
+    """Return the body of an input, its chunk sizes and the settings for `check`."""
     writer = Writer(data)
     raw = writer.upto(RAW - 1) == 0
     settings = {"keys": writer.pick(KEYS), "unwanted": writer.upto(7), "copies": data.ConsumeBool()}
@@ -187,9 +188,9 @@ def arranged(data: atheris.FuzzedDataProvider) -> tuple[bytes, list[int], dict]:
     return body, [least + size for size in sizes], settings
 
 
-def judge(input: bytes) -> None:
-    """Run one input; an error of the oracle is a finding."""
-    body, sizes, settings = arranged(atheris.FuzzedDataProvider(input))
+def run_input(input: bytes) -> None:
+    """Check one input; print it and raise if the oracle disagrees."""
+    body, sizes, settings = read_input(atheris.FuzzedDataProvider(input))
     try:
         check(body, sizes, **settings)
     except BaseException:
@@ -198,18 +199,18 @@ def judge(input: bytes) -> None:
 
 
 def seeds() -> Iterator[bytes]:
-    """Yield bodies shaped like the service's, whole and cut, and random inputs."""
-    lot = random.Random(1)
+    """Yield bodies like the service's, complete and truncated, and random inputs."""
+    generator = random.Random(1)
     for body in bodies():
         for size in (1, 2, 7, 64, 255):
-            for end in {len(body), len(body) // 2, lot.randrange(len(body))}:
-                yield body[:end] + bytes([size - 1, 0, lot.randrange(2), 0, 0, 0])
+            for end in {len(body), len(body) // 2, generator.randrange(len(body))}:
+                yield body[:end] + bytes([size - 1, 0, generator.randrange(2), 0, 0, 0])
     for _ in range(400):
-        yield lot.randbytes(lot.choice((20, 60, 200, 600)))
+        yield generator.randbytes(generator.choice((20, 60, 200, 600)))
 
 
 def bodies() -> Iterator[bytes]:
-    """Return one answer of each kind, with pictures of a few bytes."""
+    """Yield one answer of each kind, with pictures of a few bytes."""
     image = '"id":"ig_1","type":"image_generation_call","status":"completed","output_format":"png"'
     for name, magic in BEGINNINGS.items():
         text = encoded(magic + bytes(range(60)))
@@ -231,30 +232,30 @@ def bodies() -> Iterator[bytes]:
 
 
 def tokens() -> Iterator[str]:
-    """Return the words that bodies consist of, as libFuzzer's dictionary."""
+    """Yield the words of bodies as lines of libFuzzer's dictionary."""
     texts = [f'"{name}":"' for name in NAMES] + [encoded(magic) for magic in MAGIC if magic]
     for text in (*texts, *TRAPS, *FLAWS, *NOISE, "\n\n", "\r\n\r\n", '"', "\\", "$picture"):
         yield '"' + "".join(f"\\x{byte:02x}" for byte in text.encode()) + '"\n'
 
 
 def main(arguments: list[str]) -> None:
-    """Fuzz until libFuzzer's limits or a finding stop it."""
+    """Fuzz until a limit of libFuzzer or a disagreement with the oracle stops it."""
     work = Path(tempfile.mkdtemp(prefix="fuzz-extract-"))
     flags = [argument for argument in arguments if argument.startswith("-")]
     paths = [argument for argument in arguments if not argument.startswith("-")]
     if not paths or not Path(paths[0]).is_file():
         paths = paths or [str(work / "corpus")]
-        sow(Path(paths[0]))
+        write_seeds(Path(paths[0]))
         (work / "tokens").write_text("".join(tokens()))
         flags = [f"-artifact_prefix={work}/", f"-dict={work / 'tokens'}", "-max_len=4096", *flags]
     else:
-        sys.stderr.write(f"{arranged(atheris.FuzzedDataProvider(Path(paths[0]).read_bytes()))}\n")
-    atheris.Setup([sys.argv[0], *flags, *paths], judge)
+        sys.stderr.write(f"{read_input(atheris.FuzzedDataProvider(Path(paths[0]).read_bytes()))}\n")
+    atheris.Setup([sys.argv[0], *flags, *paths], run_input)
     atheris.Fuzz()
 
 
-def sow(corpus: Path) -> None:
-    """Write the seeds into an empty corpus."""
+def write_seeds(corpus: Path) -> None:
+    """Write the seeds into the corpus if it is empty."""
     corpus.mkdir(parents=True, exist_ok=True)
     if not any(corpus.iterdir()):
         for number, seed in enumerate(seeds()):
