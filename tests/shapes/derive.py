@@ -1,8 +1,8 @@
-"""Derives the shapes of recorded traffic: keys, types, event order, request options; never content, ids or text.
+"""Derives the shapes of recorded traffic: keys, types, order of events and request options, but no content or ids.
 
-Run as `python tests/shapes/derive.py FOLDER` (default: `$IMAGEGEN_RECORDINGS`), which rewrites the files beside this
-one. A recording is `{"exchanges": [{"request", "response"}]}`; a request has a `body` or is null, a response has
-`status`, `content_type`, and `json` or `sse`.
+Run as `python tests/shapes/derive.py FOLDER` (default: `$IMAGEGEN_RECORDINGS`), which rewrites the JSON files in this
+folder. A recording is `{"exchanges": [{"request", "response"}]}`; a request has a `body` or is null, and a response
+has `status`, `content_type`, and `json` or `sse`.
 """
 
 from __future__ import annotations
@@ -32,28 +32,28 @@ def recordings(folder: Path) -> dict[str, Any]:
 
 
 def shape(recording: dict[str, Any]) -> dict[str, Any]:
-    """The shape of one recording, exchange by exchange."""
+    """Return the shape of each exchange of a recording."""
     return {"exchanges": [_exchange(each["request"], each["response"]) for each in recording["exchanges"]]}
 
 
 def _exchange(request: dict[str, Any] | None, response: dict[str, Any]) -> dict[str, Any]:
     streamed = "sse" in response
     answer = stream_shape(response["sse"]) if streamed else json_shape(response["json"])
-    asked = _asked(request["body"]) if request else _guessed(response, streamed=streamed)
+    options = _request_shape(request["body"]) if request else _guess_request(response, streamed=streamed)
     head = {"status": response["status"], "content_type": response["content_type"]}
-    return {"request": asked, **head, **answer}
+    return {"request": options, **head, **answer}
 
 
 # Answers
 
 
 def json_shape(body: dict[str, Any]) -> dict[str, Any]:
-    """The order of the output items, and the paths of everything."""
+    """Return the order of the output items, and all key paths with their types."""
     return {"order": [item["type"] for item in body["output"]], "paths": paths(body)}
 
 
 def stream_shape(text: str) -> dict[str, Any]:
-    """The order of the events, runs of deltas as one, and the paths of each type of event."""
+    """Return the order of the events, with equal consecutive deltas once, and the key paths of each event type."""
     events = list(_events(text))
     kinds = [event["type"] for event in events]
     order = [kind for n, kind in enumerate(kinds) if n == 0 or kind != kinds[n - 1] or not kind.endswith(".delta")]
@@ -77,7 +77,7 @@ def _events(text: str) -> Iterator[dict[str, Any]]:
 
 
 def paths(value: Any) -> Paths:
-    """Each key path with its type; list items by their `type`, the API's own words in quotes."""
+    """Return each key path with its type; list items are marked with their `type`, and the API's words are quoted."""
     found: Paths = {}
     for path, kind in _walk(value, "", "", inside=""):
         found[path] = _union(found.get(path, kind), kind)
@@ -109,7 +109,7 @@ def _union(*kinds: str) -> str:
 # Requests
 
 
-def _asked(body: dict[str, Any]) -> dict[str, Any]:
+def _request_shape(body: dict[str, Any]) -> dict[str, Any]:
     options = {key: value for key, value in body.items() if key in _OPTIONS}
     tools = [_tool(tool) for tool in body["tools"]]
     return {**options, "tools": tools, "input": [_input(item) for item in body["input"]]}
@@ -135,8 +135,8 @@ def _input_value(key: str, value: Any) -> Any:
     return value if key in _VOCABULARY else PLACEHOLDER
 
 
-def _guessed(response: dict[str, Any], *, streamed: bool) -> dict[str, Any]:
-    """The request of a recording that has none, from what its answer repeats."""
+def _guess_request(response: dict[str, Any], *, streamed: bool) -> dict[str, Any]:
+    """Return the request of a recording that has none, as far as its answer repeats it."""
     body = next(_events(response["sse"]))["response"] if streamed else response["json"]
     tools = [{key: value for key, value in tool.items() if key != "n"} for tool in body["tools"]]
     model = re.sub(r"-\d{4}-\d{2}-\d{2}$", "", body["model"])
@@ -144,12 +144,12 @@ def _guessed(response: dict[str, Any], *, streamed: bool) -> dict[str, Any]:
 
 
 def text_of(shape_: dict[str, Any]) -> str:
-    """A shape as it stands in its file."""
+    """Return the content of a shape's file."""
     return json.dumps(shape_, indent=1, ensure_ascii=False) + "\n"
 
 
 def main(arguments: Iterable[str] | None = None) -> None:
-    """Rewrite the shape of each recording of a folder."""
+    """Write the shape of each recording in a folder."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("folder", nargs="?", default=os.environ.get("IMAGEGEN_RECORDINGS"), type=Path)
     folder = parser.parse_args(arguments and list(arguments)).folder

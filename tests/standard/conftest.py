@@ -1,4 +1,4 @@
-"""LangChain's standard tests run where `langchain-tests` is installed: it wants an older vcrpy than our own tests."""
+"""LangChain's standard tests run only where `langchain-tests` is installed; it needs an older vcrpy than our tests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ collect_ignore_glob = [] if find_spec("langchain_tests") else ["test_*.py"]
 
 @pytest.fixture(scope="class")
 def service(request: pytest.FixtureRequest) -> Iterator[Simulator]:
-    """One simulator for each class of tests, which finds it as `self.service`."""
+    """Yield a simulator for each class of tests, and set it as the class's `service`."""
     with Simulator() as started:
         request.cls.service = started
         yield started

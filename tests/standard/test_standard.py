@@ -1,6 +1,6 @@
-"""LangChain's standard tests for tools, on `ImageGenerationTool` against the simulator.
+"""LangChain's standard tests for tools, run on `ImageGenerationTool` against the simulator.
 
-There are none for runnables.
+LangChain has no standard tests for runnables.
 """
 
 from __future__ import annotations
@@ -17,55 +17,55 @@ from langchain_imagegen import ImageGenerationTool, ImageGenerator
 from langchain_imagegen.simulator import Simulator
 
 
-class AtSimulator:
-    """The tool, and what to call it with."""
+class ToolAtSimulator:
+    """The tool and its example arguments."""
 
     service: Simulator
-    made: list[ImageGenerator]
+    generators: list[ImageGenerator]
 
     @pytest.fixture(autouse=True)
-    async def _closed(self) -> AsyncIterator[None]:
-        """Close the connections of a test's event loop, which nothing else can do once it is gone."""
-        self.made = []
+    async def _close(self) -> AsyncIterator[None]:
+        """Close the connections that belong to the test's event loop; no other loop can close them."""
+        self.generators = []
         yield
-        for generator in self.made:
+        for generator in self.generators:
             await generator._transport.async_client.close()
 
     @property
     def tool_constructor(self) -> type[ImageGenerationTool] | ImageGenerationTool:
-        """The tool's class."""
+        """Return the tool's class."""
         return ImageGenerationTool
 
     @property
     def tool_constructor_params(self) -> dict[str, Any]:
-        """A generator at the simulator."""
+        """Return a generator that talks to the simulator."""
         return {"generator": self.generator}
 
     @property
     def tool_invoke_params_example(self) -> dict[str, Any]:
-        """What a model would ask for."""
+        """Return arguments as a chat model gives them."""
         return {"prompt": "draw a fox", "size": "1024x1024"}
 
     @property
     def generator(self) -> ImageGenerator:
-        """It draws what is quick to draw."""
+        """Return a generator of low-quality pictures, which are quick to draw."""
         options = {"output_format": "jpeg", "quality": "low"}
-        self.made.append(ImageGenerator(base_url=self.service.base_url, api_key="simulated", options=options))
-        return self.made[-1]
+        self.generators.append(ImageGenerator(base_url=self.service.base_url, api_key="simulated", options=options))
+        return self.generators[-1]
 
 
 @pytest.mark.usefixtures("service")
-class TestTool(AtSimulator, ToolsUnitTests):
-    """The tool before any call."""
+class TestTool(ToolAtSimulator, ToolsUnitTests):
+    """The unit tests of the tool's class."""
 
     @property
     def init_from_env_params(self) -> tuple[dict[str, str], dict[str, Any], dict[str, Any]]:
-        """With key and address in the environment no generator is needed: one is made on first use."""
+        """Return environment, arguments and attributes of a tool without a generator; its first call makes one."""
         environment = {"OPENAI_API_KEY": "simulated", "OPENAI_BASE_URL": self.service.base_url}
         return environment, {"exposed": ["size"]}, {"exposed": ("size",), "generator": None}
 
     def test_draws_from_env(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A tool made from the environment draws where the environment says, with its key."""
+        """A tool without a generator draws with the key and the address of the environment."""
         environment, params, _ = self.init_from_env_params
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
@@ -76,20 +76,20 @@ class TestTool(AtSimulator, ToolsUnitTests):
 
 
 @pytest.mark.usefixtures("service")
-class TestCalls(AtSimulator, ToolsIntegrationTests):
-    """The tool called with arguments and with a tool call, sync and async."""
+class TestCalls(ToolAtSimulator, ToolsIntegrationTests):
+    """The integration tests of the tool's class: calls with arguments and with a tool call, sync and async."""
 
 
 @pytest.mark.usefixtures("service")
-class TestCallsOfOneThatShows(AtSimulator, ToolsIntegrationTests):
-    """The same for an instance whose content is blocks: text, and the picture for the model."""
+class TestCallsThatShowThePicture(ToolAtSimulator, ToolsIntegrationTests):
+    """The integration tests of a tool that shows the picture to the model, so that its content is a list of blocks."""
 
     @property
     def tool_constructor(self) -> ImageGenerationTool:
-        """An instance, which the standard takes too."""
+        """Return a tool, which the standard tests accept in place of a class."""
         return ImageGenerationTool(generator=self.generator, show_to_model=True)
 
     @property
     def tool_constructor_params(self) -> dict[str, Any]:
-        """None, for an instance."""
+        """Return no arguments, since the tool is already made."""
         return {}
