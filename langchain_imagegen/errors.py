@@ -43,11 +43,17 @@ class ImageGenerationError(RuntimeError):
     """Base class of every error that this package raises deliberately.
 
     `.retryable`: the request certainly drew nothing, and the same request may work later. `.may_be_billed`: a picture
-    may have been drawn and billed. No error is both.
+    may have been drawn and billed. No error is both. `.response_id` is the service's id of the response, if it is
+    known: `ImageGenerator.resume` fetches it again. `.partials` are the partial pictures (`PartialImage`) that had
+    arrived and were asked for.
     """
 
     retryable: bool = False
     may_be_billed: bool = False
+    response_id: str | None = None
+    partials: Sequence[Any] = ()
+    last_event: int | None = None
+    """The number of the last event of a stream that had arrived whole."""
 
 
 class OptionError(ImageGenerationError, ValueError):

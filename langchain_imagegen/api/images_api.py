@@ -80,6 +80,7 @@ class ImagesStreamReader:
         self.response: dict[str, Any] = {}
         self.ended = False
         self.delivered: frozenset[str] = frozenset()
+        self.last_event: int | None = None  # events of this API have no numbers
         self._origin, self._picture, self._partial = origin, picture, partial
 
     def feed(self, event: Item) -> list[PartialImage]:
@@ -94,6 +95,9 @@ class ImagesStreamReader:
             self.ended = True
             self.response = {"error": event.get("error") or event}
         return []
+
+    def forget_pictures(self) -> None:
+        """Do nothing: this API cannot send the rest of a stream."""
 
     @property
     def failed(self) -> bool:

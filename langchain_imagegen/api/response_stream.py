@@ -27,6 +27,7 @@ class StreamReader:
         self.response: dict[str, Any] = {}
         self.ended = False
         self.closed = False
+        self.last_event: int | None = None  # the number of the latest event
         self._origin, self._picture, self._partial = origin, picture, partial
         self._done: dict[str, Item] = {}
         self._finished: dict[str, Item] = {}
@@ -42,10 +43,16 @@ class StreamReader:
         """True if the service has reported an error or closed the response."""
         return self.closed or self._error is not None
 
+    def forget_pictures(self) -> None:
+        """Forget the items that hold pictures: a second stream numbers its pictures anew."""
+        self._done = {id: item for id, item in self._done.items() if not item.get("result")}
+        self._finished = {}
+
     def feed(self, event: Item) -> list[PartialImage]:
         """Return the partial picture of an event, if it has one; events of unknown types are passed over."""
         fields = Fields(event)
         kind = fields.text("type") or ""
+        self.last_event = fields.count("sequence_number") if "sequence_number" in event else self.last_event
         if kind == "response.image_generation_call.partial_image":
             return self._read_partial(event)
         if kind == "response.output_item.done":

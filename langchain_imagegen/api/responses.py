@@ -25,6 +25,12 @@ CALL = "image_generation_call"
 
 Item = Mapping[str, Any]
 
+_AT_WORK = ("queued", "in_progress")
+
+
+class UnfinishedError(NoImageError):
+    """The service is still working on the response `.response_id`."""
+
 
 # --- requests ---------------------------------------------------------------------------------------------------
 
@@ -140,6 +146,10 @@ def why_no_image(payload: Item, errors: Sequence[ImageGenerationError] = ()) -> 
         return read_error(payload["error"])
     if errors:
         return errors[0]
+    if payload.get("status") in _AT_WORK and not text:
+        return UnfinishedError("the service has not finished this response", response_id=id)
+    if payload.get("status") == "cancelled":
+        return NoImageError("the response was cancelled before its picture was finished", response_id=id)
     if payload.get("status") == "incomplete":
         reason = Fields(payload).inside("incomplete_details").text("reason")
         return _incomplete(reason or "unknown", text, id)

@@ -7,11 +7,11 @@ no clock and no file: `runner` runs the steps.
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from collections.abc import Generator, Sequence
+from typing import Any
 
 from langchain_imagegen.api import images_api, responses
+from langchain_imagegen.api.responses import UnfinishedError
 from langchain_imagegen.conversation.references import Remote, Source
 from langchain_imagegen.drawing.ladder import (
     Drawing,
@@ -23,6 +23,8 @@ from langchain_imagegen.drawing.ladder import (
     origin_of,
     rung_of,
 )
+from langchain_imagegen.drawing.recovery import can_recover, fetch_linked, fetch_response, recover
+from langchain_imagegen.drawing.steps import Call, Do, Flow, Step, Wait
 from langchain_imagegen.errors import (
     CorruptImageError,
     ImageGenerationError,
@@ -31,48 +33,9 @@ from langchain_imagegen.errors import (
     ServiceError,
     UnknownImageError,
 )
-from langchain_imagegen.images.image import GeneratedImage, Origin
-from langchain_imagegen.images.result import ImageResult
-from langchain_imagegen.images.sniffing import Blob
-from langchain_imagegen.options.options import Api
 from langchain_imagegen.options.text import replace_surrogates
-from langchain_imagegen.streaming.answer import Linked
 
 LONGEST_WAIT = 120.0  # seconds; if the service asks for a longer wait, its error is raised instead
-
-
-@dataclass(frozen=True)
-class Call:
-    """Send a drawing request. Its value is an `ImageResult`, or `Linked` if pictures still have to be fetched."""
-
-    api: Api
-    body: Mapping[str, Any]
-    origin: Origin
-
-
-@dataclass(frozen=True)
-class Wait:
-    """Wait. It has no value."""
-
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Read:
-    """Read an image from its store. Its value is a data URL."""
-
-    image: GeneratedImage
-
-
-@dataclass(frozen=True)
-class Fetch:
-    """Download a picture into the image store. Its value is a `Blob`."""
-
-    url: str
-
-
-Step: TypeAlias = "Call | Wait | Read | Fetch"
-Flow: TypeAlias = "Generator[Step, Any, ImageResult]"
 
 
 def draw(drawing: Drawing) -> Flow:
@@ -81,10 +44,12 @@ def draw(drawing: Drawing) -> Flow:
     Raises:
         UnknownImageError: No rung is left for a source. The error lists each rung and why it failed.
     """
+    if drawing.resumed is not None:
+        return (yield from fetch_response(drawing.resumed, origin_of(drawing), drawing.patience))
     while True:
         call, rungs = yield from _build_call(drawing)
         try:
-            result = yield from _with_retries(call, drawing.max_retries)
+            result = yield from _send(call, drawing)
         except ServiceError as error:
             next_drawing = next_rung(drawing, rungs, error)
             if next_drawing is None:
@@ -110,32 +75,22 @@ def retry_delay(error: ImageGenerationError, attempt: int, max_wait: float = LON
     return asked if asked <= max_wait else None
 
 
-def _with_retries(call: Call, retries: int) -> Flow:
+def _send(call: Call, drawing: Drawing) -> Flow:
+    """Return the result of a call: repeated if it certainly drew nothing, recovered if its answer broke off."""
     attempt = 0
     while True:
         try:
-            answer: ImageResult | Linked = yield call
+            return (yield from fetch_linked((yield call)))
+        except UnfinishedError as error:
+            return (yield from fetch_response(str(error.response_id), call.origin, drawing.patience))
         except ImageGenerationError as error:
+            if can_recover(error, call):
+                return (yield from recover(error, call, drawing.patience))
             delay = retry_delay(error, attempt)
-            if delay is None or attempt == retries:
+            if delay is None or attempt == drawing.max_retries:
                 raise
-        else:
-            return (yield from _fetch_linked(answer))
         yield Wait(delay)
         attempt += 1
-
-
-def _fetch_linked(answer: ImageResult | Linked) -> Flow:
-    """Return the answer after fetching the pictures that it names by web address."""
-    if isinstance(answer, ImageResult):
-        return answer
-    pictures: dict[str, Blob | ImageGenerationError] = {}
-    for url in answer.urls:
-        try:
-            pictures[url] = yield Fetch(url)
-        except ImageGenerationError as error:
-            pictures[url] = error
-    return answer.read(pictures)
 
 
 def _build_call(drawing: Drawing) -> Generator[Step, Any, tuple[Call, Rungs]]:
@@ -182,6 +137,7 @@ def _body(
         instructions=drawing.instructions,
         store=drawing.store,
         stream=drawing.stream or None,
+        background=drawing.background or None,
         reasoning=drawing.reasoning,
     )
     tools = [*body["tools"], *drawing.model_kwargs.get("tools", ())]
@@ -198,7 +154,7 @@ def _address(source: Source, drawing: Drawing) -> Generator[Step, Any, dict[str,
     if isinstance(source, Remote):
         return {"url": source.url, "file_id": source.file_id}
     try:
-        return {"url": (yield Read(source))}
+        return {"url": (yield Do(source.sent_data_url))}
     except ImageStoreError as error:
         tried = "; ".join((*drawing.failed, f"bytes: {error}"))
         raise UnknownImageError(

@@ -5,6 +5,7 @@ Pure functions of a `Drawing`; `flows` sends the requests.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -49,6 +50,9 @@ class Drawing:
     store: bool | None = None
     reference: Reference = "auto"
     stream: bool = False
+    background: bool = False
+    resumed: str | None = None
+    patience: float = math.inf
     max_retries: int = 2
     edits: bool = False
     reasoning: Mapping[str, Any] | None = None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Generator, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping
 from contextlib import aclosing, closing, contextmanager
+from functools import partial
 from typing import Any
 
 from langchain_imagegen.api.sdk_errors import translate
 from langchain_imagegen.drawing.fetching import Fetcher
-from langchain_imagegen.drawing.flows import Call, Fetch, Flow, Read, Step, Wait
+from langchain_imagegen.drawing.steps import Ask, Call, Do, Fetch, Flow, Retrieve, Step, Wait
 from langchain_imagegen.drawing.transport import Transport
 from langchain_imagegen.errors import ConnectionLostError, ImageGenerationError, ImageTimeoutError
 from langchain_imagegen.images.image import PartialImage
@@ -31,23 +32,26 @@ class Runner:
 
     def run(self, flow: Flow, store: Receiver, *, partials: bool = True) -> Generator[PartialImage | ImageResult]:
         """Yield partial pictures as they arrive, if they are wanted, and the result last."""
-        drive = Drive(flow)
+        drive = Drive(flow, store, partials=partials)
         for step in drive:
             with drive.attempt():
                 if isinstance(step, Wait):
                     time.sleep(step.seconds)
-                elif isinstance(step, Read):
-                    drive.answer(step.image.sent_data_url())
+                elif isinstance(step, Do):
+                    drive.answer(step.function())
                 elif isinstance(step, Fetch):
                     drive.answer(self._fetcher.fetch(step.url, store))
+                elif isinstance(step, Ask):
+                    with self._transport.borrowed() as client:
+                        drive.answer(step.method(client))
                 else:
                     with self._transport.borrowed() as client, self._send(client, step) as response:
-                        body = drive.body = _body_of(step, response, store, partials=partials)
+                        body = drive.open(step, response.headers)
                         http = response.http_response
                         with closing(http.iter_raw() if body.raw else http.iter_bytes()) as chunks:
                             for chunk in chunks:
                                 yield from body.feed(chunk)
-                                if piece := body.work():
+                                for piece in drive.work():
                                     piece()
                     drive.answer(body.finish())
             if drive.has_leftovers:
@@ -58,35 +62,42 @@ class Runner:
         self, flow: Flow, store: Receiver, *, partials: bool = True
     ) -> AsyncGenerator[PartialImage | ImageResult]:
         """Async twin of `run`."""
-        drive = Drive(flow)
+        drive = Drive(flow, store, partials=partials)
         for step in drive:
             with drive.attempt():
                 if isinstance(step, Wait):
                     await asyncio.sleep(step.seconds)
-                elif isinstance(step, Read):
-                    drive.answer(await asyncio.to_thread(step.image.sent_data_url))
+                elif isinstance(step, Do):
+                    drive.answer(await asyncio.to_thread(step.function))
                 elif isinstance(step, Fetch):
                     drive.answer(await self._fetcher.afetch(step.url, store))
+                elif isinstance(step, Ask):
+                    async with self._transport.async_borrowed() as client:
+                        drive.answer(await step.method(client))
                 else:
                     async with self._transport.async_borrowed() as client, self._send(client, step) as response:
-                        body = drive.body = _body_of(step, response, store, partials=partials)
+                        body = drive.open(step, response.headers)
                         http = response.http_response
                         async with aclosing(http.aiter_raw() if body.raw else http.aiter_bytes()) as chunks:
                             async for chunk in chunks:
                                 for partial in body.feed(chunk):
                                     yield partial
-                                if piece := body.work():
+                                for piece in drive.work():
                                     await asyncio.to_thread(piece)
                     drive.answer(await asyncio.to_thread(body.finish))
             if drive.has_leftovers:
                 await asyncio.to_thread(drive.settle)
         yield _finished(drive)
 
-    def _send(self, client: Any, call: Call) -> Any:
+    def _send(self, client: Any, step: Call | Retrieve) -> Any:
         """Send the request; all but what the SDK looks at goes as `extra_body`, which it sends as it is."""
-        read_by_the_sdk = {name: call.body[name] for name in _READ_BY_THE_SDK[call.api] if name in call.body}
-        rest = {name: value for name, value in call.body.items() if name not in read_by_the_sdk}
-        if call.api == "responses":
+        if isinstance(step, Retrieve):
+            behind = {} if step.after is None else {"stream": True, "starting_after": step.after}
+            retrieve = client.responses.with_streaming_response.retrieve
+            return retrieve(step.response_id, **behind, extra_headers=self._transport.headers)
+        read_by_the_sdk = {name: step.body[name] for name in _READ_BY_THE_SDK[step.api] if name in step.body}
+        rest = {name: value for name, value in step.body.items() if name not in read_by_the_sdk}
+        if step.api == "responses":
             send = client.responses.with_streaming_response.create
         else:
             send = client.images.with_streaming_response.generate
@@ -96,10 +107,12 @@ class Runner:
 class Drive:
     """The state of a running flow: its next step, and the answer or error of the last one. No clock, no connection."""
 
-    def __init__(self, flow: Flow) -> None:
+    def __init__(self, flow: Flow, store: Receiver, *, partials: bool) -> None:
         self.result: ImageResult | None = None
         self.body: Body | None = None
-        self._flow = flow
+        self._earlier_body: Body | None = None
+        self._note_id: Callable[[str], None] | None = None
+        self._flow, self._store, self._partials = flow, store, partials
         self._answer: object = None
         self._error: Exception | None = None
 
@@ -110,8 +123,29 @@ class Drive:
             except StopIteration as stop:
                 self.result = stop.value
                 return
-            self._answer = self._error = self.body = None
+            self._earlier_body, self.body = self.body or self._earlier_body, None
+            self._answer = self._error = None
             yield step
+
+    def open(self, step: Call | Retrieve, headers: Mapping[str, str]) -> Body:
+        """Return the body of the answer to a request, which may go on with that of the request before."""
+        if isinstance(step, Retrieve) and step.after is not None and self._earlier_body is not None:
+            self._earlier_body.reopen(headers)
+            self.body = self._earlier_body
+        else:
+            api = step.api if isinstance(step, Call) else "responses"
+            self.body = Body(api, step.origin, self._store, headers, partials=self._partials)
+        self._note_id = step.note_id if isinstance(step, Call) else None
+        return self.body
+
+    def work(self) -> Iterator[Callable[[], None]]:
+        """Yield what is to be written now: the next piece of a picture, and once the response id."""
+        assert self.body is not None
+        if piece := self.body.work():
+            yield piece
+        if self._note_id and (id := self.body.response_id):
+            note, self._note_id = self._note_id, None
+            yield partial(note, id)
 
     def answer(self, value: object) -> None:
         """Keep the value that the step gave."""
@@ -145,18 +179,13 @@ class Drive:
             self._answer, self._error = self.body.break_off(error), None
         except ConnectionLostError as lost:
             self._error = lost if isinstance(error, ConnectionLostError) else error
-            if isinstance(error, ImageTimeoutError):
-                error.response_id = lost.response_id
+            error.response_id, error.last_event, error.partials = lost.response_id, lost.last_event, lost.partials
         except ImageGenerationError as own:
             self._error = own
 
     def _discard(self) -> None:
         if self.body is not None:
             self.body.discard()
-
-
-def _body_of(call: Call, response: Any, store: Receiver, *, partials: bool) -> Body:
-    return Body(call.api, call.origin, store, response.headers, partials=partials)
 
 
 def _finished(drive: Drive) -> ImageResult:

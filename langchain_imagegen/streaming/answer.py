@@ -6,11 +6,11 @@ whatever is wrong with the rest of its answer; what is wrong becomes a warning.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from langchain_imagegen.api.fields import Fields
 from langchain_imagegen.api.images_api import ImagesStreamReader, read_images
 from langchain_imagegen.api.json_text import read_json
 from langchain_imagegen.api.response_stream import StreamReader
@@ -27,18 +27,12 @@ from langchain_imagegen.images.image import GeneratedImage, Origin, PartialImage
 from langchain_imagegen.images.result import ImageResult
 from langchain_imagegen.images.sniffing import Blob
 from langchain_imagegen.storage.writer import Receiver
-from langchain_imagegen.streaming.arrivals import Arrival, id_of, is_result, undelivered
+from langchain_imagegen.streaming.arrivals import Arrivals
 from langchain_imagegen.streaming.body_kinds import BLANK, EVENT_STREAM, is_stream, length, not_json
 from langchain_imagegen.streaming.decoder import Sink
 from langchain_imagegen.streaming.decompression import inflater_for
 from langchain_imagegen.streaming.events import EventReader
 from langchain_imagegen.streaming.extractor import Extractor
-from langchain_imagegen.streaming.odd_forms import Address, find_picture
-from langchain_imagegen.streaming.sinks import DuplicateSink, MemorySink, StoreSink, corrupt_image_error
-
-_COMPLETED = re.compile(rb'"image_(?:generation|edit)\.completed"|event: ?image_(?:generation|edit)\.completed')
-_HEAD = 4096
-_ODD_FORM = "the picture did not come as plain base64; it was decoded all the same"
 
 
 @dataclass(frozen=True)
@@ -50,10 +44,6 @@ class Linked:
 
     urls: tuple[str, ...]
     read: Callable[[Mapping[str, Blob | ImageGenerationError]], ImageResult]
-
-
-class _LinkedError(CorruptImageError):
-    """A picture is to be fetched first."""
 
 
 class Body:
@@ -70,7 +60,15 @@ class Body:
     def __init__(
         self, api: str, origin: Origin, store: Receiver, headers: Mapping[str, str], *, partials: bool = True
     ) -> None:
-        self._api, self._origin, self._store, self._partials = api, origin, store, partials
+        self._api, self._origin, self._partials = api, origin, partials
+        self._begin(headers)
+        self._warnings: list[str] = []
+        self._unfinished: list[PartialImage] = []
+        self._arrivals = Arrivals(store, self._warn, partials=partials)
+        make = ImagesStreamReader if api == "images" else StreamReader
+        self._reader = make(origin, self._arrivals.read, self._arrivals.read_partial)
+
+    def _begin(self, headers: Mapping[str, str]) -> None:
         self._content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
         self._to_come = length(headers)
         self._inflater = inflater_for(headers)
@@ -78,16 +76,12 @@ class Body:
         self._beginning = b""
         self._extractor = Extractor(self._open)
         self._events = EventReader()
-        self._arrivals: list[Arrival] = []
-        self._latest: MemorySink | StoreSink | None = None  # what comes next may be a copy of it
-        self._shown: MemorySink | StoreSink | None = None
-        self._unfinished: list[MemorySink | StoreSink] = []
         self._text: list[bytes] = []
-        self._warnings: list[str] = []
-        self._wanted: list[str] = []
-        self._fetched: Mapping[str, Blob | ImageGenerationError] = {}
-        make = ImagesStreamReader if api == "images" else StreamReader
-        self._reader = make(origin, self._picture, self._partial)
+
+    @property
+    def response_id(self) -> str | None:
+        """The id of the response, as soon as an event of its stream or the end of its JSON names it."""
+        return Fields(self._reader.response).text("id")
 
     @property
     def raw(self) -> bool:
@@ -109,8 +103,7 @@ class Body:
 
     def work(self) -> Callable[[], None] | None:
         """Return what is to be hashed and written now, if anything; in memory a picture takes a few hundred KB."""
-        sink = self._arrivals[-1].sink if self._arrivals else None
-        return sink.work() if sink else None
+        return self._arrivals.work()
 
     def finish(self) -> ImageResult | Linked:
         """Return the result of an answer that has arrived to its end.
@@ -131,33 +124,18 @@ class Body:
 
     def discard(self) -> None:
         """Remove what was written of pictures that came to nothing."""
-        for arrived in self._arrivals:
-            if arrived.sink is not None:
-                arrived.sink.discard()
+        self._arrivals.discard()
 
-    # --- pictures as they begin
+    def reopen(self, headers: Mapping[str, str]) -> None:
+        """Go on with a second answer, whose events follow those that arrived whole in the first."""
+        self._arrivals.forget()
+        self._reader.forget_pictures()
+        self._begin(headers)
 
     def _open(self, before: bytes) -> Sink | None:
-        sink = self._sink(before)
-        final = not self._streamed or is_result(before) or _COMPLETED.search(before)
-        self._arrivals.append(Arrival(sink, id_of(before), final=bool(final)))
-        if isinstance(sink, (MemorySink, StoreSink)):
-            self._latest = sink
-        return sink
-
-    def _sink(self, before: bytes) -> MemorySink | StoreSink | DuplicateSink | None:
-        if not self._streamed or _COMPLETED.search(before):
-            return StoreSink(self._store, max(self._to_come, 0) // 4 * 3)
-        if not is_result(before):
-            return MemorySink(self._store) if self._partials else StoreSink(self._store)
-        if (id_of(before) or "") in self._whole():
-            return None
-        return DuplicateSink(self._latest, self._store) if self._latest else StoreSink(self._store)
-
-    def _whole(self) -> set[str]:
-        """Return the ids of the pictures of which a good copy arrived before, as `response.completed` repeats them."""
-        flawed = {arrived.id for arrived in self._arrivals if arrived.sink is None or arrived.sink.flawed}
-        return set(self._reader.delivered) - flawed
+        expected = max(self._to_come, 0) // 4 * 3
+        delivered = self._reader.delivered if self._streamed else ()
+        return self._arrivals.open(before, streamed=bool(self._streamed), expected=expected, delivered=delivered)
 
     # --- text as it comes
 
@@ -171,19 +149,12 @@ class Body:
         return [partial for payload in payloads if payload != b"[DONE]" for partial in self._read_event(payload)]
 
     def _read_event(self, payload: bytes) -> list[PartialImage]:
-        self._shown = None
         partials = self._reader.feed(self._object(payload))
-        for partial in partials:
-            self._let_go(partial)
-        return partials if self._partials else []
-
-    def _let_go(self, partial: PartialImage) -> None:
-        """Keep nothing of partial pictures but the latest, of which the finished one may be a copy."""
-        if self._shown is not None and not partial.final:
-            self._unfinished.append(self._shown)
-        for sink in self._unfinished:
-            if sink is not self._latest:
-                sink.discard()
+        self._arrivals.release(partials)
+        if not self._partials:
+            return []
+        self._unfinished += [partial for partial in partials if not partial.final]
+        return partials
 
     def _object(self, text: bytes, *, cut: bool = False) -> dict[str, Any]:
         """Return a JSON object; of anything else, an empty one."""
@@ -206,26 +177,35 @@ class Body:
         if self._inflater and self._inflater.flaw:
             self._warn(f"the answer's compression is damaged ({self._inflater.flaw})")
         result = self._result(error)
-        if self._wanted:
-            return Linked(tuple(dict.fromkeys(self._wanted)), lambda fetched: self._read_again(fetched, error))
+        if self._arrivals.wanted:
+            urls = tuple(dict.fromkeys(self._arrivals.wanted))
+            return Linked(urls, lambda fetched: self._read_again(fetched, error))
         if isinstance(result, ImageGenerationError):
-            raise result
+            raise self._described(result)
         self.discard()
         return result
 
     def _read_again(self, fetched: Mapping[str, Blob | ImageGenerationError], error: Exception | None) -> ImageResult:
-        self._fetched, self._wanted = fetched, []
+        self._arrivals.fetched, self._arrivals.wanted = fetched, []
         result = self._result(error)
         if isinstance(result, ImageGenerationError):
-            raise result
+            raise self._described(result)
         return result
+
+    def _described(self, error: ImageGenerationError) -> ImageGenerationError:
+        """Return the error with what is needed to fetch the response again, and the partial pictures."""
+        error.response_id = error.response_id or self.response_id
+        error.last_event = self._reader.last_event
+        error.partials = tuple(self._unfinished)
+        return error
 
     def _read_last_event(self) -> None:
         """Read the last event. If it is cut behind its picture, it does not end the stream."""
         for payload in self._events.finish():
-            whole, ended = self._object(payload), self._reader.ended
+            whole, before = self._object(payload), (self._reader.ended, self._reader.last_event)
             self._reader.feed(whole or self._object(payload, cut=True))
-            self._reader.ended = self._reader.ended if whole else ended
+            if not whole:
+                self._reader.ended, self._reader.last_event = before
 
     def _result(self, error: Exception | None) -> ImageResult | ImageGenerationError:
         """Return the result with every picture that arrived whole, or the error."""
@@ -239,7 +219,7 @@ class Body:
             return after_drawing_began(refusal) if self._arrivals else refusal
         images = _once(result.images) if result else ()
         partials = not self._reader.failed and bool(self._streamed) and not self._origin.partial_images
-        rescued = tuple(undelivered(self._arrivals, self._origin, images, partials=partials))
+        rescued = tuple(self._arrivals.undelivered(self._origin, images, partials=partials))
         if problem and not rescued:
             return after_drawing_began(problem) if self._arrivals else problem
         warnings = (*(result.warnings if result else ()), *self._warnings)
@@ -254,7 +234,7 @@ class Body:
     def _read_stream(self, error: Exception | None) -> ImageResult:
         if error is not None:
             self._reader.ended = True
-        return self._unless_lost(self._reader.result, self._reader.response, error)
+        return self._unless_lost(self._reader.result, error)
 
     def _read_document(self, error: Exception | None) -> ImageResult:
         text = b"".join(self._text)
@@ -264,69 +244,30 @@ class Body:
                 raise ServiceError(not_json(self._content_type, text), status=200)
             payload = self._object(text, cut=True)
             error = error or ValueError("the JSON is not complete")
+        self._reader.response = payload
         read = read_images if self._api == "images" else read_response
-        return self._unless_lost(lambda: read(payload, self._origin, self._picture), payload, error)
+        return self._unless_lost(lambda: read(payload, self._origin, self._arrivals.read), error)
 
-    def _unless_lost(
-        self, read: Callable[[], ImageResult], payload: Mapping[str, Any], error: Exception | None
-    ) -> ImageResult:
+    def _unless_lost(self, read: Callable[[], ImageResult], error: Exception | None) -> ImageResult:
         """Return the result; of an answer that broke off, with a warning or as a lost connection."""
         if error is None:
             return read()
         try:
             result = read()
         except (ConnectionLostError, CorruptImageError, NoImageError) as cause:
-            raise self._lost(payload.get("id"), error) from cause
+            raise self._lost(error) from cause
         warning = f"the answer broke off after the pictures had arrived ({error})"
         return result.model_copy(update={"warnings": (*result.warnings, warning)})
 
-    # --- JSON values as pictures
-
-    def _picture(self, value: object) -> Blob:
-        found = find_picture(value)
-        if found is None:
-            raise corrupt_image_error(f"there is {_kind(value)} where its base64 belongs")
-        if isinstance(found, Address):
-            return self._linked(found)
-        if isinstance(found, bytes):
-            self._warn(_ODD_FORM)
-            return self._store.put(found)
-        sink = self._arrivals[found].sink if found < len(self._arrivals) else None
-        if sink is None:
-            raise CorruptImageError("the service sent a second copy of a picture in place of the first")
-        if sink.repaired or not isinstance(value, dict) or len(value) != 1 or "$picture" not in value:
-            self._warn(_ODD_FORM)
-        return sink.blob()
-
-    def _linked(self, url: str) -> Blob:
-        fetched = self._fetched.get(url)
-        if fetched is None:
-            self._wanted.append(url)
-            raise _LinkedError("the picture is still to be fetched from its address")
-        if isinstance(fetched, ImageGenerationError):
-            raise fetched
-        return fetched
-
-    def _partial(self, value: object) -> bytes:
-        """Return the bytes of a partial picture; only the first, by which its format is known, if none is wanted."""
-        found = find_picture(value)
-        if isinstance(found, bytes):
-            return found
-        sink = self._arrivals[found].sink if isinstance(found, int) and found < len(self._arrivals) else None
-        if not isinstance(sink, MemorySink if self._partials else StoreSink):
-            raise CorruptImageError("a partial picture stands where a finished one belongs")
-        if sink.flawed:
-            raise CorruptImageError("a partial picture is corrupt")
-        self._shown = sink
-        return sink.data() if isinstance(sink, MemorySink) else sink.read(0, _HEAD)
+    # --- what is wrong with it
 
     def _warn(self, warning: str) -> None:
         if warning not in self._warnings:
             self._warnings.append(warning)
 
-    def _lost(self, id: object, error: Exception) -> ConnectionLostError:
-        known = id if isinstance(id, str) else None
-        found = f"; the service may still have it as response {known!r}" if known and self._api == "responses" else ""
+    def _lost(self, error: Exception) -> ConnectionLostError:
+        known = self.response_id if self._api == "responses" else None
+        found = f"; the service may still have it as response {known!r}" if known else ""
         return ConnectionLostError(
             f"the answer broke off before the picture had arrived ({error}){found}", response_id=known
         )
@@ -337,7 +278,3 @@ def _once(images: tuple[GeneratedImage, ...]) -> tuple[GeneratedImage, ...]:
     named_first = sorted(images, key=lambda image: image.id.startswith("sha256:"))
     kept = {image.sha256: image for image in reversed(named_first)}
     return tuple(image for image in images if kept[image.sha256] is image)
-
-
-def _kind(value: object) -> str:
-    return repr(value)[:40] if value is None or isinstance(value, (int, float)) else type(value).__name__
