@@ -92,6 +92,10 @@ class Sync:
         """Return the value of `batch`."""
         return runnable.batch(inputs, **fields)
 
+    def call(self, generator: ImageGenerator, name: str, *args: Any) -> Any:
+        """What the method `name` returns."""
+        return getattr(generator, name)(*args)
+
     def close(self, generator: ImageGenerator) -> None:
         """Close the generator's connections."""
         generator.close()
@@ -124,6 +128,10 @@ class Async:
     def batch(self, runnable: Any, inputs: list[Any], **fields: Any) -> list[Any]:
         """Return the value of `abatch`."""
         return self._run(runnable.abatch(inputs, **fields))
+
+    def call(self, generator: ImageGenerator, name: str, *args: Any) -> Any:
+        """What the async twin of the method `name` returns."""
+        return self._run(getattr(generator, f"a{name}")(*args))
 
     def close(self, generator: ImageGenerator) -> None:
         """Close the generator's connections."""

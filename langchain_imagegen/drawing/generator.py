@@ -6,7 +6,7 @@ It prepares requests and runs their flows. `request` reads the input, and `flows
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
@@ -111,6 +111,41 @@ class ImageGenerator(GeneratorSettings):
         """Async twin of `batch_as_completed`."""
         return super().abatch_as_completed([self._reserve_place(given) for given in inputs], *args, **settings)
 
+    def resume(self, response_id: str, config: RunnableConfig | None = None) -> ImageResult:
+        """Return the pictures of a response that was begun before, in this process or another; nothing is bought.
+
+        Args:
+            response_id: `resp_…`, from `ImageResult.response_id` or the `.response_id` of an error.
+            config: LangChain's config.
+
+        Raises:
+            ImageTimeoutError: It is still being drawn after `timeout` seconds.
+            ImageGenerationError: The service keeps no such response, or it holds no picture.
+        """
+        drawing = self._resumed(response_id)
+        return self._call_with_config(lambda _: self._last(drawing), drawing.trace(), config)
+
+    async def aresume(self, response_id: str, config: RunnableConfig | None = None) -> ImageResult:
+        """Async twin of `resume`."""
+        drawing = self._resumed(response_id)
+
+        async def last(_: Any) -> ImageResult:
+            return await self._alast(drawing)
+
+        return await self._acall_with_config(last, drawing.trace(), config)
+
+    def cancel(self, response_id: str) -> str:
+        """Stop a response of `delivery="background"`, and return its status, such as `cancelled` or `completed`.
+
+        Raises:
+            ServiceError: The service has no such response, or it was not begun in the background.
+        """
+        return str(self._ask(lambda client: client.responses.cancel(response_id)).status)
+
+    async def acancel(self, response_id: str) -> str:
+        """Async twin of `cancel`."""
+        return str((await self._aask(lambda client: client.responses.cancel(response_id))).status)
+
     def close(self) -> None:
         """Close the sync connections, except those of a given `client`; a later call opens new ones."""
         self._transport.close()
@@ -145,11 +180,22 @@ class ImageGenerator(GeneratorSettings):
                 yield self._remember(piece, drawing, store)
 
     def _last(self, drawing: Drawing) -> ImageResult:
-        return [piece for piece in self._run(drawing, partials=False) if isinstance(piece, ImageResult)][-1]
+        pieces = self._run(drawing, partials=drawing.asks_for_partials)
+        return [piece for piece in pieces if isinstance(piece, ImageResult)][-1]
 
     async def _alast(self, drawing: Drawing) -> ImageResult:
-        pieces = self._arun(drawing, partials=False)
+        pieces = self._arun(drawing, partials=drawing.asks_for_partials)
         return [piece async for piece in pieces if isinstance(piece, ImageResult)][-1]
+
+    def _ask(self, method: Callable[[Any], Any]) -> Any:
+        from langchain_imagegen.drawing.runner import Runner
+
+        return Runner(self._transport).ask(method)
+
+    async def _aask(self, method: Callable[[Any], Any]) -> Any:
+        from langchain_imagegen.drawing.runner import Runner
+
+        return await Runner(self._transport).aask(method)
 
     def _remember(
         self, piece: PartialImage | ImageResult, drawing: Drawing, store: CallStore
@@ -176,6 +222,11 @@ class ImageGenerator(GeneratorSettings):
         if isinstance(given, str) and not fields and self.chosen_store.known_writable:
             return self._prepare(placed, fields, stream=stream)
         return await asyncio.to_thread(self._prepare, placed, fields, stream=stream)
+
+    def _resumed(self, response_id: str) -> Drawing:
+        from langchain_imagegen.drawing.request import prepare_resumed
+
+        return prepare_resumed(response_id, self._reserve_place(None).place, self)
 
     def _reserve_place(self, given: Any) -> Placed:
         """Return an input with its place in the memory: in the order of the calls, or of the inputs of a batch."""

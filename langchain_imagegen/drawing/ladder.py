@@ -61,6 +61,11 @@ class Drawing:
     place: int | None = None
     failed: tuple[str, ...] = field(default=(), compare=False)
 
+    @property
+    def asks_for_partials(self) -> bool:
+        """True if the caller asked for partial pictures; an error carries them even where only the result is wanted."""
+        return bool(self.options.partial_images)
+
     def trace(self) -> dict[str, Any]:
         """Return the request as tracers and callbacks see it: small JSON without image bytes."""
         images = [_traced(source) for source in self.sources]
@@ -72,6 +77,7 @@ class Drawing:
             "mask": _traced(self.mask) if self.mask else None,
             "previous_response_id": self.previous_response_id,
             "turns": [list(turn) for turn in self.turns],
+            "response_id": self.resumed,
         }
         return {key: value for key, value in fields.items() if value}
 
@@ -195,7 +201,7 @@ def origin_of(drawing: Drawing) -> Origin:
         parents = [image.id for image in (drawing.previous or drawing.earlier)[-1:]]
     return Origin(
         provider=drawing.provider,
-        prompt=drawing.prompt,
+        prompt=drawing.prompt or None,
         parents=tuple(parents),
         image_model=drawing.options.model,
         stored=drawing.store is not False,

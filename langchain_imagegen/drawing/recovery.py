@@ -49,7 +49,7 @@ def recover(lost: ImageGenerationError, call: Call, patience: float) -> Flow:
     except (ServiceError, ConnectionLostError, ImageTimeoutError, CorruptImageError) as failed:
         lost.add_note(f"response {id!r} could not be fetched either: {failed}")
         raise lost from failed
-    warning = f"the answer was incomplete ({lost}); the picture was fetched again as response {id!r}"
+    warning = f"the answer was incomplete or damaged; the picture was fetched again as response {id!r}"
     return result.model_copy(update={"warnings": (*result.warnings, warning)})
 
 

@@ -80,11 +80,28 @@ def prepare(placed: Placed, fields: Mapping[str, Any], settings: GeneratorSettin
         store=settings.store,
         reference=settings.reference,
         stream=stream,
+        background=settings.delivery == "background",
+        patience=settings.patience,
         max_retries=settings.max_retries,
         reasoning=settings.reasoning,
         model_kwargs=settings.model_kwargs,
         place=placed.place,
         edits=bool(sources) and options.action in (None, "edit"),
+    )
+
+
+def prepare_resumed(response_id: str, place: int | None, settings: GeneratorSettings) -> Drawing:
+    """Return the request for a response that was begun before."""
+    check_json(response_id=response_id)
+    settings.chosen_store.check_writable()
+    return Drawing(
+        model=settings.model,
+        prompt="",
+        options=settings.options,
+        provider=settings.provider,
+        resumed=response_id,
+        patience=settings.patience,
+        place=place,
     )
 
 

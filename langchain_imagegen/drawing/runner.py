@@ -11,7 +11,7 @@ from typing import Any
 
 from langchain_imagegen.api.sdk_errors import translate
 from langchain_imagegen.drawing.fetching import Fetcher
-from langchain_imagegen.drawing.steps import Ask, Call, Do, Fetch, Flow, Retrieve, Step, Wait
+from langchain_imagegen.drawing.steps import Call, Do, Fetch, Flow, Retrieve, Step, Wait
 from langchain_imagegen.drawing.transport import Transport
 from langchain_imagegen.errors import ConnectionLostError, ImageGenerationError, ImageTimeoutError
 from langchain_imagegen.images.image import PartialImage
@@ -41,9 +41,6 @@ class Runner:
                     drive.answer(step.function())
                 elif isinstance(step, Fetch):
                     drive.answer(self._fetcher.fetch(step.url, store))
-                elif isinstance(step, Ask):
-                    with self._transport.borrowed() as client:
-                        drive.answer(step.method(client))
                 else:
                     with self._transport.borrowed() as client, self._send(client, step) as response:
                         body = drive.open(step, response.headers)
@@ -71,9 +68,6 @@ class Runner:
                     drive.answer(await asyncio.to_thread(step.function))
                 elif isinstance(step, Fetch):
                     drive.answer(await self._fetcher.afetch(step.url, store))
-                elif isinstance(step, Ask):
-                    async with self._transport.async_borrowed() as client:
-                        drive.answer(await step.method(client))
                 else:
                     async with self._transport.async_borrowed() as client, self._send(client, step) as response:
                         body = drive.open(step, response.headers)
@@ -88,6 +82,17 @@ class Runner:
             if drive.has_leftovers:
                 await asyncio.to_thread(drive.settle)
         yield _finished(drive)
+
+    def ask(self, method: Callable[[Any], Any]) -> Any:
+        """Return what a method of the SDK's client returns; its errors become ours."""
+        with _translated(), self._transport.borrowed() as client:
+            return method(client)
+
+    async def aask(self, method: Callable[[Any], Any]) -> Any:
+        """Async twin of `ask`."""
+        with _translated():
+            async with self._transport.async_borrowed() as client:
+                return await method(client)
 
     def _send(self, client: Any, step: Call | Retrieve) -> Any:
         """Send the request; all but what the SDK looks at goes as `extra_body`, which it sends as it is."""
@@ -186,6 +191,14 @@ class Drive:
     def _discard(self) -> None:
         if self.body is not None:
             self.body.discard()
+
+
+@contextmanager
+def _translated() -> Generator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise translate(error) from error
 
 
 def _finished(drive: Drive) -> ImageResult:

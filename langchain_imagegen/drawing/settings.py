@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -71,9 +72,10 @@ class GeneratorSettings(OldPickles, Composable):
     reference: Reference = Field(
         default="auto", description="the first way in which an edit names its source; see `ImageResult.rung`"
     )
-    delivery: Literal["direct", "stream"] = Field(
+    delivery: Literal["direct", "stream", "background"] = Field(
         default="direct",
-        description="`stream` makes `invoke` read events too, so that less is lost with a broken connection",
+        description="how the answer comes: with `stream`, `invoke` reads events too and knows the response id early; "
+        "with `background`, the service draws on by itself, and nothing is lost with a connection or a process",
     )
     prepare: bool = Field(
         default=True,
@@ -154,6 +156,8 @@ class GeneratorSettings(OldPickles, Composable):
         from langchain_imagegen.options.text import check_json
 
         check_json(model=self.model, tool_choice=self.tool_choice, instructions=self.instructions)
+        if self.api == "images" and self.delivery == "background":
+            raise OptionError('api="images" draws nothing in the background: use api="responses" or another delivery=')
         if self.model_kwargs or self.reasoning:
             from langchain_imagegen.drawing.model_kwargs import check_model_kwargs
 
@@ -166,6 +170,11 @@ class GeneratorSettings(OldPickles, Composable):
             timeout=self.timeout,
             headers={AZURE_HEADER: self.azure_image_deployment} if self.azure_image_deployment else None,
         )
+
+    @property
+    def patience(self) -> float:
+        """Seconds for which a response that the service is still drawing is waited for."""
+        return math.inf if self.timeout is None else self.timeout
 
     @property
     def provider(self) -> str:

@@ -37,13 +37,6 @@ class Retrieve:
 
 
 @dataclass(frozen=True)
-class Ask:
-    """Call a method of the SDK's client that costs nothing. Its value is what the method returns."""
-
-    method: Callable[[Any], Any]
-
-
-@dataclass(frozen=True)
 class Do:
     """Run a function that reads or writes a store. Its value is what the function returns."""
 
@@ -64,5 +57,5 @@ class Wait:
     seconds: float
 
 
-Step: TypeAlias = "Call | Retrieve | Ask | Do | Fetch | Wait"
+Step: TypeAlias = "Call | Retrieve | Do | Fetch | Wait"
 Flow: TypeAlias = "Generator[Step, Any, ImageResult]"

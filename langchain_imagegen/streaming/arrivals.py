@@ -132,9 +132,9 @@ class Arrivals:
                 arrived.sink.discard()
 
     def forget(self) -> None:
-        """Discard every picture; the places of those to come are counted on, and none is compared with them."""
+        """Discard every picture: those of a second answer are numbered anew, and none is a copy of an earlier one."""
         self.discard()
-        self._all = [Arrival(None, arrived.id, final=arrived.final) for arrived in self._all]
+        self._all = []
         self._latest = self._shown = None
         self._unfinished = []
 
