@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from langchain_core.messages import BaseMessage, HumanMessage
@@ -62,30 +62,19 @@ def prepare(placed: Placed, fields: Mapping[str, Any], settings: GeneratorSettin
     settings.chosen_store.check_writable()
     if settings.api == "images":
         _check_images_api(request, sources, conversation, instructions)
-    return Drawing(
-        model=settings.model,
+    return replace(
+        _without_input(settings, placed.place),
         prompt=request.prompt,
         options=_with_action(options, sources),
-        provider=settings.provider,
-        api=settings.api,
         turns=conversation.turns,
         earlier=_prepare_earlier(conversation.earlier, sources, settings),
         sources=sources,
         mask=mask,
-        tool_choice=_tool_choice(settings.tool_choice),
         previous_response_id=request.previous_response_id,
         previous=_images_of(request.previous_response_id, settings.memory),
         conversation=request.conversation,
         instructions=instructions,
-        store=settings.store,
-        reference=settings.reference,
         stream=stream,
-        background=settings.delivery == "background",
-        patience=settings.patience,
-        max_retries=settings.max_retries,
-        reasoning=settings.reasoning,
-        model_kwargs=settings.model_kwargs,
-        place=placed.place,
         edits=bool(sources) and options.action in (None, "edit"),
     )
 
@@ -94,13 +83,25 @@ def prepare_resumed(response_id: str, place: int | None, settings: GeneratorSett
     """Return the request for a response that was begun before."""
     check_json(response_id=response_id)
     settings.chosen_store.check_writable()
+    return replace(_without_input(settings, place), resumed=response_id)
+
+
+def _without_input(settings: GeneratorSettings, place: int | None) -> Drawing:
+    """Return a request with what the settings say and no prompt."""
     return Drawing(
         model=settings.model,
         prompt="",
         options=settings.options,
         provider=settings.provider,
-        resumed=response_id,
+        api=settings.api,
+        tool_choice=_tool_choice(settings.tool_choice),
+        store=settings.store,
+        reference=settings.reference,
+        background=settings.delivery == "background",
         patience=settings.patience,
+        max_retries=settings.max_retries,
+        reasoning=settings.reasoning,
+        model_kwargs=settings.model_kwargs,
         place=place,
     )
 
