@@ -5,7 +5,10 @@ from __future__ import annotations
 import ast
 import gc
 import json
+import os
 import socket
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -262,6 +265,28 @@ def test_sync_client_closes_itself(image_store):
         gc.collect()
 
     assert [str(warning.message) for warning in caught if warning.category is ResourceWarning] == []
+
+
+EXITING = """
+from langchain_openai import ChatOpenAI
+from langchain_imagegen import http_clients
+
+model = ChatOpenAI(model="gpt-5.4", base_url={url!r}, api_key="sk-a", use_responses_api=True, **http_clients())
+model.invoke("draw a fox", tools=[{tool!r}])
+print("drawn")
+"""
+"""A program that ends while its clients are open."""
+
+
+def test_sync_client_is_closed_at_exit(simulator):
+    """A process that ends while its client is open exits without a warning of an unclosed socket."""
+    program = EXITING.format(url=simulator.base_url, tool=TOOL)
+    command = [sys.executable, "-X", "dev", "-W", "error::ResourceWarning", "-c", program]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "drawn\n", "")
+    assert simulator.pictures == 1
 
 
 # Copies of a user's own clients and models
