@@ -1,4 +1,4 @@
-"""Messages, blocks and records written by other servers or clients: read if possible, else passed over."""
+"""Messages, blocks and records that other servers or clients wrote: read if possible, otherwise skipped."""
 
 from __future__ import annotations
 
@@ -9,26 +9,42 @@ from typing import Any
 
 import pytest
 from langchain_core.load import dumpd
-from langchain_core.messages import AIMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage, messages_to_dict
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    ChatMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+    messages_to_dict,
+)
 from PIL import Image
 
-from langchain_imagegen import GeneratedImage, ImageMemory, ImageStore, images_from, merge_images
+from langchain_imagegen import (
+    GeneratedImage,
+    ImageGenerationMiddleware,
+    ImageMemory,
+    ImageStore,
+    images_from,
+    merge_images,
+)
 from langchain_imagegen.conversation.content_blocks import read_block, reference_block
 from langchain_imagegen.conversation.message_forms import as_messages
 from langchain_imagegen.conversation.messages import images_in, read_conversation, upload
 from langchain_imagegen.errors import OptionError, UnknownImageError
+from tests.conversations import SMALL
 
 CALL = "image_generation_call"
 
 
-def encoded(color: str = "red") -> str:
-    """Return a small picture of one color as base64."""
+def png_base64(color: str = "red") -> str:
+    """Return the base64 of a small PNG of one color."""
     data = io.BytesIO()
     Image.new("RGB", (8, 6), color).save(data, "PNG")
     return base64.b64encode(data.getvalue()).decode()
 
 
-TEXT = encoded()
+TEXT = png_base64()
 DATA_URL = f"data:image/png;base64,{TEXT}"
 RECORD = {"id": "ig_1", "sha256": "0" * 64, "size_bytes": 1, "mime_type": "image/png", "provider": "api.example"}
 DEEP: Any = {"type": "image", "base64": TEXT}
@@ -39,7 +55,7 @@ for _ in range(3_000):
 def call(**fields: Any) -> AIMessage:
     """Return a model's message with an odd image call and a good one."""
     good = {"type": CALL, "id": "ig_good", "result": TEXT}
-    return AIMessage([{"type": CALL, "id": "ig_odd", "result": encoded("blue"), **fields}, good])
+    return AIMessage([{"type": CALL, "id": "ig_odd", "result": png_base64("blue"), **fields}, good])
 
 
 ODD_MESSAGES = [
@@ -49,7 +65,7 @@ ODD_MESSAGES = [
     AIMessage("x", additional_kwargs={"reasoning": "x"}),
     AIMessage("x", additional_kwargs={"reasoning": {"id": ["x"]}}),
     AIMessage("x", response_metadata={"id": 5, "created_at": "x", "store": "perhaps"}),
-    AIMessage([{"type": CALL, "id": "ig_2", "result": encoded("blue")}], response_metadata={"created_at": 1e300}),
+    AIMessage([{"type": CALL, "id": "ig_2", "result": png_base64("blue")}], response_metadata={"created_at": 1e300}),
     call(id=5),
     call(id=[]),
     call(id={}),
@@ -117,9 +133,9 @@ ODD_MESSAGES = [
 
 @pytest.mark.parametrize("odd", ODD_MESSAGES, ids=range(len(ODD_MESSAGES)))
 def test_an_odd_message_leaves_the_thread_usable(odd: Any, image_store: ImageStore):
-    """Whatever a client posts beside a picture, the picture is found, and no foreign error is raised."""
-    messages = [HumanMessage([{"type": "image", "base64": encoded("green")}]), odd]
-    photo = upload(base64.b64decode(encoded("green")), image_store)
+    """A picture is found beside any odd message of a client, and nothing raises."""
+    messages = [HumanMessage([{"type": "image", "base64": png_base64("green")}]), odd]
+    photo = upload(base64.b64decode(png_base64("green")), image_store)
 
     memory = ImageMemory.from_state({"messages": messages}, image_store=image_store)
     assert photo.id in memory
@@ -173,8 +189,8 @@ def test_an_odd_field_of_a_record_is_dropped(odd: Any, caplog: pytest.LogCapture
 
 
 @pytest.mark.parametrize("odd", [5, "x", None, [], {"a": 1}, {**RECORD, "id": 5}, {**RECORD, "id": "\ud83d"}], ids=repr)
-def test_what_is_no_record_is_passed_over(odd: Any, caplog: pytest.LogCaptureFixture):
-    """An entry of the channel that is no record hides no other image."""
+def test_invalid_record_is_skipped(odd: Any, caplog: pytest.LogCaptureFixture):
+    """An invalid record in the channel is skipped and logged, and the other images are found."""
     memory = ImageMemory.from_state({"generated_images": {"x": odd, "ig_1": RECORD}})
 
     assert [image.id for image in memory] == ["ig_1"]
@@ -182,13 +198,13 @@ def test_what_is_no_record_is_passed_over(odd: Any, caplog: pytest.LogCaptureFix
 
 
 @pytest.mark.parametrize("messages", [5, "x", b"x", {"a": 1}, None], ids=repr)
-def test_messages_that_are_no_list_hide_no_image(messages: Any):
-    """A state whose messages are of an odd type still has its channel."""
+def test_messages_of_an_odd_type_hide_no_image(messages: Any):
+    """The channel of a state is read even if its messages are no list."""
     assert len(ImageMemory.from_state({"messages": messages, "generated_images": {"ig_1": RECORD}})) == 1
 
 
-def test_what_is_passed_over_is_logged_without_its_content(caplog: pytest.LogCaptureFixture, image_store: ImageStore):
-    """The log names the kind of thing and its keys, and no value that a client wrote."""
+def test_skipped_message_is_logged_without_its_content(caplog: pytest.LogCaptureFixture, image_store: ImageStore):
+    """The log entry about a skipped message holds none of the values that a client wrote."""
     with caplog.at_level(logging.WARNING):
         images_in([{"role": "critic", "content": "a secret"}], image_store)
 
@@ -212,13 +228,13 @@ def test_what_is_passed_over_is_logged_without_its_content(caplog: pytest.LogCap
     ],
 )
 def test_messages_of_every_form_are_read(message: Any, image_store: ImageStore):
-    """Chunks, dumps, serialized messages, output items and a tool's message without an id hold their picture."""
+    """`images_in` reads chunks, dumps, serialized messages, output items and tool messages without an id."""
     assert [image.id for image in images_in([message], image_store)] == ["ig_1"]
 
 
 @pytest.mark.parametrize("messages", [[1], [None], [{"a": 1}], 5, [{"role": "critic", "content": "x"}], [["x"]]])
-def test_what_is_no_message_is_refused_when_drawing(messages: Any):
-    """A developer who gives something else reads what messages look like."""
+def test_invalid_messages_are_refused_when_drawing(messages: Any):
+    """Drawing from invalid messages raises an error that describes valid ones."""
     with pytest.raises(OptionError, match=r"'role' and 'content'|accepted are user"):
         as_messages(messages)
 
@@ -251,7 +267,7 @@ PICTURES = {
     ("kind", "origin"), [(HumanMessage, "user"), (SystemMessage, "user"), (AIMessage, "model"), (ToolMessage, "tool")]
 )
 def test_a_picture_is_read_in_every_form_and_message(form: str, kind: Any, origin: str, image_store: ImageStore):
-    """A picture is the same image in every form and role, and its record says where it comes from."""
+    """A picture is read in every form and role, and its record says who sent it."""
     extra = {"tool_call_id": "a"} if kind is ToolMessage else {}
     message = kind([{"type": "text", "text": "here"}, PICTURES[form]], **extra)
 
@@ -272,7 +288,7 @@ def test_a_picture_is_read_in_every_form_and_message(form: str, kind: Any, origi
     ],
 )
 def test_a_file_id_is_read_in_every_form(block: Any):
-    """The service finds the file by itself."""
+    """`read_block` finds the file id in every form of block."""
     pointer = read_block(block)
 
     assert pointer is not None
@@ -288,21 +304,21 @@ def test_a_file_id_is_read_in_every_form(block: Any):
         {"type": "input_audio", "input_audio": {"data": "aGVsbG8=", "format": "wav"}},
     ],
 )
-def test_what_is_no_picture_is_not_taken_for_one(block: Any, image_store: ImageStore):
-    """Text, documents and sound are no images."""
+def test_other_blocks_are_no_pictures(block: Any, image_store: ImageStore):
+    """Blocks with text, documents or sound hold no image."""
     assert read_block(block) is None
     assert images_in([HumanMessage([block])], image_store) == []
 
 
-def test_a_view_of_our_own_tool_is_no_second_picture(image_store: ImageStore):
-    """The small view that `show_to_model` adds to a drawn picture is not an image of its own."""
+def test_preview_of_our_tool_is_no_second_picture(image_store: ImageStore):
+    """The small picture that `show_to_model` adds to a tool message is not an image of its own."""
     message = ToolMessage([PICTURES["v1"]], tool_call_id="a", artifact={"images": [RECORD]})
 
     assert [image.id for image in images_in([message], image_store)] == ["ig_1"]
 
 
 def test_a_picture_of_another_tool_can_be_edited(low: Any, simulator: Any, image_store: ImageStore):
-    """A screenshot that a tool returned is edited by its handle, like an upload."""
+    """A generator with a memory edits a picture that another tool returned."""
     memory = ImageMemory.from_messages([ToolMessage([PICTURES["mcp"]], tool_call_id="a")], image_store=image_store)
 
     edited = low(memory=memory).invoke("edit it: make it night", images=["last"])
@@ -313,8 +329,8 @@ def test_a_picture_of_another_tool_can_be_edited(low: Any, simulator: Any, image
 # --- drawing from messages
 
 
-def test_words_and_pictures_of_the_responses_form_are_drawn(half: Any, low: Any, simulator: Any):
-    """`input_text` is the prompt and `input_image` the picture to edit; neither is lost."""
+def test_input_text_and_input_image_are_read(half: Any, low: Any, simulator: Any):
+    """Drawing from a message takes `input_text` as the prompt and `input_image` as the picture to edit."""
     content = [{"type": "input_text", "text": "Make it night"}, {"type": "input_image", "image_url": DATA_URL}]
 
     result = half.invoke(low(), [HumanMessage(content)])
@@ -322,8 +338,8 @@ def test_words_and_pictures_of_the_responses_form_are_drawn(half: Any, low: Any,
     assert simulator.orders[-1].sources == (base64.b64decode(TEXT),)
 
 
-def test_two_texts_are_not_glued(half: Any, low: Any):
-    """The words of two blocks stay apart."""
+def test_two_texts_become_two_lines(half: Any, low: Any):
+    """The prompt of a message with two text blocks has one line for each."""
     content = [{"type": "text", "text": "Draw a fox"}, {"type": "text", "text": "in the snow"}]
 
     assert half.invoke(low(), [HumanMessage(content)]).image.prompt == "Draw a fox\nin the snow"
@@ -332,18 +348,18 @@ def test_two_texts_are_not_glued(half: Any, low: Any):
 @pytest.mark.parametrize("form", PICTURES)
 @pytest.mark.parametrize("role", ["user", "system", "assistant"])
 def test_a_picture_of_any_message_is_sent(form: str, role: str, low: Any, simulator: Any):
-    """A picture in the user's, the system's or the model's message goes with the request; no fresh one is drawn."""
+    """The request edits a picture in a user's, system or model message, in any form of block."""
     picture = {"role": role, "content": [PICTURES[form]]}
-    asked = {"role": "user", "content": "edit it: make it night"}
+    prompt = {"role": "user", "content": "edit it: make it night"}
 
-    result = low().invoke([picture, asked])
+    result = low().invoke([picture, prompt])
     assert simulator.orders[-1].sources == (base64.b64decode(TEXT),)
     assert result.image.parents or role == "system"
 
 
 @pytest.mark.parametrize("role", ["user", "system", "assistant"])
-def test_an_address_in_an_earlier_message_is_sent(role: str, image_store: ImageStore):
-    """A picture that only the service can fetch is named to it."""
+def test_url_in_an_earlier_message_is_read(role: str, image_store: ImageStore):
+    """The URL of a picture in an earlier message is among the images of the conversation."""
     url = "https://example.org/fox.png"
     earlier = {"role": role, "content": [{"type": "image_url", "image_url": {"url": url}}]}
 
@@ -356,7 +372,7 @@ def test_an_address_in_an_earlier_message_is_sent(role: str, image_store: ImageS
 )
 @pytest.mark.parametrize("role", ["user", "system"])
 def test_an_unreadable_picture_is_an_error_when_drawing(role: str, block: Any, half: Any, low: Any, simulator: Any):
-    """A block that is meant as a picture is never dropped without a word: nothing is sent, and the error says why."""
+    """Drawing from a message with an unreadable picture raises an error and sends nothing."""
     messages = [{"role": role, "content": [{"type": "text", "text": "edit it"}, block]}, ("user", "go on")]
 
     with pytest.raises(UnknownImageError, match="holds no picture that can be read"):
@@ -365,7 +381,7 @@ def test_an_unreadable_picture_is_an_error_when_drawing(role: str, block: Any, h
 
 
 def test_a_document_is_an_error_when_drawing(low: Any, simulator: Any):
-    """What is neither text nor a picture cannot be drawn from, and the error names its type."""
+    """Drawing from a message with a document raises an error that names its type, and sends nothing."""
     block = {"type": "file", "base64": "aGVsbG8=", "mime_type": "application/pdf"}
 
     with pytest.raises(OptionError, match="type 'file' is neither text nor a picture"):
@@ -374,26 +390,24 @@ def test_a_document_is_an_error_when_drawing(low: Any, simulator: Any):
 
 
 @pytest.mark.parametrize(
-    "given",
+    "source",
     [
         [ChatMessage(role="user", content="No, draw a dog")],
         {"messages": [HumanMessage("No, draw a dog")]},
         {"messages": [HumanMessage("No, draw a dog")], "generated_images": {}},
-        {"type": "human", "data": {"content": "No, draw a dog"}},
+        [{"type": "human", "data": {"content": "No, draw a dog"}}],
     ],
 )
-def test_the_users_words_are_drawn(given: Any, half: Any, low: Any):
-    """A message whose role is text, and the state of a graph in which the generator is a node, are read."""
-    given = [given] if "data" in given else given
-
-    assert half.invoke(low(), given).image.prompt == "No, draw a dog"
+def test_text_of_the_user_is_the_prompt(source: Any, half: Any, low: Any):
+    """The generator reads the prompt from a `ChatMessage`, from a graph's state and from a dumped message."""
+    assert half.invoke(low(), source).image.prompt == "No, draw a dog"
 
 
-# --- the same picture
+# --- a picture that is given twice
 
 
-def test_a_picture_that_comes_back_is_the_same_picture(half: Any, low: Any, tmp_path: Any):
-    """A picture that was saved and is given back as a file is the known one, and its family goes on."""
+def test_saved_picture_is_recognised(half: Any, low: Any, tmp_path: Any):
+    """A drawn picture that is saved and given back as a file is the known image, so its lineage continues."""
     memory = ImageMemory()
     draw = low(memory=memory)
     fox = half.invoke(draw, "draw a fox")
@@ -404,8 +418,8 @@ def test_a_picture_that_comes_back_is_the_same_picture(half: Any, low: Any, tmp_
     assert memory.children(fox) == [memory["last"]]
 
 
-def test_an_upload_of_a_drawn_picture_is_the_drawn_one(image_store: ImageStore):
-    """A picture that the user sends back keeps its handle and is not listed as sent by the user."""
+def test_upload_of_a_drawn_picture_is_recognised(image_store: ImageStore):
+    """A drawn picture that the user uploads is the known image and keeps the origin `model`."""
     drawn = GeneratedImage.of(image_store.put(base64.b64decode(TEXT)), id="ig_1", provider="api.example")
     state = {"generated_images": {"ig_1": drawn.record()}, "messages": [HumanMessage([PICTURES["v1"]])]}
 
@@ -414,13 +428,8 @@ def test_an_upload_of_a_drawn_picture_is_the_drawn_one(image_store: ImageStore):
     assert ImageMemory([drawn]).get(PICTURES["v1"]).id == "ig_1"
 
 
-def test_an_odd_message_stops_no_agent(talks: Any):
-    """With any of these messages in the thread, the agent's next hosted call draws, and its picture is remembered."""
-    from langchain_core.messages import BaseMessage
-
-    from langchain_imagegen import ImageGenerationMiddleware
-    from tests.conversations import SMALL
-
+def test_odd_messages_stop_no_agent(talks: Any):
+    """`offload` accepts every odd message, and an agent with a malformed message in its thread still draws."""
     middleware = ImageGenerationMiddleware(SMALL)
     for odd in (odd for odd in ODD_MESSAGES if isinstance(odd, AIMessage | HumanMessage)):
         light = middleware.offload([HumanMessage("hi"), odd])
@@ -430,11 +439,8 @@ def test_an_odd_message_stops_no_agent(talks: Any):
     assert len(state["generated_images"]) == 1
 
 
-def test_words_of_the_responses_form_are_in_the_record(talks: Any):
-    """In an agent, `input_text` is the prompt that the record keeps."""
-    from langchain_imagegen import ImageGenerationMiddleware
-    from tests.conversations import SMALL
-
+def test_input_text_is_the_recorded_prompt(talks: Any):
+    """In an agent the record keeps the text of an `input_text` block as the prompt."""
     talk = talks.start(ImageGenerationMiddleware(SMALL))
     talk.say(HumanMessage([{"type": "input_text", "text": "Draw a fox"}]))
     assert talk.memory["last"].prompt == "Draw a fox"

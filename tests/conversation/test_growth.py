@@ -1,4 +1,4 @@
-"""The cost of a memory grows linearly with its images. Work is counted, not timed; and what the channel accepts."""
+"""The cost of a memory grows linearly with its images, counted as work, not time. What the channel accepts."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import ToolMessage
+from langgraph.graph import START, StateGraph
 
 from langchain_imagegen import GeneratedImage, ImageMemory, ImageResult, merge_images
 from langchain_imagegen.conversation.channel import as_update
 from langchain_imagegen.conversation.state import merge_writes
+from tests.graphs import Gallery
 
 FEW, MANY = 200, 1_000
 
@@ -22,36 +24,36 @@ def images(count: int) -> list[GeneratedImage]:
     return [GeneratedImage(id=f"ig_{n}", sha256=f"{n:064x}", parents=(f"ig_{n - 1}",), **known) for n in range(count)]
 
 
-class Counting(dict[str, Any]):
-    """A dict that counts how many of its entries are read, copies included."""
+class CountingDict(dict[str, Any]):
+    """A dict that counts every read of an entry, including reads while copying."""
 
     read = 0
 
     def __iter__(self) -> Iterator[str]:
         for key in super().__iter__():
-            Counting.read += 1
+            CountingDict.read += 1
             yield key
 
     def __getitem__(self, key: str) -> Any:
-        Counting.read += 1
+        CountingDict.read += 1
         return super().__getitem__(key)
 
     def keys(self) -> Any:
-        """All keys, each read."""
+        """Return all keys and count each as a read."""
         return list(self)
 
     def values(self) -> Any:
-        """All values, each read."""
+        """Return all values and count each as a read."""
         return [self[key] for key in self]
 
     def items(self) -> Any:
-        """All entries, each read."""
+        """Return all entries and count each as a read."""
         return [(key, self[key]) for key in self]
 
 
-def work_of(function: Callable[[], object]) -> int:
-    """Return the number of calls within the package plus the entries they return and the entries of `Counting` read."""
-    work = Counting.read = 0
+def count_work(function: Callable[[], object]) -> int:
+    """Return the number of calls in the package, plus the entries they return, plus reads of a `CountingDict`."""
+    work = CountingDict.read = 0
 
     def count(frame: Any, event: str, value: object) -> None:
         nonlocal work
@@ -63,14 +65,14 @@ def work_of(function: Callable[[], object]) -> int:
         function()
     finally:
         sys.setprofile(None)
-    return work + Counting.read
+    return work + CountingDict.read
 
 
 def state(count: int) -> dict[str, Any]:
     """Return a state whose channel and messages both hold `count` images."""
     drawn = images(count)
     messages = [ToolMessage("x", tool_call_id=image.id, artifact={"images": [image.record()]}) for image in drawn]
-    return {"generated_images": Counting(as_update(drawn)), "messages": messages}
+    return {"generated_images": CountingDict(as_update(drawn)), "messages": messages}
 
 
 def one_artifact(count: int) -> dict[str, Any]:
@@ -99,11 +101,11 @@ STEPS: dict[str, tuple[Callable[[int], Any], Callable[[Any], object]]] = {
 
 @pytest.mark.parametrize("step", STEPS)
 def test_five_times_as_many_images_cost_five_times_as_much(step: str):
-    """The work per image does not depend on the number of images."""
+    """The work per image stays the same when the number of images grows from 200 to 1,000."""
     make, work = STEPS[step]
     few_images, many_images = make(FEW), make(MANY)
 
-    few, many = work_of(lambda: work(few_images)), work_of(lambda: work(many_images))
+    few, many = count_work(lambda: work(few_images)), count_work(lambda: work(many_images))
     assert few >= FEW / 2
     assert many / few < 1.5 * MANY / FEW
 
@@ -113,7 +115,7 @@ def test_five_times_as_many_images_cost_five_times_as_much(step: str):
 
 @pytest.mark.parametrize("wrap", [lambda i: ImageResult(images=tuple(i)), list, tuple, lambda i: [i[0].record(), i[1]]])
 def test_a_node_returns_images_in_any_form(wrap: Any):
-    """A result, images, records or a list of these are an update of the channel."""
+    """The channel accepts a result, one image, and lists of images or records as an update."""
     drawn = images(2)
 
     assert merge_images({}, wrap(drawn)) == merge_writes({}, [wrap(drawn)]) == as_update(drawn)
@@ -121,21 +123,17 @@ def test_a_node_returns_images_in_any_form(wrap: Any):
 
 
 @pytest.mark.parametrize("update", ["ig_1", 5, ["ig_1"], [None]])
-def test_what_holds_no_images_is_refused(update: Any):
-    """A node that returns something else reads what the channel takes."""
+def test_update_without_images_is_refused(update: Any):
+    """The channel refuses any other update with an error that says what it accepts."""
     with pytest.raises(TypeError, match="takes records by image id, an ImageResult"):
         merge_images({}, update)
 
 
-def test_a_graphs_node_returns_a_result(low: Any):
-    """In a graph of one's own, `{"generated_images": result}` is remembered."""
-    from langgraph.graph import START, StateGraph
-
-    from tests.graphs import Gallery
-
+def test_node_can_return_a_result(low: Any):
+    """A node that returns `{"generated_images": result}` adds the picture to the channel."""
     draw = low()
     builder = StateGraph(Gallery)
-    builder.add_node("draw", lambda given: {"generated_images": draw.invoke(given)})
+    builder.add_node("draw", lambda values: {"generated_images": draw.invoke(values)})
     builder.add_edge(START, "draw")
 
     state = builder.compile().invoke({"messages": "draw a fox"})
@@ -146,7 +144,7 @@ def test_a_graphs_node_returns_a_result(low: Any):
 
 
 def test_a_memory_is_read_like_a_list_and_like_a_dict():
-    """Positions, slices, handles and `last` work in brackets."""
+    """A memory takes positions, slices, handles and `last` in square brackets."""
     drawn = images(4)
     memory = ImageMemory(drawn)
 
@@ -156,8 +154,8 @@ def test_a_memory_is_read_like_a_list_and_like_a_dict():
         memory[4]
 
 
-def test_a_result_names_its_image():
-    """A result is taken wherever an image is; of one with several, the family is that of all."""
+def test_a_result_stands_for_its_images():
+    """A memory accepts a result wherever it accepts an image, and uses all of its images."""
     one, two, three = images(3)
     memory = ImageMemory([one, two, three])
 

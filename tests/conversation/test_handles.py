@@ -1,4 +1,4 @@
-"""What chat models write where the handles of images are asked for."""
+"""Handles of images, in the many ways in which chat models write them."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ OWL = "img_5e6f7a8b"
     ],
     ids=repr,
 )
-def test_a_handle_is_found_in_whatever_is_around_it(written: Any):
-    """Brackets, quotes, file names, schemes and JSON around a handle change nothing."""
+def test_a_handle_is_found_inside_other_text(written: Any):
+    """`read_handles` finds a handle inside brackets, quotes, file names, URLs, sentences and JSON."""
     assert read_handles(written) == [FOX]
 
 
@@ -68,16 +68,16 @@ def test_a_handle_is_found_in_whatever_is_around_it(written: Any):
         ("sha256:" + "a" * 64, "sha256:" + "a" * 64),
     ],
 )
-def test_ordinals_and_words_have_one_meaning(written: Any, name: str):
-    """Numbers count from one, and every word for the newest image means `last`."""
+def test_ordinals_and_words_are_normalised(written: Any, name: str):
+    """`read_handles` returns the number for any spelling of an ordinal, and `last` for any word for the newest."""
     assert read_handles(written) == [name]
 
 
 @pytest.mark.parametrize(
     "written", [None, "", [""], "null", "None", " none ", "[]", "[null]", [None], [[]], [], '""', ["null", None]]
 )
-def test_no_image_is_no_image(written: Any):
-    """Every way to write nothing names no image."""
+def test_nothing_is_no_handle(written: Any):
+    """`read_handles` returns no handle for any spelling of nothing."""
     assert read_handles(written) == []
 
 
@@ -85,19 +85,19 @@ def test_no_image_is_no_image(written: Any):
     "written", [[FOX, OWL], f"{FOX}, {OWL}", f"[{FOX}, {OWL}]", f"{FOX} and {OWL}", [[FOX], [[OWL]]], f"{FOX}\n{OWL}"]
 )
 def test_several_handles_keep_their_order(written: Any):
-    """Lists, also as text, give all their handles in order."""
+    """`read_handles` returns all handles of a list or a text in order."""
     assert read_handles(written) == [FOX, OWL]
 
 
 @pytest.mark.parametrize("address", ["https://example.org/img_12345678.png", "HTTPS://example.org/1", " http://x/a,b"])
-def test_addresses_stay_whole(address: str):
-    """A handle inside a web address is part of the address."""
+def test_urls_stay_whole(address: str):
+    """`read_handles` does not extract a handle from a web address."""
     assert read_handles([address]) == [address.strip()]
 
 
 @pytest.mark.parametrize("written", ["the fox", "fox.png", "img_", "img_zz", {"colour": "red"}, True, 1.5, -2])
-def test_what_means_nothing_is_passed_on(written: Any):
-    """A value that is no name stays a value, so that the memory refuses it by name instead of dropping it."""
+def test_unknown_names_are_kept(written: Any):
+    """`read_handles` keeps a value that it does not understand, so the memory can refuse it by name."""
     assert len(read_handles(written)) == 1
 
 
@@ -107,13 +107,13 @@ def test_what_means_nothing_is_passed_on(written: Any):
         lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     )
 )
-def test_any_json_is_read_without_an_exception(written: Any):
-    """Whatever a model writes gives names, never an exception."""
+def test_any_json_gives_names(written: Any):
+    """`read_handles` returns a list of text for any JSON value and never raises."""
     assert all(isinstance(name, str) for name in read_handles(written))
 
 
-def test_a_list_in_itself_ends():
-    """A list without end becomes one name that no memory knows."""
+def test_a_list_that_contains_itself_is_refused():
+    """`read_handles` turns a list that contains itself into one name that no memory knows."""
     endless: list[Any] = []
     endless.append(endless)
 

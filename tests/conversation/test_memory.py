@@ -23,7 +23,7 @@ MANY = 5_000
 
 
 def image(id: str, **facts: Any) -> GeneratedImage:
-    """Return an image whose bytes do not exist; a memory never reads them."""
+    """Return an image without stored bytes; a memory never reads them."""
     known = {"sha256": "0" * 64, "size_bytes": 1, "mime_type": "image/png", "provider": "api.example"}
     return GeneratedImage(**{**known, "id": id, **facts})
 
@@ -53,8 +53,8 @@ def twins() -> tuple[str, str]:
 # --- an ordered collection
 
 
-def test_images_come_in_the_order_of_their_appearance():
-    """Iteration, length and `latest` follow the order in which images were added."""
+def test_images_keep_the_order_of_adding():
+    """A memory iterates over its images in the order of adding, and `latest` is the last one."""
     memory = ImageMemory(numbered(3))
 
     assert ids(memory) == ["ig_1", "ig_2", "ig_3"]
@@ -70,8 +70,8 @@ def test_an_empty_memory_is_empty():
     assert (len(memory), memory.latest, list(memory), memory.to_records()) == (0, None, [], [])
 
 
-def test_an_image_added_again_keeps_its_place_and_gains_what_is_new():
-    """A record added again is merged into the known one; the image is not listed twice."""
+def test_an_image_added_again_is_merged():
+    """Adding an image again merges its new fields into the known one, which keeps its place."""
     memory = ImageMemory([image("ig_1", prompt="a fox"), image("ig_2")])
 
     memory.add(image("ig_1", revised_prompt="a red fox", dead_rungs=("call_id",)))
@@ -81,8 +81,8 @@ def test_an_image_added_again_keeps_its_place_and_gains_what_is_new():
     assert (fox.prompt, fox.revised_prompt, fox.dead_rungs) == ("a fox", "a red fox", ("call_id",))
 
 
-def test_what_was_looked_at_before_is_seen_anew_after_a_merge():
-    """After a merge, `get` returns the merged image and not the one returned before."""
+def test_get_returns_the_merged_image():
+    """`get` returns the merged image even if it returned the unmerged one before."""
     memory = ImageMemory([image("ig_1")])
     assert memory.get("ig_1").stored is None
 
@@ -92,8 +92,8 @@ def test_what_was_looked_at_before_is_seen_anew_after_a_merge():
     assert memory.get("ig_1").provider == "api.example"
 
 
-def test_a_result_brings_its_sources_before_its_pictures():
-    """The source of an edit is remembered too, before the edit."""
+def test_a_result_adds_its_sources_first():
+    """Adding a result adds the sources of the edit before its images."""
     result = ImageResult(images=(image("ig_2", parents=("upload",)),), sources=(image("upload", origin="user"),))
     memory = ImageMemory()
 
@@ -102,14 +102,14 @@ def test_a_result_brings_its_sources_before_its_pictures():
     assert ids(memory) == ["upload", "ig_2"]
 
 
-def test_what_is_no_image_is_refused():
-    """Adding anything else is a `TypeError` that says what a memory holds."""
+def test_adding_anything_else_is_an_error():
+    """Adding a value that is no image raises a `TypeError` that says what a memory accepts."""
     with pytest.raises(TypeError, match="GeneratedImage, ImageResult or records, not str"):
         ImageMemory().add("img_12345678")
 
 
-def test_a_record_given_is_not_shared_with_its_giver():
-    """Changing the dict afterwards changes nothing in the memory."""
+def test_a_memory_copies_its_records():
+    """Changing a record after adding it changes nothing in the memory."""
     record = image("ig_1", prompt="a fox").record()
     memory = ImageMemory([record])
 
@@ -128,12 +128,12 @@ def test_records_round_trip():
     assert ids(again.lineage("ig_2")) == ["ig_1", "ig_2"]
 
 
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda memory: pickle.loads(pickle.dumps(memory))])
-def test_a_copy_stands_for_itself(copied: Any):
+@pytest.mark.parametrize("make_copy", [copy.deepcopy, lambda memory: pickle.loads(pickle.dumps(memory))])
+def test_a_copy_is_independent(make_copy: Any):
     """A deep copy or an unpickled memory has the same images; adding to it does not change the original."""
     memory = ImageMemory(numbered(2))
 
-    other = copied(memory)
+    other = make_copy(memory)
     other.add(image("ig_3"))
 
     assert ids(other) == ["ig_1", "ig_2", "ig_3"]
@@ -141,7 +141,7 @@ def test_a_copy_stands_for_itself(copied: Any):
 
 
 def test_images_read_from_the_store_of_the_memory(image_store: ImageStore):
-    """The images of a memory read their bytes from its store."""
+    """The images of a memory read their bytes from the store of the memory."""
     blob = image_store.put(b'<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"></svg>')
 
     memory = ImageMemory([GeneratedImage.of(blob, id="ig_1")], image_store=image_store)
@@ -149,8 +149,8 @@ def test_images_read_from_the_store_of_the_memory(image_store: ImageStore):
     assert memory.get("last").read().startswith(b"<svg")
 
 
-def test_threads_may_add_at_once():
-    """Each image that several threads add is listed once and found by its handle."""
+def test_threads_can_add_at_once():
+    """A memory lists each image that several threads add at once exactly once."""
     memory = ImageMemory()
     shared, own = image("upload"), numbered(400)
 
@@ -165,7 +165,7 @@ def test_threads_may_add_at_once():
 
 
 def test_an_image_is_found_by_each_of_its_names():
-    """Handle, unique beginning of it, ordinal, id, the image itself and `last` all name it."""
+    """`get` finds an image by handle, unique start of the handle, ordinal, id, image and `last`."""
     memory = ImageMemory(numbered(3))
     third = memory.get("ig_3")
 
@@ -173,8 +173,8 @@ def test_an_image_is_found_by_each_of_its_names():
         assert memory.get(name).id == "ig_3", name
 
 
-def test_an_image_has_more_than_eight_digits_to_be_named_by():
-    """More digits than the handle has name the image too, if every digit is right."""
+def test_a_longer_handle_is_accepted():
+    """`get` accepts a handle with more digits than usual if every digit is right."""
     memory = ImageMemory(numbered(1))
     name = name_of("api.example", "ig_1")
 
@@ -183,8 +183,8 @@ def test_an_image_has_more_than_eight_digits_to_be_named_by():
 
 
 @pytest.mark.parametrize("name", ["4", "0", "-1", "img_", "img_zz", "ig_9", "the last one", "9" * 5_000, ""])
-def test_a_name_of_nothing_is_an_error_that_lists_the_known(name: str):
-    """An unknown reference raises `UnknownImageError` with the handles there are, and nothing else."""
+def test_an_unknown_name_lists_the_known_handles(name: str):
+    """An unknown name raises `UnknownImageError`, which lists the known handles."""
     memory = ImageMemory(numbered(3))
 
     with pytest.raises(UnknownImageError, match="known here, oldest first: img_") as caught:
@@ -193,22 +193,22 @@ def test_a_name_of_nothing_is_an_error_that_lists_the_known(name: str):
     assert name not in memory
 
 
-def test_an_empty_memory_says_that_there_is_nothing_yet():
-    """The error of an empty memory says to draw a picture first."""
+def test_an_empty_memory_says_to_draw_first():
+    """`get` on an empty memory raises an error that says to draw an image first."""
     with pytest.raises(UnknownImageError, match="no image in this conversation yet: draw one first"):
         ImageMemory().get("last")
 
 
-def test_a_long_list_of_known_images_is_cut_in_the_message_only():
-    """The error's message lists the latest twenty handles and counts the others; `.known` has all."""
+def test_the_error_message_lists_twenty_handles():
+    """The error message lists the latest twenty handles and counts the others, and `.known` holds all."""
     with pytest.raises(UnknownImageError, match="80 older, img_") as caught:
         ImageMemory(numbered(100)).get("img_nothing")
     assert len(caught.value.known) == 100
     assert str(caught.value).count("img_") == 21
 
 
-def test_an_ambiguous_beginning_lists_its_candidates():
-    """Digits that several handles begin with are refused, and the error lists exactly these handles."""
+def test_an_ambiguous_handle_lists_its_candidates():
+    """The start of several handles raises an error that lists exactly those handles."""
     memory = ImageMemory(numbered(40))
     start = next(one.handle[:5] for one in memory if sum(two.handle[:5] == one.handle[:5] for two in memory) > 1)
     meant = [one.handle for one in memory if one.handle.startswith(start)]
@@ -219,8 +219,8 @@ def test_an_ambiguous_beginning_lists_its_candidates():
     assert start not in memory
 
 
-def test_handles_lengthen_where_they_collide(twins: tuple[str, str]):
-    """Handles with the same 8 digits get as many more as tell them apart, and are found by these."""
+def test_colliding_handles_get_more_digits(twins: tuple[str, str]):
+    """Two images with the same first 8 digits are shown and found by longer handles."""
     one, two = (image(id) for id in twins)
     memory = ImageMemory([one, two, image("ig_other")])
 
@@ -235,8 +235,8 @@ def test_handles_lengthen_where_they_collide(twins: tuple[str, str]):
         memory.get(one.handle)
 
 
-def test_a_handle_is_shown_for_any_reference():
-    """`handle` takes whatever `get` takes."""
+def test_handle_accepts_any_reference():
+    """`handle` accepts every reference that `get` accepts."""
     memory = ImageMemory(numbered(2))
 
     assert memory.handle("last") == memory.handle("2") == memory.handle(memory.get("ig_2"))
@@ -244,8 +244,8 @@ def test_a_handle_is_shown_for_any_reference():
         memory.handle("ig_3")
 
 
-def test_a_memory_shows_the_latest_handles():
-    """The repr shows the latest handles alone, however many images there are."""
+def test_repr_shows_the_latest_handles():
+    """The repr shows the latest five handles and the number of images."""
     shown = repr(ImageMemory(numbered(100)))
 
     assert shown.endswith("; 100 in all)")
@@ -270,28 +270,28 @@ def family() -> ImageMemory:
 
 
 def test_lineage_goes_from_root_to_leaf(family: ImageMemory):
-    """Every ancestor comes before the images made from it, and the image itself comes last."""
+    """`lineage` lists every ancestor before the images made from it, and the image itself last."""
     assert ids(family.lineage("winter")) == ["fox", "winter"]
     assert ids(family.lineage("last")) == ["fox", "winter", "cat", "both", "night"]
     assert ids(family.lineage("1")) == ["fox"]
 
 
 def test_children_are_the_images_made_directly(family: ImageMemory):
-    """`children` returns no grandchildren."""
+    """`children` returns the images made directly from an image, without grandchildren."""
     assert ids(family.children("fox")) == ["winter"]
     assert ids(family.children("cat")) == ["both"]
     assert family.children("night") == []
 
 
-def test_a_parent_that_is_not_remembered_is_passed_over():
-    """A lineage begins with the first known ancestor."""
+def test_lineage_skips_unknown_parents():
+    """`lineage` leaves out a parent that the memory does not know."""
     memory = ImageMemory([image("ig_1", parents=("ig_0",))])
 
     assert ids(memory.lineage("ig_1")) == ["ig_1"]
 
 
-def test_images_that_claim_to_be_their_own_ancestors_do_no_harm():
-    """Records whose parents form a circle have a finite lineage and a view."""
+def test_circular_parents_are_harmless():
+    """Images whose parents form a circle have a finite lineage and a notebook view."""
     memory = ImageMemory([image("a", parents=("b",)), image("b", parents=("a",)), image("c", parents=("c",))])
 
     assert set(ids(memory.lineage("a"))) == {"a", "b"}
@@ -300,8 +300,8 @@ def test_images_that_claim_to_be_their_own_ancestors_do_no_harm():
     assert all(handle in memory._repr_mimebundle_()["text/plain"] for handle in map(memory.handle, memory))
 
 
-def test_a_very_long_lineage_is_no_problem():
-    """Five thousand edits in a row have a lineage, and a view."""
+def test_a_very_long_lineage_works():
+    """A chain of 5,000 edits has a complete lineage and a notebook view."""
     memory = ImageMemory([image(f"ig_{n}", parents=(f"ig_{n - 1}",)) for n in range(MANY)])
 
     assert len(memory.lineage("last")) == MANY
@@ -309,7 +309,7 @@ def test_a_very_long_lineage_is_no_problem():
 
 
 def test_the_notebook_view_is_the_family_tree(family: ImageMemory):
-    """The view shows each image below its first parent, with handle and prompt."""
+    """The notebook view shows each image below its first parent, with its handle and prompt."""
     shown = family._repr_mimebundle_()
 
     lines = shown["text/plain"].splitlines()
@@ -322,7 +322,7 @@ def test_the_notebook_view_is_the_family_tree(family: ImageMemory):
 
 
 def test_the_notebook_view_escapes_prompts():
-    """Markup in a prompt is escaped."""
+    """The notebook view escapes markup in prompts."""
     shown = ImageMemory([image("ig_1", prompt="<script>alert(1)</script>")])._repr_mimebundle_()
 
     assert "<script>" not in shown["text/html"]
@@ -332,14 +332,14 @@ def test_the_notebook_view_escapes_prompts():
 # --- many images
 
 
-def odd(n: int) -> dict[str, Any]:
-    """Return a record whose time cannot be read, so that making its image logs a warning."""
+def odd_record(n: int) -> dict[str, Any]:
+    """Return a record with an unreadable time, so that validating it logs a warning."""
     return image(f"ig_{n}").record() | {"created_at": "never"}
 
 
-def test_adding_and_resolving_look_at_no_other_image(caplog: pytest.LogCaptureFixture):
-    """Adding and finding one image among thousands validates the record of that image alone."""
-    memory = ImageMemory(map(odd, range(MANY)))
+def test_adding_and_finding_validate_one_record(caplog: pytest.LogCaptureFixture):
+    """Adding or finding one image among 5,000 validates only the record of that image."""
+    memory = ImageMemory(map(odd_record, range(MANY)))
 
     memory.add(image("ig_new", parents=("ig_0",)))
 
@@ -375,7 +375,7 @@ states = st.dictionaries(st.sampled_from(["ig_1", "ig_2", "ig_3"]), records)
 @given(a=states, b=states, c=states)
 @settings(deadline=None)
 def test_merging_is_associative(a: Any, b: Any, c: Any):
-    """Merging is associative, so parallel steps may be grouped in any way."""
+    """Merging is associative, so parallel steps can be grouped in any way."""
     left, right = merge_images(merge_images(a, b), c), merge_images(a, merge_images(b, c))
 
     assert left == right
@@ -397,8 +397,8 @@ def test_merging_changes_no_input(a: Any, b: Any):
 
 @given(old=records, new=records)
 @settings(deadline=None)
-def test_what_is_known_is_never_forgotten(old: Any, new: Any):
-    """`None` never replaces a value, and lists of ids only grow."""
+def test_merging_forgets_nothing(old: Any, new: Any):
+    """Merging never replaces a value by None, and lists of ids only grow."""
     merged = merge_record(old, new)
 
     for key in {*old, *new}:
@@ -410,7 +410,7 @@ def test_what_is_known_is_never_forgotten(old: Any, new: Any):
 
 
 @pytest.mark.parametrize("nothing", [None, {}])
-def test_nothing_is_neutral(nothing: Any):
+def test_merging_with_nothing_changes_nothing(nothing: Any):
     """Merging with None or an empty dict changes nothing."""
     state = as_update(numbered(2))
 
@@ -418,8 +418,8 @@ def test_nothing_is_neutral(nothing: Any):
     assert merge_images(nothing, nothing) == {}
 
 
-def test_images_as_an_update_are_records_by_id():
-    """An update of the channel is plain JSON and holds each image once."""
+def test_as_update_returns_records_by_id():
+    """`as_update` returns plain JSON with one record for each image."""
     update = as_update([image("ig_1", prompt="a fox"), image("ig_2"), image("ig_1", stored=False)])
 
     assert list(update) == ["ig_1", "ig_2"]

@@ -1,4 +1,4 @@
-"""Pictures in messages: hosted calls and uploads in every form, tool artifacts, and content that is no picture."""
+"""Pictures in messages: hosted calls and uploads in every form, artifacts of tools, and blocks without a picture."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FOX = "draw a fox"
 
 @pytest.fixture
 def chat(simulator):
-    """Return a function that makes chat models with the hosted tool, connected to the simulator."""
+    """Return a function that makes chat models with the hosted tool that call the simulator."""
     yield lambda form, **settings: ChatOpenAI(
         base_url=simulator.base_url,
         api_key="simulated",
@@ -46,8 +46,8 @@ def picture():
     return data.getvalue()
 
 
-def answered(model, prompt, how):
-    """Return the model's message, from `invoke` or put together from its stream."""
+def answer(model, prompt, how):
+    """Return the model's message, from `invoke` or as the sum of its stream."""
     if how == "plain":
         return model.invoke(prompt)
     pieces = list(model.stream(prompt))
@@ -60,8 +60,8 @@ def answered(model, prompt, how):
 @pytest.mark.parametrize("how", ["plain", "streamed"])
 @pytest.mark.parametrize("form", FORMS)
 def test_hosted_call_is_read_in_every_form(chat, simulator, image_store, form, how):
-    """A hosted call is the same image, with its id, response, reasoning and bytes, in every form of message."""
-    message = answered(chat(form), FOX, how)
+    """Every form of message gives the image of a hosted call with its ids, prompt, size and bytes."""
+    message = answer(chat(form), FOX, how)
 
     [image] = ImageMemory.from_messages([HumanMessage(FOX), message], image_store=image_store)
     assert image.id.startswith("ig_")
@@ -74,7 +74,7 @@ def test_hosted_call_is_read_in_every_form(chat, simulator, image_store, form, h
 
 @pytest.mark.parametrize("form", FORMS)
 def test_several_calls_keep_their_order(chat, image_store, form):
-    """Two pictures of one answer are two images, in order."""
+    """Two hosted calls in one answer are two images, in order."""
     message = chat(form).invoke("draw two pictures of a fox")
 
     first, second = images_from(message, image_store=image_store)
@@ -84,7 +84,7 @@ def test_several_calls_keep_their_order(chat, image_store, form):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_failed_calls_are_left_out(chat, simulator, image_store, form):
-    """If one of two calls was refused, there is one image and no error."""
+    """An answer with one refused call and one good call gives the image of the good one."""
     simulator.script(moderated_beside_good())
     message = chat(form).invoke(FOX)
 
@@ -93,8 +93,8 @@ def test_failed_calls_are_left_out(chat, simulator, image_store, form):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_hosted_edit_knows_its_parent(chat, image_store, form):
-    """A hosted edit has the previous picture as its parent; a message form that does not say so has no parent."""
+def test_hosted_edit_has_its_parent(chat, image_store, form):
+    """A hosted edit has the previous picture as its parent, except in v1 messages, which do not mark edits."""
     model = chat(form)
     turns: list[Any] = [HumanMessage(FOX)]
     turns += [model.invoke(turns), HumanMessage("edit it: make it winter")]
@@ -115,8 +115,8 @@ def test_messages_as_json_are_read(chat, image_store, form):
     assert images_from([as_json], image_store=image_store) == images_from([message], image_store=image_store)
 
 
-def test_bytes_are_put_once(chat, image_store):
-    """Reading a message twice stores its picture once and does not change the message."""
+def test_reading_twice_stores_once(chat, image_store):
+    """Reading a message twice gives equal images and does not change the message."""
     message = chat("v1").invoke(FOX)
     before = copy.deepcopy(message)
 
@@ -127,8 +127,8 @@ def test_bytes_are_put_once(chat, image_store):
 
 @pytest.mark.parametrize("wrapped", [False, True])
 @pytest.mark.parametrize("place", ["content", "additional_kwargs"])
-def test_stripped_calls_are_known_by_their_record(picture, image_store, place, wrapped):
-    """A call without base64 is the image of the record in it; a call without a record is no image."""
+def test_call_without_base64_is_read_from_its_record(picture, image_store, place, wrapped):
+    """A call without base64 gives the image of its record, and a call without a record gives none."""
     record = upload(picture, image_store).model_copy(update={"id": "ig_1", "origin": "model"}).record()
     calls = [{"type": CALL, "id": "ig_1", "record": record}, {"type": CALL, "id": "ig_2"}]
     blocks = [{"type": "non_standard", "value": call} for call in calls] if wrapped else calls
@@ -139,23 +139,23 @@ def test_stripped_calls_are_known_by_their_record(picture, image_store, place, w
     assert image.read() == picture
 
 
-def test_calls_without_an_id_are_images(picture, image_store):
-    """A picture without an id from the service gets its digest as id."""
+def test_call_without_an_id_gets_its_digest(picture, image_store):
+    """The image of a call without an id has its digest as id."""
     message = AIMessage([{"type": CALL, "result": base64.b64encode(picture).decode(), "status": "completed"}])
 
     [image] = images_from(message, image_store=image_store)
     assert image.id == f"sha256:{image.sha256}"
 
 
-def test_unreadable_calls_are_passed_over(image_store):
-    """Base64 that is cut, and bytes that are no picture, are skipped without an error where messages are read."""
-    spoiled = [{"type": CALL, "id": f"ig_{n}", "result": text} for n, text in enumerate(["abc", "aGVsbG8=", ""])]
+def test_unreadable_calls_are_skipped(image_store):
+    """`images_from` of a list of messages skips calls with invalid base64 or bytes that are no picture."""
+    invalid = [{"type": CALL, "id": f"ig_{n}", "result": text} for n, text in enumerate(["abc", "aGVsbG8=", ""])]
 
-    assert images_from([AIMessage(spoiled)], image_store=image_store) == []
+    assert images_from([AIMessage(invalid)], image_store=image_store) == []
 
 
-def test_message_does_not_rename_an_image(chat, image_store):
-    """A message does not name its provider, so an image in the channel keeps its provider and its handle."""
+def test_message_does_not_change_a_known_handle(chat, image_store):
+    """An image in the channel keeps its provider and handle, although its message does not name the provider."""
     message = chat("responses/v1").invoke(FOX)
     [image] = images_from(message, image_store=image_store)
     known = image.model_copy(update={"provider": "api.example"})
@@ -186,7 +186,7 @@ UPLOADS = {
 
 @pytest.mark.parametrize("form", UPLOADS)
 def test_upload_is_read_in_every_form(picture, image_store, form):
-    """A picture that the user sent is the same image in any form of block; its type is read from its bytes."""
+    """Any form of block gives the same image of an upload, whose type is read from its bytes."""
     block = UPLOADS[form](base64.b64encode(picture).decode())
     message = HumanMessage([{"type": "text", "text": "edit this"}, block])
 
@@ -209,13 +209,13 @@ def test_upload_is_read_in_every_form(picture, image_store, form):
         {"type": "text", "text": "data:image/png;base64,aGVsbG8="},
     ],
 )
-def test_what_is_not_at_hand_is_no_image(image_store, block):
-    """Addresses are not fetched, and unreadable blocks are left for the chat model to refuse."""
+def test_block_without_readable_bytes_is_no_image(image_store, block):
+    """A block with a URL, a file id or unreadable bytes gives no image, and nothing is fetched."""
     assert images_from([HumanMessage([block])], image_store=image_store) == []
 
 
 def test_reference_of_an_upload_is_read(picture, image_store):
-    """The reference that replaces an upload in a message is read as that upload."""
+    """The reference block that replaces an upload in a message gives the same image."""
     image = upload(picture, image_store)
 
     assert images_from([HumanMessage([reference_block(image.record())])], image_store=image_store) == [image]
@@ -224,8 +224,8 @@ def test_reference_of_an_upload_is_read(picture, image_store):
 # Artifacts
 
 
-def test_artifact_tells_what_was_drawn_and_from_what(generator, image_store):
-    """The memory reads the source of an edit from its message; `images_from` returns the edit alone."""
+def test_artifact_holds_the_edit_and_its_source(generator, image_store):
+    """A memory reads an edit and its source from one artifact, and `images_from` returns only the edit."""
     draw = generator(memory=ImageMemory(), options={"output_format": "jpeg"})
     tool = ImageGenerationTool(generator=draw)
     tool.invoke(image_call("a", FOX))
@@ -250,7 +250,7 @@ def test_artifact_tells_what_was_drawn_and_from_what(generator, image_store):
     ],
 )
 def test_foreign_artifacts_are_no_images(image_store, artifact):
-    """An artifact that holds no records gives no images and raises nothing."""
+    """An artifact without valid records gives no images and raises nothing."""
     message = ToolMessage("done", tool_call_id="a", artifact=artifact)
 
     assert images_in([message], image_store) == []

@@ -34,7 +34,7 @@ BASE64 = re.compile(r"[A-Za-z0-9+/]{400,}")
 
 @pytest.fixture
 def chat(simulator):
-    """Return a chat model with the hosted tool, connected to the simulator."""
+    """Return a chat model with the hosted tool that calls the simulator."""
     model = ChatOpenAI(
         model="gpt-5", base_url=simulator.base_url, api_key="simulated", use_responses_api=True, store=None
     )
@@ -50,13 +50,13 @@ def tool(generator):
 
 @pytest.fixture
 def client(simulator):
-    """Return the SDK's client, connected to the simulator."""
+    """Return an SDK client that calls the simulator."""
     with openai.OpenAI(base_url=simulator.base_url, api_key="simulated") as started:
         yield started
 
 
-def respond(client, prompt="draw a fox", **fields):
-    """Return a plain response of the SDK."""
+def create_response(client, prompt="draw a fox", **fields):
+    """Return a response of the SDK that draws the prompt."""
     return client.responses.create(model="gpt-5", input=prompt, tools=[ImageOptions(**SMALL).tool()], **fields)
 
 
@@ -68,8 +68,8 @@ def prompts(images):
 # --- a chain that ends in pictures
 
 
-def test_chain_gives_pictures(chat, simulator, image_store):
-    """A chain of a chat model and the parser turns text into images whose bytes can be read."""
+def test_chain_returns_images(chat, simulator, image_store):
+    """A chain of a chat model and the parser returns images whose bytes can be read."""
     chain = chat | ImageOutputParser(image_store=image_store)
 
     [image] = chain.invoke("draw a fox")
@@ -78,31 +78,31 @@ def test_chain_gives_pictures(chat, simulator, image_store):
     assert simulator.pictures == 1
 
 
-def test_chain_puts_pictures_into_the_default_store(chat, own_folder):
-    """A parser without a store uses the default store."""
+def test_chain_uses_the_default_store(chat, own_folder):
+    """A parser without a store puts the pictures into the default store."""
     [image] = (chat | ImageOutputParser()).invoke("draw a fox")
 
     assert image.read() in [file.read_bytes() for file in own_folder.rglob("*.jpg*") if file.is_file()]
 
 
-async def test_chain_gives_pictures_async(chat, image_store):
-    """`ainvoke` returns the images of a message."""
+async def test_async_chain_returns_images(chat, image_store):
+    """`ainvoke` of the parser returns the images of a message."""
     message = chat.invoke("draw a fox")
 
     [image] = await (RunnableLambda(lambda _: message) | ImageOutputParser(image_store=image_store)).ainvoke("x")
     assert await image.aread()
 
 
-def test_chain_streams_pictures(chat, image_store):
-    """A streamed chain yields the images once, when they are complete."""
+def test_streamed_chain_yields_images_once(chat, image_store):
+    """A streamed chain yields all images in one piece, when they are complete."""
     pieces = list((chat | ImageOutputParser(image_store=image_store)).stream("draw two pictures of a fox"))
 
     assert [len(piece) for piece in pieces] == [2]
     assert all(image.read() for image in pieces[0])
 
 
-def test_chain_of_the_generator(generator):
-    """Results of `ImageGenerator`, one or a batch, are parsed too."""
+def test_parser_follows_the_generator(generator):
+    """The parser returns the images of one result or a list of results of `ImageGenerator`."""
     draw = generator(options=SMALL)
     parse = ImageOutputParser()
 
@@ -110,8 +110,8 @@ def test_chain_of_the_generator(generator):
     assert prompts((draw.map() | parse).invoke(["draw a fox", "draw an owl"])) == ["draw a fox", "draw an owl"]
 
 
-def test_no_picture_is_an_error_with_the_words(chat, simulator):
-    """If the model answers with text, the error holds the text and says what to do."""
+def test_text_answer_is_an_error_with_its_text(chat, simulator):
+    """An answer with text raises `NoImageError` that holds the text and says what to do."""
     simulator.script(no_image("I would rather not."))
 
     with pytest.raises(NoImageError, match="allow_empty=True") as caught:
@@ -120,38 +120,38 @@ def test_no_picture_is_an_error_with_the_words(chat, simulator):
 
 
 @pytest.mark.parametrize(
-    "given",
+    "source",
     [
         AIMessage("No."),
         [HumanMessage("draw"), AIMessage("No.")],
         {"messages": [HumanMessage("draw"), AIMessage("No.")]},
     ],
 )
-def test_no_picture_in_anything(half, given):
-    """The model's text is found in every kind of source; `allow_empty` returns an empty list instead of the error."""
+def test_error_quotes_the_text_of_any_source(half, source):
+    """`NoImageError` holds the model's text for every kind of source, and `allow_empty=True` returns an empty list."""
     with pytest.raises(NoImageError) as caught:
-        half.invoke(ImageOutputParser(), given)
+        half.invoke(ImageOutputParser(), source)
 
     assert caught.value.text == "No."
-    assert half.invoke(ImageOutputParser(allow_empty=True), given) == []
+    assert half.invoke(ImageOutputParser(allow_empty=True), source) == []
 
 
 def test_trace_holds_no_picture(chat, half):
-    """Traces of the parser's run are small and hold no base64."""
+    """The traces of the parser's runs are small and hold no base64."""
     message, spy = chat.invoke("draw a fox"), Spy()
 
-    for given in (message, [message], {"messages": [message]}):
-        half.invoke(ImageOutputParser(), given, config={"callbacks": [spy]})
+    for source in (message, [message], {"messages": [message]}):
+        half.invoke(ImageOutputParser(), source, config={"callbacks": [spy]})
     assert len(spy.records) == 6
-    assert not any(BASE64.search(told) for told in spy.records)
+    assert not any(BASE64.search(record) for record in spy.records)
     assert max(map(len, spy.records)) < 5_000
 
 
 # --- sources
 
 
-def test_every_source_gives_the_same(half, tool, generator):
-    """A result, its agent's state, a snapshot, the messages and one message hold the same pictures."""
+def test_every_source_gives_the_same_images(half, tool, generator):
+    """An agent's state, its snapshot, its messages and one message give the same images."""
     talk = Talk(half, agent_with_middleware, tool)
     talk.turn(FOX)
     snapshot = talk.graph.get_state(THREAD)
@@ -169,8 +169,8 @@ def test_every_source_gives_the_same(half, tool, generator):
     assert fox.read()
 
 
-def test_state_may_be_an_object(half, tool):
-    """A state that is a pydantic model, or that names its messages otherwise, is read like any other."""
+def test_state_can_be_an_object(half, tool):
+    """A pydantic state, and a state with its messages under another key, give the same images."""
 
     class State(BaseModel):
         messages: list[Any]
@@ -184,8 +184,8 @@ def test_state_may_be_an_object(half, tool):
     assert list(ImageMemory.from_state({"a": talk.state["messages"], "b": []}, messages_key="b")) == []
 
 
-def test_an_edit_is_the_picture_of_its_message(half, tool):
-    """The message of an edit holds the edit alone; the conversation holds the edit and its source."""
+def test_message_of_an_edit_gives_only_the_edit(half, tool):
+    """The message of an edit gives only the edit, and the conversation gives the edit and its source."""
     talk = Talk(half, agent, tool)
     talk.turn(FOX, WINTER)
 
@@ -194,8 +194,8 @@ def test_an_edit_is_the_picture_of_its_message(half, tool):
 
 
 @pytest.mark.parametrize("place", [agent, agent_with_middleware])
-def test_since_the_last_message_of_the_user(half, tool, place):
-    """`since="last_human"` returns what the last turn drew, without earlier pictures, sources and uploads."""
+def test_since_last_human_returns_the_last_turn(half, tool, place):
+    """`since="last_human"` returns only the images that were drawn after the user's last message."""
     talk = Talk(half, place, tool)
     talk.turn(FOX)
     talk.turn(WINTER, image_call("owl", "draw an owl"))
@@ -209,27 +209,27 @@ def test_since_the_last_message_of_the_user(half, tool, place):
     assert len(images_from(talk.state)) == 3
 
 
-def test_pictures_are_read_where_they_were_put(half, tool, image_store):
-    """The bytes are found in the given store, or without one in any open store."""
+def test_bytes_are_read_with_or_without_a_store(half, tool, image_store):
+    """An image reads its bytes from the given store, or without one from any open store."""
     talk = Talk(half, agent, tool)
     talk.turn(FOX)
 
     assert images_from(talk.state)[0].read() == images_from(talk.state, image_store=image_store)[0].read()
 
 
-@pytest.mark.parametrize("given", [None, "a fox", 5, object(), b"bytes"])
-def test_what_is_no_source_is_refused(given):
-    """Any other value is a `TypeError` that says what can be given."""
+@pytest.mark.parametrize("source", [None, "a fox", 5, object(), b"bytes"])
+def test_any_other_source_is_refused(source):
+    """`images_from` raises a `TypeError` for any other value and says what it accepts."""
     with pytest.raises(TypeError, match="an agent's result"):
-        images_from(given)
+        images_from(source)
 
 
 # --- plain responses of the SDK
 
 
-def test_response_of_the_sdk(client, image_store):
-    """Images of a plain `Response` have the same facts as images that `ImageGenerator` drew."""
-    response = respond(client, "draw two pictures of a fox")
+def test_response_of_the_sdk_gives_images(client, image_store):
+    """`images_from` reads a `Response` of the SDK with its ids, its model and its bytes."""
+    response = create_response(client, "draw two pictures of a fox")
 
     first, second = images_from(response, image_store=image_store)
     assert (first.response_id, first.stored, first.image_model) == (response.id, True, "gpt-image-2")
@@ -239,10 +239,10 @@ def test_response_of_the_sdk(client, image_store):
 
 
 @pytest.mark.parametrize("read", [images_from, ImageOutputParser().invoke], ids=["images_from", "parser"])
-def test_response_without_a_picture(client, simulator, read):
-    """The error for a response of text holds the text."""
+def test_text_response_is_an_error_with_its_text(client, simulator, read):
+    """`images_from` and the parser raise an error with the text of a response without a picture."""
     simulator.script(no_image("I would rather not."))
-    response = respond(client)
+    response = create_response(client)
 
     with pytest.raises(NoImageError) as caught:
         read(response)
@@ -250,31 +250,31 @@ def test_response_without_a_picture(client, simulator, read):
 
 
 def test_response_with_a_failed_call(client, simulator):
-    """If one call of a response was refused, the picture of the other call is returned."""
+    """A response with one refused call and one good call gives the image of the good one."""
     simulator.script(moderated_beside_good())
 
-    assert len(images_from(respond(client))) == 1
+    assert len(images_from(create_response(client))) == 1
 
 
-def test_response_of_an_unknown_kind(client, simulator):
-    """Items and values that the installed SDK does not know cause no warning and no error."""
+def test_response_with_unknown_fields(client, simulator):
+    """Fields and values that the installed SDK does not know cause no warning and no error."""
     simulator.script(Fault("novel", item=lambda item: {**item, "status": "novel", "novelty": {"x": 1}}))
 
-    [image] = images_from(respond(client))
+    [image] = images_from(create_response(client))
     assert image.read()
 
 
-def test_pictures_of_a_response_can_be_edited(client, generator, simulator):
-    """A picture of a plain response is edited by its id."""
-    [fox] = images_from(respond(client))
+def test_image_of_a_response_can_be_edited(client, generator, simulator):
+    """A generator edits the image of an SDK response by its id."""
+    [fox] = images_from(create_response(client))
 
     winter = generator(options=SMALL).invoke("edit it: make it winter", images=[fox])
     assert (winter.rung, winter.image.parents) == ("call_id", (fox.id,))
     assert simulator.orders[-1].sources == (fox.read(),)
 
 
-def test_gallery_of_plain_messages(chat, tool, half, simulator):
-    """The tool edits hosted pictures in the messages of a custom graph like any other picture."""
+def test_tool_edits_a_hosted_picture(chat, tool, half, simulator):
+    """The tool edits a hosted picture in the messages of a plain graph."""
     talk = Talk(half, state_graph, tool)
     history = [HumanMessage("draw a fox"), chat.invoke("draw a fox"), HumanMessage("make it winter")]
 

@@ -1,4 +1,4 @@
-"""What names an image, in each form, and what is refused as a name."""
+"""References to images: every form that is accepted, and the errors for everything else."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ from langchain_imagegen.errors import CorruptImageError, UnknownImageError
 from langchain_imagegen.streaming.decoder import decode
 
 
-def encoded(color: str = "red", format: str = "PNG") -> bytes:
-    """A small picture of one color."""
+def picture(color: str = "red", format: str = "PNG") -> bytes:
+    """Return the bytes of a small picture of one color."""
     data = io.BytesIO()
     Image.new("RGB", (8, 6), color).save(data, format=format)
     return data.getvalue()
 
 
-PNG = encoded()
+PNG = picture()
 TEXT = base64.b64encode(PNG).decode()
 DATA_URL = f"data:image/png;base64,{TEXT}"
 
 
 @pytest.fixture
 def memory(image_store: ImageStore) -> ImageMemory:
-    """A drawn image `ig_1` and an uploaded one."""
-    drawn = GeneratedImage.of(image_store.put(encoded("green")), id="ig_1", provider="api.example")
-    return ImageMemory([drawn, upload(encoded("blue"), image_store)], image_store=image_store)
+    """Return a memory of a drawn image `ig_1` and an uploaded one."""
+    drawn = GeneratedImage.of(image_store.put(picture("green")), id="ig_1", provider="api.example")
+    return ImageMemory([drawn, upload(picture("blue"), image_store)], image_store=image_store)
 
 
-# --- what the caller brings
+# --- bytes, blocks and paths
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def memory(image_store: ImageStore) -> ImageMemory:
     ],
 )
 def test_local_bytes_go_into_the_store(reference: Any, image_store: ImageStore):
-    """Bytes in any wrapping become an image of the user, with a digest for its id; only the record goes on."""
+    """Bytes, data URLs and blocks become an image of the user whose id is the digest of its bytes."""
     (source,) = resolve([reference], None, image_store)
 
     assert isinstance(source, GeneratedImage)
@@ -73,7 +73,7 @@ def test_local_bytes_go_into_the_store(reference: Any, image_store: ImageStore):
 
 
 def test_a_file_is_given_as_a_path(image_store: ImageStore, tmp_path: Path):
-    """A `Path` is read, from the home folder too."""
+    """`resolve` reads the file of a `Path`."""
     (tmp_path / "fox.bin").write_bytes(PNG)
 
     (source,) = resolve([tmp_path / "fox.bin"], None, image_store)
@@ -82,17 +82,17 @@ def test_a_file_is_given_as_a_path(image_store: ImageStore, tmp_path: Path):
     assert source.read() == PNG
 
 
-# --- what people hold
+# --- files, base64, arrays and Pillow images
 
 
 def pixels_of(source: Any) -> np.ndarray:
-    """The pixels of a source, as numpy sees them."""
+    """Return the pixels of a source as a numpy array."""
     return np.asarray(source.to_pil())
 
 
 @pytest.mark.parametrize("position", [0, 5, None], ids=["start", "middle", "end"])
 def test_a_file_object_is_read_whole(position: int | None, image_store: ImageStore):
-    """A `BytesIO` is read from its beginning, also just after it was written."""
+    """`resolve` reads a `BytesIO` from its start, whatever its position."""
     file = io.BytesIO(PNG)
     file.seek(len(PNG) if position is None else position)
 
@@ -103,7 +103,7 @@ def test_a_file_object_is_read_whole(position: int | None, image_store: ImageSto
 
 
 def test_an_open_file_is_read(image_store: ImageStore, tmp_path: Path):
-    """`open(path, "rb")` is a picture; the same opened as text is an error that says how to open it."""
+    """`resolve` reads a file opened as bytes; a text file and a closed file raise an error that says why."""
     (tmp_path / "fox.png").write_bytes(PNG)
 
     with (tmp_path / "fox.png").open("rb") as file:
@@ -116,8 +116,8 @@ def test_an_open_file_is_read(image_store: ImageStore, tmp_path: Path):
         resolve([file], None, image_store)
 
 
-def test_a_file_object_is_read_no_further_than_the_store_takes(tmp_path: Path):
-    """A file object without end is refused after `max_bytes`."""
+def test_a_file_object_is_read_up_to_max_bytes(tmp_path: Path):
+    """An endless file object raises an error after `max_bytes`."""
     store = ImageStore(tmp_path, max_bytes=1000)
 
     class Endless(io.RawIOBase):
@@ -138,16 +138,14 @@ def test_a_file_object_is_read_no_further_than_the_store_takes(tmp_path: Path):
         TEXT.rstrip("="),
         "\n".join(TEXT[at : at + 60] for at in range(0, len(TEXT), 60)),
         base64.urlsafe_b64encode(PNG).decode(),
-        base64.b64encode(encoded(format="JPEG")).decode(),
-        base64.b64encode(encoded(format="WEBP")).decode(),
+        base64.b64encode(picture(format="JPEG")).decode(),
+        base64.b64encode(picture(format="WEBP")).decode(),
     ],
     ids=["plain", "unpadded", "lines", "url-safe", "jpeg", "webp"],
 )
 @pytest.mark.parametrize("with_memory", [True, False])
-def test_base64_text_of_a_picture_is_the_picture(
-    text: str, with_memory: bool, memory: ImageMemory, image_store: ImageStore
-):
-    """Base64 that decodes to a known format needs no data URL around it."""
+def test_base64_text_is_a_picture(text: str, with_memory: bool, memory: ImageMemory, image_store: ImageStore):
+    """Base64 text of a known image format is a picture without a data URL around it."""
     (source,) = resolve([text], memory if with_memory else None, image_store)
 
     assert isinstance(source, GeneratedImage)
@@ -157,7 +155,7 @@ def test_base64_text_of_a_picture_is_the_picture(
 @pytest.mark.parametrize("shape", [(6, 8), (6, 8, 1), (6, 8, 3), (6, 8, 4)])
 @pytest.mark.parametrize("layout", ["C", "F"])
 def test_a_numpy_array_is_a_picture(shape: tuple[int, ...], layout: Any, image_store: ImageStore):
-    """`uint8` arrays of grey, RGB or RGBA become a PNG of exactly these pixels, however they lie in memory."""
+    """A `uint8` array of grey, RGB or RGBA becomes a PNG of the same pixels, in any memory layout."""
     array = np.asarray(np.random.default_rng(1).integers(0, 255, shape, dtype=np.uint8), order=layout)
 
     (source,) = resolve([array], None, image_store)
@@ -166,16 +164,16 @@ def test_a_numpy_array_is_a_picture(shape: tuple[int, ...], layout: Any, image_s
 
 
 @pytest.mark.parametrize("array", [np.zeros((6, 8, 3)), np.zeros((6, 8, 7), np.uint8), np.zeros(6, np.uint8)])
-def test_an_array_that_is_no_picture_says_what_would_be(array: Any, image_store: ImageStore):
-    """Other types and shapes are not guessed at; the error says how to convert."""
+def test_any_other_array_is_refused(array: Any, image_store: ImageStore):
+    """An array of another type or shape raises an error that says how to convert it."""
     with pytest.raises(CorruptImageError, match=r"give uint8 of height x width.*astype"):
         resolve([array], None, image_store)
 
 
-def test_a_path_may_begin_with_the_home_folder_or_a_scheme(
+def test_a_path_can_start_with_a_tilde_or_file(
     image_store: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """`Path("~/fox.png")` and `Path("file:///…/a%20fox.png")` are the files that they name."""
+    """`Path("~/fox.png")` and `Path("file:///…/a%20fox.png")` are read as the files that they name."""
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "a fox.png").write_bytes(PNG)
 
@@ -184,10 +182,10 @@ def test_a_path_may_begin_with_the_home_folder_or_a_scheme(
     assert [source.read() for source in sources if isinstance(source, GeneratedImage)] == [PNG, PNG]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="pipes and devices in folders are those of POSIX")
+@pytest.mark.skipif(sys.platform == "win32", reason="only POSIX has pipes and devices as files")
 @pytest.mark.parametrize("kind", ["fifo", "/dev/zero", "/proc/kmsg", "sparse"])
-def test_only_regular_files_of_a_sane_size_are_opened(kind: str, image_store: ImageStore, tmp_path: Path):
-    """A pipe, a device, a file of /proc that waits, and 20 GB of nothing are errors at once."""
+def test_only_regular_files_are_read(kind: str, image_store: ImageStore, tmp_path: Path):
+    """A pipe, a device, a blocking file of /proc and a sparse file of 20 GB raise our errors within 5 seconds."""
     path = Path(kind) if kind.startswith("/") else tmp_path / kind
     if kind == "fifo":
         os.mkfifo(path)
@@ -199,7 +197,7 @@ def test_only_regular_files_of_a_sane_size_are_opened(kind: str, image_store: Im
     def read() -> None:
         try:
             resolve([path], None, image_store)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the test shows it
+        except Exception as error:  # noqa: BLE001 - the assertion shows whichever error it is
             raised.append(error)
 
     thread = threading.Thread(target=read, daemon=True)
@@ -209,15 +207,15 @@ def test_only_regular_files_of_a_sane_size_are_opened(kind: str, image_store: Im
 
 
 @pytest.mark.parametrize("path", ["a\0b", "~nobody-of-this-name/fox.png", "x" * 5000])
-def test_a_path_that_cannot_be_is_our_error(path: str, image_store: ImageStore):
-    """NUL, an unknown user and an endless name are told as such, with at most 40 characters of them."""
+def test_an_impossible_path_is_our_error(path: str, image_store: ImageStore):
+    """A path with NUL, an unknown user or 5,000 characters raises our error with a short message."""
     with pytest.raises(UnknownImageError) as caught:
         resolve([Path(path)], None, image_store)
     assert len(str(caught.value)) < 200
 
 
-def test_an_error_about_a_path_tells_no_folder(image_store: ImageStore, tmp_path: Path):
-    """A chat model may read the error: it has the file's name, and the whole path only as its cause."""
+def test_an_error_about_a_path_hides_its_folder(image_store: ImageStore, tmp_path: Path):
+    """An error about a path shows only the file's name, because a chat model may read it; its cause has the path."""
     with pytest.raises(UnknownImageError) as caught:
         resolve([tmp_path / "fox.png"], None, image_store)
     assert "'fox.png'" in str(caught.value)
@@ -225,8 +223,8 @@ def test_an_error_about_a_path_tells_no_folder(image_store: ImageStore, tmp_path
     assert str(tmp_path) in str(caught.value.__cause__)
 
 
-def test_a_pillow_image_is_sent_upright(image_store: ImageStore):
-    """A photo that its EXIF turns is the same picture as a Pillow image as it is in a viewer."""
+def test_a_pillow_image_is_turned_upright(image_store: ImageStore):
+    """A Pillow image with an EXIF rotation is stored upright."""
     data, exif = io.BytesIO(), Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (8, 6), "red").save(data, "JPEG", exif=exif)
@@ -239,28 +237,28 @@ def test_a_pillow_image_is_sent_upright(image_store: ImageStore):
 
 @pytest.mark.parametrize("mode", ["RGBa", "La", "PA", "RGBA", "LA"])
 def test_a_pillow_image_keeps_its_transparency(mode: str, image_store: ImageStore):
-    """Modes that PNG lacks keep what they hide."""
+    """A Pillow image of any mode with alpha stays transparent."""
     clear = Image.new("RGBA", (8, 6), (255, 0, 0, 0))
-    picture = Image.new("PA", (8, 6)) if mode == "PA" else clear.convert("LA" if mode == "La" else "RGBA").convert(mode)
+    image = Image.new("PA", (8, 6)) if mode == "PA" else clear.convert("LA" if mode == "La" else "RGBA").convert(mode)
 
-    (source,) = resolve([picture], None, image_store)
+    (source,) = resolve([image], None, image_store)
 
     assert isinstance(source, GeneratedImage)
     assert source.to_pil().convert("RGBA").getpixel((0, 0))[3] == 0
 
 
 def test_a_closed_pillow_image_is_our_error(image_store: ImageStore, tmp_path: Path):
-    """A Pillow image whose file was closed is named, and no foreign exception leaves."""
+    """A Pillow image whose file is closed raises our error."""
     (tmp_path / "fox.png").write_bytes(PNG)
-    with Image.open(tmp_path / "fox.png") as picture:
+    with Image.open(tmp_path / "fox.png") as image:
         pass
 
     with pytest.raises(CorruptImageError, match="the PIL image cannot be read"):
-        resolve([picture], None, image_store)
+        resolve([image], None, image_store)
 
 
-def nested(depth: int) -> Any:
-    """A list of one list, and so on; without end for 0."""
+def nested_list(depth: int) -> Any:
+    """Return a list nested `depth` deep, or a list that contains itself for 0."""
     outer: list[Any] = []
     inner = outer
     for _ in range(depth - 1):
@@ -272,10 +270,10 @@ def nested(depth: int) -> Any:
 
 
 @pytest.mark.parametrize("depth", [0, 100, 5000])
-def test_lists_without_end_are_our_error(depth: int, image_store: ImageStore):
-    """A list in itself, or nested thousands deep, is refused."""
+def test_deeply_nested_lists_are_our_error(depth: int, image_store: ImageStore):
+    """A list that contains itself or is nested too deep raises our error."""
     with pytest.raises(UnknownImageError, match="nested deeper"):
-        resolve([nested(depth)], None, image_store)
+        resolve([nested_list(depth)], None, image_store)
 
 
 @pytest.mark.parametrize(
@@ -295,7 +293,7 @@ def test_lists_without_end_are_our_error(depth: int, image_store: ImageStore):
     ids=repr,
 )
 def test_a_block_of_wrong_types_is_our_error(block: Any, image_store: ImageStore):
-    """Lists and numbers where text belongs name no image; no foreign exception leaves."""
+    """A block with lists or numbers in place of text raises our error."""
     with pytest.raises(UnknownImageError):
         resolve([block], None, image_store)
 
@@ -304,13 +302,13 @@ def test_a_block_of_wrong_types_is_our_error(block: Any, image_store: ImageStore
     ("written", "url"),
     [("HTTPS://Example.org/a", "HTTPS://Example.org/a"), (" https://example.org/a\n", "https://example.org/a")],
 )
-def test_an_address_is_known_in_any_case_and_with_spaces(written: str, url: str, image_store: ImageStore):
-    """Upper case and spaces around a web address change nothing."""
+def test_a_url_can_have_upper_case_and_spaces(written: str, url: str, image_store: ImageStore):
+    """`resolve` accepts a web address in upper case or with spaces around it."""
     assert resolve([written], None, image_store) == [Remote(url=url)]
 
 
-def test_a_name_may_stand_among_words(memory: ImageMemory, image_store: ImageStore):
-    """Brackets, a file name or words around a handle still name its image."""
+def test_a_name_can_be_inside_other_text(memory: ImageMemory, image_store: ImageStore):
+    """`resolve` finds a handle inside brackets, a file name or words, and reads ordinals in words."""
     handle = memory.handle("ig_1")
 
     for written in (f"[{handle}]", f"sandbox:/mnt/data/{handle}.png", "#1", "first", f"image {handle}"):
@@ -318,8 +316,8 @@ def test_a_name_may_stand_among_words(memory: ImageMemory, image_store: ImageSto
     assert resolve(["latest", -1], memory, image_store) == [memory.get("last")] * 2
 
 
-def test_an_error_shows_little_of_a_long_text(memory: ImageMemory, image_store: ImageStore):
-    """At most 40 characters of a value are in an error."""
+def test_an_error_shortens_a_long_text(memory: ImageMemory, image_store: ImageStore):
+    """An error about a long text quotes only its start."""
     for known in (memory, None):
         with pytest.raises(UnknownImageError) as caught:
             resolve(["fox " * 100_000], known, image_store)
@@ -327,18 +325,18 @@ def test_an_error_shows_little_of_a_long_text(memory: ImageMemory, image_store: 
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P", "1", "CMYK", "YCbCr", "F"])
-def test_a_pillow_image_of_any_mode_is_taken(mode: str, image_store: ImageStore):
-    """A Pillow image becomes a PNG; a mode that PNG does not have is converted."""
-    picture = Image.new("RGB", (8, 6), "red").convert("L" if mode == "F" else "RGB").convert(mode)
+def test_a_pillow_image_of_any_mode_is_accepted(mode: str, image_store: ImageStore):
+    """A Pillow image of any mode becomes a PNG of the same size."""
+    image = Image.new("RGB", (8, 6), "red").convert("L" if mode == "F" else "RGB").convert(mode)
 
-    (source,) = resolve([picture], None, image_store)
+    (source,) = resolve([image], None, image_store)
 
     assert isinstance(source, GeneratedImage)
     assert (source.mime_type, source.to_pil().size) == ("image/png", (8, 6))
 
 
 def test_the_same_bytes_are_the_same_image(image_store: ImageStore, tmp_path: Path):
-    """However it is brought along, one picture has one id."""
+    """Bytes, a data URL and a file with the same bytes give one id."""
     (tmp_path / "fox.png").write_bytes(PNG)
 
     sources = resolve([PNG, DATA_URL, tmp_path / "fox.png"], None, image_store)
@@ -346,7 +344,7 @@ def test_the_same_bytes_are_the_same_image(image_store: ImageStore, tmp_path: Pa
     assert len({source.id for source in sources if isinstance(source, GeneratedImage)}) == 1
 
 
-# --- what the service finds
+# --- references that the service resolves
 
 
 @pytest.mark.parametrize(
@@ -368,16 +366,16 @@ def test_the_same_bytes_are_the_same_image(image_store: ImageStore, tmp_path: Pa
         ),
     ],
 )
-def test_what_the_service_finds_by_itself_is_passed_on(reference: Any, remote: Remote, image_store: ImageStore):
-    """Addresses, file ids and unknown call ids are not looked up here, and nothing is fetched."""
+def test_remote_references_are_passed_on(reference: Any, remote: Remote, image_store: ImageStore):
+    """`resolve` returns web addresses, file ids and unknown call ids as `Remote` references."""
     assert resolve([reference], None, image_store) == [remote]
 
 
-# --- what is known
+# --- images of the conversation
 
 
 def test_a_known_image_is_itself(memory: ImageMemory, image_store: ImageStore):
-    """An image, its record and our block of it need no memory."""
+    """`resolve` returns an image for itself, its record and its reference block without a memory."""
     fox = memory.get("ig_1")
 
     assert resolve([fox, fox.record(), reference_block(fox.record())], None, image_store) == [fox, fox, fox]
@@ -385,21 +383,21 @@ def test_a_known_image_is_itself(memory: ImageMemory, image_store: ImageStore):
 
 @pytest.mark.parametrize("name", ["ig_1", "1", 1, " 1 ", "img_", {"type": "image_generation_call", "id": "ig_1"}])
 def test_a_name_is_looked_up_in_the_memory(name: Any, memory: ImageMemory, image_store: ImageStore):
-    """Ids, ordinals and handles name images of the conversation."""
+    """`resolve` finds an image by id, ordinal, handle or image call in the memory."""
     name = memory.handle("ig_1")[:8] if name == "img_" else name
 
     assert resolve([name], memory, image_store) == [memory.get("ig_1")]
 
 
-def test_an_upload_is_known_by_its_id(memory: ImageMemory, image_store: ImageStore):
-    """The digest of an uploaded picture names it in its conversation."""
+def test_an_upload_is_found_by_its_id(memory: ImageMemory, image_store: ImageStore):
+    """`resolve` finds an upload by the digest that is its id."""
     photo = memory.get("last")
 
     assert resolve([photo.id], memory, image_store) == [photo]
 
 
 def test_a_result_stands_for_all_its_images(memory: ImageMemory, image_store: ImageStore):
-    """Results and lists are taken apart, in order."""
+    """`resolve` flattens results and lists in order."""
     one, two = memory
     result = ImageResult(images=(one, two))
 
@@ -407,12 +405,12 @@ def test_a_result_stands_for_all_its_images(memory: ImageMemory, image_store: Im
     assert resolve([[two, [one]], result], None, image_store) == [two, one, one, two]
 
 
-# --- what is refused
+# --- errors
 
 
 @pytest.mark.parametrize("name", ["last", "1", "img_12345678", "sha256:00", "fox"])
-def test_a_name_without_a_memory_says_how_to_give_one(name: str, image_store: ImageStore):
-    """What only a memory could resolve is an error that names the memory and the other way."""
+def test_a_name_needs_a_memory(name: str, image_store: ImageStore):
+    """A name without a memory raises an error that says to give a memory or the image itself."""
     with pytest.raises(UnknownImageError) as caught:
         resolve([name], None, image_store)
     assert str(caught.value) == (
@@ -421,8 +419,8 @@ def test_a_name_without_a_memory_says_how_to_give_one(name: str, image_store: Im
     )
 
 
-def test_an_unknown_name_lists_the_known(memory: ImageMemory, image_store: ImageStore):
-    """With a memory the error has the handles that there are."""
+def test_an_unknown_name_lists_the_known_handles(memory: ImageMemory, image_store: ImageStore):
+    """A name that the memory does not know raises an error with the known handles."""
     with pytest.raises(UnknownImageError, match="no image 'img_00000000'; known here") as caught:
         resolve(["img_00000000"], memory, image_store)
     assert caught.value.known == [memory.handle(each) for each in memory]
@@ -433,8 +431,8 @@ def test_an_unknown_name_lists_the_known(memory: ImageMemory, image_store: Image
 def test_text_never_opens_a_file(
     form: str, with_memory: bool, memory: ImageMemory, image_store: ImageStore, tmp_path: Path
 ):
-    """A path as text is refused even if a picture is there; the error says how to mean it."""
-    (tmp_path / "fox.png").write_bytes(encoded("purple"))
+    """A path given as text raises an error that says to use `Path`, even if the file exists."""
+    (tmp_path / "fox.png").write_bytes(picture("purple"))
     text = form.format(tmp_path / "fox.png")
     before = sum(1 for _ in (tmp_path / "images").rglob("*.png"))
 
@@ -444,8 +442,8 @@ def test_text_never_opens_a_file(
 
 
 @pytest.mark.parametrize("name", ["fox.png", "C:\\fox", "fox.JPEG", "../fox", "file-fox.png", "fox.heic"])
-def test_what_looks_like_a_path_gets_the_advice_for_one(name: str, image_store: ImageStore):
-    """File names without folders are recognised by their endings."""
+def test_a_file_name_gets_the_advice_for_paths(name: str, image_store: ImageStore):
+    """A text that looks like a file name raises the error about paths."""
     with pytest.raises(UnknownImageError, match="text never opens a file"):
         resolve([name], None, image_store)
 
@@ -454,13 +452,13 @@ def test_what_looks_like_a_path_gets_the_advice_for_one(name: str, image_store: 
     ("missing", "reason"), [("nowhere.png", "No such file"), (".", "Is a directory")], ids=["absent", "folder"]
 )
 def test_a_path_that_cannot_be_read_says_why(missing: str, reason: str, image_store: ImageStore, tmp_path: Path):
-    """The operating system's reason is in the error."""
+    """A path that cannot be read raises an error with the operating system's reason."""
     with pytest.raises(UnknownImageError, match=reason):
         resolve([tmp_path / missing], None, image_store)
 
 
 @pytest.mark.parametrize(
-    "broken",
+    "invalid",
     [
         b"no picture",
         PNG[:40],
@@ -469,16 +467,16 @@ def test_a_path_that_cannot_be_read_says_why(missing: str, reason: str, image_st
         {"type": "image", "base64": "="},
     ],
 )
-def test_bytes_that_are_no_picture_are_refused(broken: Any, image_store: ImageStore, tmp_path: Path):
-    """Cut, corrupt or foreign bytes are refused before anything is sent, and not kept."""
+def test_invalid_bytes_are_refused(invalid: Any, image_store: ImageStore, tmp_path: Path):
+    """Truncated, corrupt or foreign bytes raise an error and are not stored."""
     with pytest.raises(CorruptImageError):
-        resolve([broken], None, image_store)
+        resolve([invalid], None, image_store)
     assert [path for path in (tmp_path / "images").rglob("*") if path.is_file()] == []
 
 
 @pytest.mark.parametrize("value", [None, 1.5, True, object(), {"type": "text", "text": "a fox"}, {}])
-def test_what_names_nothing_says_what_would(value: Any, image_store: ImageStore):
-    """Any other value is refused with the list of forms."""
+def test_any_other_value_is_refused(value: Any, image_store: ImageStore):
+    """Any other value raises an error that lists the accepted forms."""
     with pytest.raises(UnknownImageError, match=r"names no image; give a handle \(img_…\), an ordinal"):
         resolve([value], None, image_store)
 
@@ -490,13 +488,13 @@ def test_what_names_nothing_says_what_would(value: Any, image_store: ImageStore)
     "block",
     [None, "text", {}, {"type": "text", "text": "x"}, {"type": "image"}, {"type": "image_url"}, {"type": "file"}],
 )
-def test_a_block_without_a_picture_points_nowhere(block: Any):
-    """Whatever else stands in a message is no picture."""
+def test_a_block_without_a_picture_is_not_read(block: Any):
+    """`read_block` returns None for a block without a picture."""
     assert read_block(block) is None
 
 
-def test_a_pointer_decodes_its_text():
-    """Base64 with line breaks is read; anything else in it is refused."""
+def test_a_pointer_decodes_its_base64():
+    """Base64 with line breaks is decoded, and other characters raise an error."""
     assert Pointer(base64=f" {TEXT[:10]}\r\n{TEXT[10:]}\n").decode() == PNG
     with pytest.raises(CorruptImageError, match="not base64"):
         decode("abc$")

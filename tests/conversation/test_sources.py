@@ -1,11 +1,10 @@
-"""Pictures read from streams, dumps and answers in any container, and the errors if there are none."""
+"""`images_from` with streams, dumps and answers in any container, and the errors if there is no picture."""
 
 from __future__ import annotations
 
 import base64
 import io
 import json
-from types import SimpleNamespace
 from typing import Any
 
 import openai
@@ -15,6 +14,7 @@ from langchain_openai import ChatOpenAI
 from langgraph.types import Command
 from openai.types import ImagesResponse
 from openai.types.responses import Response
+from openai.types.responses.response_output_item import ImageGenerationCall
 from PIL import Image
 
 from langchain_imagegen import ImageGenerationTool, ImageOptions, ImageOutputParser, images_from
@@ -27,14 +27,14 @@ from tests.scripted import DONE, image_call, scripted_model
 SMALL = {"size": "816x816", "quality": "low", "output_format": "jpeg"}
 
 
-def encoded() -> str:
-    """Return a small picture as base64."""
+def png_base64() -> str:
+    """Return the base64 of a small PNG."""
     data = io.BytesIO()
     Image.new("RGB", (8, 6), "red").save(data, "PNG")
     return base64.b64encode(data.getvalue()).decode()
 
 
-CALL = {"type": "image_generation_call", "id": "ig_1", "status": "completed", "result": encoded()}
+CALL = {"type": "image_generation_call", "id": "ig_1", "status": "completed", "result": png_base64()}
 SAYS = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Here."}]}
 RESPONSE = {
     "id": "resp_1",
@@ -45,14 +45,14 @@ MESSAGE = AIMessage([CALL], id="resp_1")
 RECORD = {"id": "ig_1", "sha256": "0" * 64, "size_bytes": 1, "mime_type": "image/png"}
 IN_TOOL = ToolMessage("x", tool_call_id="a", artifact={"images": [RECORD]})
 
-HOLDING = {
+CONTAINERS = {
     "response": RESPONSE,
     "response as text": json.dumps(RESPONSE),
     "response as bytes": json.dumps(RESPONSE).encode(),
     "batch line": json.dumps({"id": "b", "custom_id": "1", "response": {"status_code": 200, "body": RESPONSE}}),
     "output items": RESPONSE["output"],
     "one item": CALL,
-    "item of the SDK": SimpleNamespace(type=CALL["type"], model_dump=lambda **_: CALL),
+    "item of the SDK": ImageGenerationCall.model_construct(**CALL),
     "event of a stream": {"type": "response.output_item.done", "item": CALL},
     "last event of a stream": {"type": "response.completed", "response": RESPONSE},
     "updates": {"model": {"messages": [MESSAGE]}},
@@ -78,28 +78,28 @@ HOLDING = {
 }
 
 
-@pytest.mark.parametrize("container", HOLDING)
+@pytest.mark.parametrize("container", CONTAINERS)
 def test_a_picture_is_found_in_every_container(container: str, image_store: Any):
-    """Whatever a stream, a dump or an answer wraps it in, the picture is found, once."""
-    assert [image.id for image in images_from(HOLDING[container], image_store=image_store)] == ["ig_1"]
+    """`images_from` finds a picture exactly once in every container of a stream, a dump or an answer."""
+    assert [image.id for image in images_from(CONTAINERS[container], image_store=image_store)] == ["ig_1"]
 
 
-def test_an_answer_as_json_has_the_facts_of_the_response(image_store: Any):
-    """The response's id and the reasoning that a replay needs are read from JSON too."""
+def test_json_of_a_response_keeps_its_ids(image_store: Any):
+    """An image from the JSON of a response has the response's id and the id of its reasoning item."""
     [image] = images_from(RESPONSE, image_store=image_store)
 
     assert (image.response_id, image.companion_ids) == ("resp_1", ("rs_1",))
 
 
-def test_an_images_api_answer_as_json(image_store: Any):
-    """The pictures of the Images API are found in its JSON."""
-    [image] = images_from({"created": 1, "data": [{"b64_json": encoded()}]}, image_store=image_store)
+def test_json_of_the_images_api_is_read(image_store: Any):
+    """`images_from` reads the JSON of an Images API answer."""
+    [image] = images_from({"created": 1, "data": [{"b64_json": png_base64()}]}, image_store=image_store)
 
-    assert image.read() == base64.b64decode(encoded())
+    assert image.read() == base64.b64decode(png_base64())
 
 
-def test_results_in_a_dict(low: Any):
-    """A dict of results, as `RunnableParallel` gives it, holds the pictures of each."""
+def test_a_dict_of_results_is_read(low: Any):
+    """`images_from` returns the images of every result in a dict, as `RunnableParallel` gives it."""
     draw = low()
     fox, owl = draw.invoke("draw a fox"), draw.invoke("draw an owl")
 
@@ -109,7 +109,7 @@ def test_results_in_a_dict(low: Any):
 
 @pytest.mark.parametrize("mode", ["updates", "values", ["updates", "custom"], ["custom", "values"]])
 def test_every_chunk_of_an_agents_stream_is_read(half: Any, low: Any, mode: Any):
-    """In every `stream_mode` the chunks can be given as they come, and together they hold the picture drawn."""
+    """`images_from` reads every chunk of an agent's stream, and the chunks together hold the picture."""
     talk = Talk(half, agent_with_middleware, ImageGenerationTool(generator=low()))
     talk.model.messages = scripted_model(image_call("a", "draw a fox"), DONE).messages
 
@@ -121,15 +121,15 @@ def test_every_chunk_of_an_agents_stream_is_read(half: Any, low: Any, mode: Any)
     "empty", [[], {}, {"node": None}, {"messages": []}, ("updates", {"node": {"n": 1}}), "{}"], ids=str
 )
 def test_a_chunk_without_a_picture_is_empty(empty: Any):
-    """What could hold pictures and holds none gives an empty list, so that a stream can be read chunk by chunk."""
+    """A container without a picture gives an empty list, so a stream can be read chunk by chunk."""
     assert images_from(empty) == []
 
 
-@pytest.mark.parametrize("given", ["a fox", "{broken", 5, None, object(), b"x", ["a", 1], {1, 2}], ids=type)
-def test_what_cannot_hold_pictures_is_refused(given: Any):
-    """Anything else is a `TypeError` that says what can be given."""
+@pytest.mark.parametrize("source", ["a fox", "{broken", 5, None, object(), b"x", ["a", 1], {1, 2}], ids=type)
+def test_any_other_value_is_refused(source: Any):
+    """Any other value raises a `TypeError` that says what `images_from` accepts."""
     with pytest.raises(TypeError, match="there are no images in a"):
-        images_from(given)
+        images_from(source)
 
 
 # --- why there is no picture
@@ -154,12 +154,12 @@ ANSWERS = {
     "message as JSON": lambda block: {"role": "assistant", "content": [block]},
     "message as text": lambda block: json.dumps({"type": "ai", "content": [block]}),
 }
-"""One block as a single answer of a model, in several forms."""
+"""Functions that make a model's single answer from one block."""
 
 
 @pytest.mark.parametrize("form", ANSWERS)
-def test_an_answer_without_a_picture_says_why(form: str, image_store: Any):
-    """`images_from` of one answer tells a moderated call, a refusal, a text and spoiled data apart."""
+def test_one_answer_without_a_picture_is_an_error(form: str, image_store: Any):
+    """`images_from` of one answer raises a different error for a moderated call, a refusal, a text and invalid data."""
 
     def read(block: Any) -> Any:
         return images_from(ANSWERS[form](block), image_store=image_store)
@@ -177,8 +177,8 @@ def test_an_answer_without_a_picture_says_why(form: str, image_store: Any):
 
 
 @pytest.mark.parametrize("as_json", [False, True], ids=["Response", "JSON"])
-def test_a_response_without_a_picture_says_why(as_json: bool):
-    """`images_from` of one response raises what the service tells: moderation, a refusal, a text, an early end."""
+def test_one_response_without_a_picture_is_an_error(as_json: bool):
+    """`images_from` of one response raises an error that names moderation, a refusal, a text or an early end."""
 
     def read(*items: Any, **facts: Any) -> Any:
         payload = {"id": "resp_1", "object": "response", "status": "completed", "output": list(items), **facts}
@@ -196,24 +196,22 @@ def test_a_response_without_a_picture_says_why(as_json: bool):
         read(status="failed", error={"code": "moderation_blocked", "message": "Rejected by the safety system."})
 
 
-@pytest.mark.parametrize(
-    "given", [MODERATED, SimpleNamespace(type=MODERATED["type"], model_dump=lambda **_: MODERATED)]
-)
-def test_a_failed_call_by_itself_says_why(given: Any):
-    """A moderated item taken out of its response is a `ModerationError` too."""
+@pytest.mark.parametrize("item", [MODERATED, ImageGenerationCall.model_construct(**MODERATED)], ids=["JSON", "SDK"])
+def test_one_moderated_item_is_an_error(item: Any):
+    """`images_from` of a single moderated item raises `ModerationError`."""
     with pytest.raises(ModerationError):
-        images_from(given)
+        images_from(item)
 
 
-def test_an_images_api_answer_without_a_picture_says_why():
-    """Spoiled data of the Images API is a `CorruptImageError`, and an answer without pictures a `NoImageError`."""
+def test_images_api_answer_without_a_picture_is_an_error():
+    """An Images API answer raises `CorruptImageError` for invalid data and `NoImageError` for no data."""
     with pytest.raises(CorruptImageError):
         images_from({"created": 1, "data": [{"b64_json": "no base64!"}]})
     with pytest.raises(NoImageError):
         images_from(ImagesResponse(created=1, data=[]))
 
 
-UNDECIDED = {
+UNFINISHED = {
     "messages": [HumanMessage("draw"), AIMessage([MODERATED])],
     "state": {"messages": [HumanMessage("draw"), AIMessage([MODERATED])]},
     "chunk": AIMessageChunk("I would"),
@@ -231,17 +229,17 @@ UNDECIDED = {
 }
 
 
-@pytest.mark.parametrize("name", UNDECIDED)
-def test_what_often_holds_no_picture_is_empty(name: str):
-    """Messages, states, chunks and unfinished answers give an empty list; `allow_empty=False` asks for the error."""
-    assert images_from(UNDECIDED[name]) == []
+@pytest.mark.parametrize("name", UNFINISHED)
+def test_unfinished_source_without_a_picture_is_empty(name: str):
+    """Messages, states, chunks and unfinished answers give an empty list, or an error with `allow_empty=False`."""
+    assert images_from(UNFINISHED[name]) == []
     with pytest.raises(ImageGenerationError):
-        images_from(UNDECIDED[name], allow_empty=False)
+        images_from(UNFINISHED[name], allow_empty=False)
 
 
 @pytest.mark.parametrize("source", [AIMessage([MODERATED]), AIMessage("No."), {"id": "resp_1", "output": [SAYS]}])
-def test_allow_empty_switches_the_error_off(source: Any):
-    """With `allow_empty=True` no answer is an error."""
+def test_allow_empty_returns_an_empty_list(source: Any):
+    """With `allow_empty=True` an answer without a picture gives an empty list."""
     assert images_from(source, allow_empty=True) == []
 
 
@@ -257,8 +255,8 @@ def test_allow_empty_switches_the_error_off(source: Any):
         ("updates", {"model": {"messages": [AIMessage([MODERATED])]}}),
     ],
 )
-def test_a_moderated_call_is_a_moderation_error(source: Any, half: Any):
-    """A call that the safety system stopped raises an error with stage and categories, in every source."""
+def test_parser_raises_for_a_moderated_call(source: Any, half: Any):
+    """The parser raises `ModerationError` with stage and categories for a moderated call in any source."""
     with pytest.raises(ModerationError) as caught:
         half.invoke(ImageOutputParser(), source)
 
@@ -275,8 +273,8 @@ def test_a_moderated_call_is_a_moderation_error(source: Any, half: Any):
         {"id": "resp_1", "output": [{"type": "message", "role": "assistant", "content": [REFUSED]}]},
     ],
 )
-def test_a_refusal_is_told_as_one(source: Any):
-    """A refusal is an error with the model's words, and without the advice to force the tool."""
+def test_parser_raises_for_a_refusal(source: Any):
+    """The parser raises an error with the text of a refusal and without the advice to force the tool."""
     with pytest.raises(NoImageError, match=r"refused to draw: 'I cannot draw that\.'") as caught:
         ImageOutputParser().invoke(source)
 
@@ -285,8 +283,8 @@ def test_a_refusal_is_told_as_one(source: Any):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_chat_models_moderation_and_words_are_told_apart(version: str, simulator: Any):
-    """Of a real chat model a moderated call and text are told apart, in every `output_version`."""
+def test_text_and_moderation_of_a_chat_model_differ(version: str, simulator: Any):
+    """In every `output_version` a text raises `NoImageError` and a moderated call raises `ModerationError`."""
     model = ChatOpenAI(
         model="gpt-5", base_url=simulator.base_url, api_key="simulated", use_responses_api=True, output_version=version
     ).bind_tools([ImageOptions(**SMALL).tool()])
@@ -302,8 +300,8 @@ def test_a_chat_models_moderation_and_words_are_told_apart(version: str, simulat
 
 
 @pytest.mark.parametrize("read", [images_from, ImageOutputParser().invoke], ids=["images_from", "parser"])
-def test_a_moderated_response_of_the_sdk(simulator: Any, read: Any):
-    """A plain response whose only call was moderated is a `ModerationError`."""
+def test_moderated_response_of_the_sdk_is_an_error(simulator: Any, read: Any):
+    """A response of the SDK whose only call was moderated raises `ModerationError`."""
     simulator.script(moderated("output", ["violence"], at="item"))
     with openai.OpenAI(base_url=simulator.base_url, api_key="simulated", max_retries=0) as client:
         response = client.responses.create(model="gpt-5", input="draw", tools=[ImageOptions(**SMALL).tool()])
@@ -313,8 +311,8 @@ def test_a_moderated_response_of_the_sdk(simulator: Any, read: Any):
     assert (caught.value.stage, caught.value.categories) == ("output", ["violence"])
 
 
-def test_an_upload_is_found_in_an_image_block(image_store: Any):
-    """A message with an uploaded picture gives it by its digest."""
-    image = upload(base64.b64decode(encoded()), image_store)
+def test_upload_in_a_message_is_read(image_store: Any):
+    """`images_from` returns the uploaded picture of a user's message."""
+    image = upload(base64.b64decode(png_base64()), image_store)
 
-    assert images_from(HumanMessage([{"type": "image", "base64": encoded()}]), image_store=image_store) == [image]
+    assert images_from(HumanMessage([{"type": "image", "base64": png_base64()}]), image_store=image_store) == [image]
