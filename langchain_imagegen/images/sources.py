@@ -50,7 +50,7 @@ def read_path(path: Path, max_bytes: int) -> bytes:
             return file.read(size)
     except OSError as error:
         raise UnknownImageError(f"the image {name} cannot be read: {error.strerror or error}") from error
-    except (ValueError, RuntimeError) as error:  # a NUL in the path; no home folder for `~user`
+    except ValueError as error:  # a NUL in the path
         raise UnknownImageError(f"{name} is no path of a file: {shown(error)}") from error
 
 
@@ -58,7 +58,10 @@ def _target(path: Path) -> Path:
     text = str(path)
     if _FILE_URL.match(text):
         return Path("/" + unquote(_FILE_URL.sub("", text, count=1)))
-    return path.expanduser()
+    try:
+        return path.expanduser()
+    except RuntimeError as error:  # no home folder for `~user`
+        raise UnknownImageError(f"{shown(path.name)} is no path of a file: {shown(error)}") from error
 
 
 def _regular_size(path: Path, name: str, max_bytes: int) -> int:
