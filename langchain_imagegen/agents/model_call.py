@@ -40,7 +40,7 @@ from langchain_imagegen.conversation.message_forms import message_text
 from langchain_imagegen.conversation.references import prepare_sources
 from langchain_imagegen.drawing.flows import retry_delay
 from langchain_imagegen.errors import ImageGenerationError, ModerationError, OptionError, RateLimitError
-from langchain_imagegen.images.image import GeneratedImage, Origin
+from langchain_imagegen.images.image import GeneratedImage, Origin, is_kept_by
 from langchain_imagegen.storage.store import ImageStore
 
 if TYPE_CHECKING:
@@ -67,9 +67,8 @@ class Service:
 
     def resolves(self, image: GeneratedImage) -> bool:
         """Return True if an image can be sent to this service by call id."""
-        drawn = image.origin == "model" and not image.id.startswith("sha256:")
-        kept = image.stored is not False and "call_id" not in image.dead_rungs
-        return self.hosted and self.stored and drawn and kept and image.provider in ("", self.provider)
+        keeps = self.hosted and self.stored and is_kept_by(self.provider, image)
+        return keeps and "call_id" not in image.dead_rungs
 
 
 @dataclass

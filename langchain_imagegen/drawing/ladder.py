@@ -13,7 +13,7 @@ from typing import Any
 from langchain_imagegen.api.service_errors import SERVICE_ID, is_lost_reference
 from langchain_imagegen.conversation.references import Remote, Source
 from langchain_imagegen.errors import ServiceError
-from langchain_imagegen.images.image import GeneratedImage, Origin, Rung
+from langchain_imagegen.images.image import GeneratedImage, Origin, Rung, is_kept_by
 from langchain_imagegen.images.result import ImageResult
 from langchain_imagegen.options.options import Api, ImageOptions, Reference
 
@@ -94,8 +94,7 @@ def _can(image: GeneratedImage, rung: Rung, drawing: Drawing) -> bool:
         return False
     if rung == "bytes":
         return True
-    known_here = image.origin == "model" and image.stored is not False
-    if not known_here or image.id.startswith("sha256:") or image.provider not in ("", drawing.provider):
+    if not is_kept_by(drawing.provider, image):
         return False
     if rung == "call_id":
         return True

@@ -267,6 +267,12 @@ def _data_url(mime_type: str, data: bytes) -> str:
     return f"data:{mime_type};base64,{base64.b64encode(data).decode()}"
 
 
+def is_kept_by(provider: str, image: GeneratedImage) -> bool:
+    """Return True if the service at `provider` drew an image and, as far as is known, keeps it under its call id."""
+    drawn = image.origin == "model" and not image.id.startswith("sha256:")
+    return drawn and image.stored is not False and image.provider in ("", provider)
+
+
 def is_record(value: object) -> bool:
     """Return True if `value` looks like a record: a mapping with the keys that every record has."""
     return isinstance(value, Mapping) and {"id", "sha256", "mime_type", "size_bytes"} <= value.keys()
