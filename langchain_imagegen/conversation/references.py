@@ -102,7 +102,14 @@ def _one(reference: object, memory: ImageMemory | None, store: ImageStore) -> So
     data = _local_bytes(reference, store.max_bytes)
     if data is None:
         raise UnknownImageError(f"{type(reference).__name__} names no image; give {KNOWN_FORMS}")
-    return upload(data, store)
+    return _of_bytes(data, memory, store)
+
+
+def _of_bytes(data: bytes, memory: ImageMemory | None, store: ImageStore) -> GeneratedImage:
+    """Return the image of the memory with these bytes, which the service may know by its id, or else an upload."""
+    image = upload(data, store)
+    known = memory.get(image) if memory is not None and image in memory else image
+    return known.bind(store)
 
 
 def _local_bytes(value: Any, max_bytes: int) -> bytes | None:
@@ -128,7 +135,7 @@ def _named(text: str, memory: ImageMemory | None, store: ImageStore) -> Source:
         return memory.get(text)
     data = picture_in_base64(text)
     if data is not None:
-        return upload(data, store)
+        return _of_bytes(data, memory, store)
     if _FILE_ID.fullmatch(text):
         return Remote(file_id=text)
     if memory is not None and (known := _known(text, memory)):
@@ -150,7 +157,7 @@ def _at(pointer: Pointer, memory: ImageMemory | None, store: ImageStore) -> Sour
     if pointer.record:
         return _of_record(pointer.record, store)
     if pointer.base64 is not None:
-        return upload(pointer.decode(), store)
+        return _of_bytes(pointer.decode(), memory, store)
     if pointer.call_id:
         return memory.get(pointer.call_id) if memory and pointer.call_id in memory else Remote(call_id=pointer.call_id)
     for name, value in (("url", pointer.url), ("file_id", pointer.file_id)):

@@ -418,6 +418,42 @@ def test_saved_picture_is_recognised(half: Any, low: Any, tmp_path: Any):
     assert memory.children(fox) == [memory["last"]]
 
 
+GIVEN_BACK = {
+    "file": lambda image, folder: image.save(folder / "fox.png"),
+    "bytes": lambda image, _: image.read(),
+    "open file": lambda image, _: io.BytesIO(image.read()),
+    "base64 text": lambda image, _: base64.b64encode(image.read()).decode(),
+    "data URL": lambda image, _: image.to_data_url(),
+    "content block": lambda image, _: {"type": "image", "base64": base64.b64encode(image.read()).decode()},
+}
+
+
+@pytest.mark.parametrize("form", GIVEN_BACK)
+def test_known_picture_is_edited_by_id(form: str, half: Any, low: Any, simulator: Any, tmp_path: Any):
+    """A picture that the memory knows is edited by its id, in whatever form its bytes are given."""
+    draw = low(memory=ImageMemory())
+    fox = half.invoke(draw, "draw a fox")
+    winter = half.invoke(draw, "make it winter", images=[GIVEN_BACK[form](fox.image, tmp_path)])
+
+    assert (winter.rung, winter.image.parents) == ("call_id", (fox.image.id,))
+    assert "data:image" not in repr(simulator.requests[-1].body)
+    assert simulator.orders[-1].sources == (fox.image.read(),)
+
+
+def test_given_bytes_are_sent_if_the_id_is_lost(half: Any, low: Any, simulator: Any, tmp_path: Any):
+    """The given file is sent if both the service and the memory's store have lost the picture."""
+    gone = ImageStore(tmp_path / "gone")
+    memory = ImageMemory(image_store=gone)
+    fox = half.invoke(low(image_store=gone, memory=memory), "draw a fox")
+    file = fox.image.save(tmp_path / "fox.png")
+    gone.prune(keep=["0" * 64])
+    simulator.expire(fox.image.id)
+
+    winter = half.invoke(low(memory=memory), "make it winter", images=[file])
+    assert (winter.rung, winter.image.parents) == ("bytes", (fox.image.id,))
+    assert simulator.orders[-1].sources == (file.read_bytes(),)
+
+
 def test_upload_of_a_drawn_picture_is_recognised(image_store: ImageStore):
     """A drawn picture that the user uploads is the known image and keeps the origin `model`."""
     drawn = GeneratedImage.of(image_store.put(base64.b64decode(TEXT)), id="ig_1", provider="api.example")
