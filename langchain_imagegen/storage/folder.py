@@ -89,6 +89,15 @@ class Folder:
         finally:
             upload.discard()
 
+    def write(self, key: str, data: bytes, mime_type: str) -> None:
+        """Write a file, whole or not at all."""
+        upload = self.upload()
+        try:
+            upload.write(data)
+            upload.commit(key, mime_type)
+        finally:
+            upload.discard()
+
     def read(self, key: str) -> bytes | None:
         """Return all bytes of a key, or None if there is no such key."""
         with _store_errors(self.root, "read"):

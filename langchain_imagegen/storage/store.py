@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Collection
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from langchain_imagegen.errors import ImageStoreError, OptionError
 from langchain_imagegen.images.lookup import find_unbound_in
@@ -23,6 +23,9 @@ from langchain_imagegen.images.sniffing import EXTENSIONS, Blob, Media, sniff
 from langchain_imagegen.storage.backends import Place, place_at
 from langchain_imagegen.storage.keys import DIGEST, digest_in, name_of, name_of_note, valid_digest, valid_template
 from langchain_imagegen.storage.writer import BlobWriter, OnFailure
+
+if TYPE_CHECKING:
+    from langchain_imagegen.storage.ledger import Ledger
 
 ENVIRONMENT_VARIABLE = "LANGCHAIN_IMAGEGEN_STORE"
 
@@ -188,6 +191,12 @@ class ImageStore:
         """Return what was written under `key`, or None."""
         return self._place.read(name_of_note(key))
 
+    def ledger(self, keep: timedelta) -> Ledger:
+        """Return the ledger of paid calls, whose notes lie beside the pictures; it remembers a picture for `keep`."""
+        from langchain_imagegen.storage.ledger import Ledger
+
+        return Ledger(self._place, keep)
+
     def url(self, sha256: str, mime_type: str, *, expires: int = 3600) -> str:
         """Return a link to a picture for a browser: the public one, or one signed for `expires` seconds.
 
@@ -208,7 +217,8 @@ class ImageStore:
     def prune(self, *, keep: Collection[str] = (), older_than: timedelta | None = None) -> list[str]:
         """Remove pictures and leftovers of killed writers, and return the digests of the removed pictures.
 
-        A picture that is put again counts as new. Without `older_than`, one that is written meanwhile may go.
+        A picture that is put again counts as new. Without `older_than`, one that is written meanwhile may go. Expired
+        notes of the ledger go too, 30 days after they were written at the earliest.
 
         Args:
             keep: Digests that stay.
@@ -229,12 +239,13 @@ class ImageStore:
         self._place.sweep()
         before = time.time() - older_than.total_seconds() if older_than is not None else float("inf")
         kept, removed = set(keep), []
-        for key, written in self._place.listing():
+        for key, written in (listing := list(self._place.listing())):
             sha256 = digest_in(key)
             if sha256 and sha256 not in kept and written <= before:
                 self._place.remove(key)
                 self._stored.pop(sha256, None)
                 removed.append(sha256)
+        self.ledger(timedelta(0)).sweep(listing)
         return removed
 
     async def aput(self, data: bytes) -> Blob:

@@ -1,0 +1,111 @@
+"""One thread a process that renews the notes of calls under way, so that others see that they are.
+
+It runs while there is something to renew. A forked child starts without it, and without the notes of its parent.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from typing import Protocol
+
+from langchain_imagegen.errors import ImageStoreError
+
+BEAT = 15.0
+"""Seconds between two renewals."""
+
+LONGEST = 30 * 60.0
+"""Seconds after which a note is renewed no more: no drawing takes so long, but a stream may be left unread for ever."""
+
+logger = logging.getLogger(__name__)
+
+
+class Note(Protocol):
+    """A note that is renewed until it has ended."""
+
+    @property
+    def token(self) -> str:
+        """What tells the note from all others."""
+
+    @property
+    def ended(self) -> bool:
+        """True if it needs no renewal once it is written."""
+
+    def write(self) -> None:
+        """Write the note."""
+
+
+class Heartbeat:
+    """The notes that this process holds."""
+
+    _thread: threading.Thread | None
+
+    def __init__(self) -> None:
+        self._reset()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._reset)
+
+    def holds(self, token: object) -> bool:
+        """Return True if this process holds the note with this token."""
+        return token in self._held
+
+    def hold(self, note: Note) -> None:
+        """Hold a note that is not written yet; it is renewed from `renew` on."""
+        self._held[note.token] = note
+
+    def renew(self, note: Note, *, now: bool = False) -> None:
+        """Renew a note that is held from now on, at once if `now`; drop it when it has ended."""
+        moment = time.monotonic()
+        with self._changed:
+            self._held[note.token] = note
+            self._last.setdefault(note.token, moment + LONGEST)
+            self._due[note.token] = moment if now else moment + BEAT
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="langchain_imagegen-ledger", daemon=True)
+                self._thread.start()
+            elif now:
+                self._changed.notify()
+
+    def drop(self, note: Note) -> None:
+        """Hold a note no more."""
+        with self._changed:
+            self._forget(note.token)
+            self._changed.notify()
+
+    def _run(self) -> None:
+        while (due := self._next()) is not None:
+            for note in due:
+                try:
+                    note.write()
+                except ImageStoreError as error:
+                    logger.warning("a call under way could not be noted, so others may repeat it: %s", error)
+                if note.ended:
+                    self.drop(note)
+
+    def _next(self) -> list[Note] | None:
+        """Wait for notes to renew; None once there are none."""
+        with self._changed:
+            while True:
+                now = time.monotonic()
+                for token in [token for token, last in self._last.items() if last <= now]:
+                    self._forget(token)
+                if not self._due:
+                    self._thread = None
+                    return None
+                if due := [token for token, moment in self._due.items() if moment <= now]:
+                    self._due.update(dict.fromkeys(due, now + BEAT))
+                    return [self._held[token] for token in due]
+                self._changed.wait(min(self._due.values()) - now)
+
+    def _forget(self, token: str) -> None:
+        for notes in (self._held, self._due, self._last):
+            notes.pop(token, None)
+
+    def _reset(self) -> None:
+        self._changed = threading.Condition()
+        self._thread = None
+        self._held: dict[str, Note] = {}
+        self._due: dict[str, float] = {}
+        self._last: dict[str, float] = {}

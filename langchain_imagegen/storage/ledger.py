@@ -1,0 +1,293 @@
+"""The ledger: which call has bought which picture, so that the same call made again gets the picture it paid for.
+
+Its notes lie in the image store's place under `ledger/`, small JSON objects, for each call
+
+- `<name>.begun.0`, `<name>.begun.1`, …: the claims of those who went to buy the picture, one after the other. Of
+  several processes only one can create a claim, and its owner renews it while at work. A claim that is over is never
+  removed: whoever wants the picture then creates the next number, which again only one can.
+- `<name>.done`: the result, and the claim that it came from.
+
+What names a call is not known here (`drawing.once`), nor what is bought. All methods wait for a disk or a network.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Literal
+
+from langchain_imagegen.errors import ImageStoreError
+from langchain_imagegen.storage.backends import Place
+from langchain_imagegen.storage.heartbeat import BEAT, Heartbeat
+from langchain_imagegen.storage.processes import is_gone, is_here, this_process
+
+FOLDER = "ledger"
+
+LEASE = 4 * BEAT
+"""Seconds without a renewal after which a claim is over. A waiter measures them itself: two clocks may differ."""
+
+FORGOTTEN = 15 * 60.0
+"""Seconds: a claim whose last renewal is so old by its own time is over at once. Clocks do not differ by that much; S3
+refuses requests whose clock does."""
+
+UNREAD = timedelta(days=30)
+"""Younger notes are never removed, so that `ImageStore.prune` need not read each note to see when it expires."""
+
+_SHORTEST, _LONGEST, _GROWTH = 0.02, 1.0, 1.5  # seconds between two looks at another's claim, and their ratio
+
+_heart = Heartbeat()
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Done:
+    """A picture that was bought: the result's record, and the digest of the request it answers."""
+
+    record: Mapping[str, Any]
+    request: str
+
+
+@dataclass(frozen=True)
+class Busy:
+    """Another call is buying the picture; look again after some seconds."""
+
+    seconds: float
+
+
+class Ledger:
+    """The notes of one place.
+
+    Args:
+        place: Where the image store keeps its files.
+        keep: How long a picture that was bought is remembered.
+    """
+
+    def __init__(self, place: Place, keep: timedelta) -> None:
+        self._place, self._keep = place, keep.total_seconds()
+
+    def attempt(self, name: str, request: str, *, regenerate: bool = False) -> Attempt:
+        """Return an attempt to get the picture of a call.
+
+        Args:
+            name: What names the call, 64 hex digits.
+            request: The digest of its request, which is noted with the result.
+            regenerate: Whether another picture is bought although there is one.
+        """
+        return Attempt(self, name, request, regenerate=regenerate)
+
+    def read(self, key: str) -> dict[str, Any] | None:
+        """Return a note; None where there is none or it is damaged."""
+        data = self._place.read(f"{FOLDER}/{key}")
+        try:
+            note = json.loads(data or b"null")
+        except ValueError:
+            return None
+        return note if isinstance(note, dict) else None
+
+    def create(self, key: str, note: Mapping[str, Any]) -> bool:
+        """Write a note unless there is one. Of several writers exactly one gets True."""
+        return self._place.create(f"{FOLDER}/{key}", _json(note))
+
+    def write(self, key: str, note: Mapping[str, Any]) -> None:
+        """Write a note, in place of an earlier one."""
+        self._place.write(f"{FOLDER}/{key}", _json(note), "application/json")
+
+    def dated(self, note: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a note with the time at which it expires, in seconds since 1970."""
+        return {**note, "expires": time.time() + self._keep}
+
+    def sweep(self, listing: Iterable[tuple[str, float]]) -> None:
+        """Remove the notes of calls that have expired.
+
+        Args:
+            listing: Keys of the place, with the time at which each was written.
+        """
+        oldest = time.time() - UNREAD.total_seconds()
+        calls: dict[str, dict[str, float]] = {}
+        for key, written in listing:
+            folder, _, name = key.partition("/")
+            if folder == FOLDER:
+                calls.setdefault(name.partition(".")[0], {})[name] = written
+        for notes in calls.values():
+            if max(notes.values()) < oldest and not any(_is_live(self.read(name)) for name in notes):
+                for name in sorted(notes, reverse=True):
+                    self._place.remove(f"{FOLDER}/{name}")
+
+
+class Attempt:
+    """One caller's attempt to get the picture of a call: `begin` until it says something other than `Busy`."""
+
+    def __init__(self, ledger: Ledger, name: str, request: str, *, regenerate: bool) -> None:
+        self._ledger, self._name, self._request, self._regenerate = ledger, name, request, regenerate
+        self._begun = False
+        self._seen: tuple[int, object, float] | None = None  # a claim, its latest renewal, and when that was first seen
+        self._seconds = _SHORTEST
+
+    def begin(self) -> Claim | Done | Busy:
+        """Return the picture that was bought, or a claim to buy it, or that another call is at it.
+
+        Raises:
+            ImageStoreError: The ledger cannot be read or written; nothing was bought.
+        """
+        if not self._begun:
+            self._begun = True
+            claim = Claim(self._ledger, self._name, self._request)
+            if claim.create():
+                return claim
+        note = self._ledger.read(f"{self._name}.done")
+        return self._valid(note) or self._next_claim(_claim_of(note) + 1)
+
+    def done(self) -> Done | None:
+        """Return the picture that was bought, if there is one."""
+        return self._valid(self._ledger.read(f"{self._name}.done"))
+
+    def _next_claim(self, first: int) -> Claim | Done | Busy:
+        """Return a claim behind those that are over; `first` is the first that has no result."""
+        number, responses = first, tuple[str, ...]()
+        while (claim := self._ledger.read(f"{self._name}.begun.{number}")) is not None:
+            if self._is_over(number, claim):
+                responses = () if claim.get("state") == "released" else _texts(claim.get("responses"))
+            elif not self._regenerate:
+                return self._busy()
+            number += 1
+        # The last owner may have written its result since, and then gone.
+        if number > first and (done := self.done()):
+            return done
+        new = Claim(self._ledger, self._name, self._request, number, () if self._regenerate else responses)
+        return new if new.create() else self._busy()
+
+    def _valid(self, note: Mapping[str, Any] | None) -> Done | None:
+        """Return the picture of a note; None if it has expired or another one is wanted."""
+        if note is None or self._regenerate or not _is_live(note) or not isinstance(note.get("record"), dict):
+            return None
+        return Done(note["record"], str(note.get("request")))
+
+    def _busy(self) -> Busy:
+        seconds, self._seconds = self._seconds, min(self._seconds * _GROWTH, _LONGEST)
+        return Busy(seconds)
+
+    def _is_over(self, number: int, claim: Mapping[str, Any]) -> bool:
+        """Return True if nobody is at work on a claim: its owner said so, is gone, or renews it no more."""
+        if _heart.holds(claim.get("token")):
+            return False
+        owner, beat, now = claim.get("owner"), claim.get("beat"), time.monotonic()
+        if claim.get("state") != "running" or not isinstance(owner, dict) or not isinstance(beat, (int, float)):
+            return True
+        if is_gone(owner) or is_here(owner) or time.time() - beat > FORGOTTEN:
+            return True
+        if self._seen is None or self._seen[:2] != (number, beat):
+            self._seen = number, beat, now
+        return now - self._seen[2] > LEASE
+
+
+class Claim:
+    """The sole right to buy the picture of a call, until it is settled, released or left.
+
+    `inherited` has the ids of responses that earlier owners asked for: one may hold the picture, which is paid for.
+    """
+
+    def __init__(
+        self, ledger: Ledger, name: str, request: str, number: int = 0, inherited: tuple[str, ...] = ()
+    ) -> None:
+        self.inherited = inherited
+        self.token = secrets.token_hex(8)
+        self._ledger, self._name, self._request, self._number = ledger, name, request, number
+        self._responses = inherited
+        self._state: Literal["running", "released", "left"] = "running"
+        self._began = time.time()
+        self._writing = threading.Lock()
+
+    @property
+    def ended(self) -> bool:
+        """True once the claim is released or left."""
+        return self._state != "running"
+
+    def create(self) -> bool:
+        """Write the claim and renew it from now on; return False if another has this number."""
+        created = False
+        _heart.hold(self)
+        try:
+            created = self._ledger.create(self._key, self._note())
+        finally:
+            _heart.renew(self) if created else _heart.drop(self)
+        return created
+
+    def note_response(self, response_id: str) -> None:
+        """Note the id of a response that is being made. This does not wait: the note is written by another thread."""
+        if response_id not in self._responses:
+            self._responses = (*self._responses, response_id)
+            _heart.renew(self, now=True)
+
+    def settle(self, record: Mapping[str, Any]) -> None:
+        """Note the result.
+
+        Raises:
+            ImageStoreError: It cannot be written; the claim is left.
+        """
+        note = {"record": record, "request": self._request, "claim": self._number}
+        try:
+            self._ledger.write(f"{self._name}.done", self._ledger.dated(note))
+        except ImageStoreError:
+            self.leave()
+            raise
+        _heart.drop(self)
+
+    def release(self) -> None:
+        """Give the claim up: nothing was drawn."""
+        self._end("released")
+
+    def leave(self) -> None:
+        """Give the claim up: the picture may have been drawn."""
+        self._end("left")
+
+    def abandon(self) -> None:
+        """Leave the claim without waiting; no-op if it has ended."""
+        if _heart.holds(self.token):
+            self._state = "left"
+            _heart.renew(self, now=True)
+
+    def write(self) -> None:
+        """Write the claim as it is now."""
+        with self._writing:
+            self._ledger.write(self._key, self._note())
+
+    def _end(self, state: Literal["released", "left"]) -> None:
+        self._state = state
+        try:
+            self.write()
+        except ImageStoreError as error:
+            logger.warning("a call could not be noted as ended, so others wait for it: %s", error)
+        _heart.drop(self)
+
+    @property
+    def _key(self) -> str:
+        return f"{self._name}.begun.{self._number}"
+
+    def _note(self) -> dict[str, Any]:
+        note = {"token": self.token, "owner": this_process(), "state": self._state, "responses": list(self._responses)}
+        return self._ledger.dated({**note, "began": self._began, "beat": time.time()})
+
+
+def _is_live(note: Mapping[str, Any] | None) -> bool:
+    expires = (note or {}).get("expires")
+    return isinstance(expires, (int, float)) and expires > time.time()
+
+
+def _claim_of(note: Mapping[str, Any] | None) -> int:
+    """Return the number of the claim that a result came from; -1 without a result."""
+    claim = (note or {}).get("claim")
+    return claim if isinstance(claim, int) else -1
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(text for text in value if isinstance(text, str)) if isinstance(value, list) else ()
+
+
+def _json(note: Mapping[str, Any]) -> bytes:
+    return json.dumps(note, separators=(",", ":")).encode()

@@ -1,0 +1,344 @@
+"""The ledger: of all who want the picture of a call exactly one buys it, whoever is killed meanwhile."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from langchain_imagegen import ImageStore
+from langchain_imagegen.errors import ImageStoreError
+from langchain_imagegen.storage import heartbeat, ledger
+from langchain_imagegen.storage.ledger import Busy, Claim, Done, Ledger
+from langchain_imagegen.storage.processes import is_gone, this_process
+
+NAME = "ab" * 32
+MONTH = timedelta(days=30)
+RECORD = {"images": [{"id": "ig_1"}]}
+
+WORKER = """
+import sys, time
+from datetime import timedelta
+from langchain_imagegen import ImageStore
+
+claim = ImageStore(sys.argv[1]).ledger(timedelta(days=30)).attempt(sys.argv[2], "request").begin()
+claim.note_response("resp_1")
+time.sleep(0.2)
+print("begun", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture(params=["folder", "memory"])
+def url(request, tmp_path):
+    """Where a store lies: in a folder, or in what fsspec reaches."""
+    return str(tmp_path / "images") if request.param == "folder" else f"memory://{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def notes(url):
+    """The ledger of a fresh store."""
+    return ImageStore(url).ledger(MONTH)
+
+
+def begin(notes: Ledger, **settings: Any) -> Claim | Done | Busy:
+    """What a caller who asks once is told."""
+    return notes.attempt(NAME, "request", **settings).begin()
+
+
+def claimed_elsewhere(notes: Ledger, **changes: Any) -> dict[str, Any]:
+    """Write the claim of a process on another machine, and return its note."""
+    owner = {"host": "elsewhere", "machine": "another", "pid": os.getpid(), "started": 1}
+    note = {"token": "t", "owner": owner, "state": "running", "responses": ["resp_1"], "beat": time.time()}
+    notes.write(f"{NAME}.begun.0", notes.dated({**note, **changes}))
+    return {**note, **changes}
+
+
+def test_one_buys_and_the_others_wait(notes):
+    """The first caller gets the claim, others are told to look again, and all get the result once it is settled."""
+    claim = begin(notes)
+    assert isinstance(claim, Claim)
+    assert claim.inherited == ()
+    assert isinstance(begin(notes), Busy)
+
+    claim.settle(RECORD)
+
+    assert begin(notes) == Done(RECORD, "request")
+
+
+def test_of_many_at_once_exactly_one_buys(url):
+    """Sixteen threads that begin the same call at the same moment make one claim."""
+    ready = threading.Barrier(16)
+
+    def ask(_: int) -> object:
+        attempt = ImageStore(url).ledger(MONTH).attempt(NAME, "request")
+        ready.wait()
+        return attempt.begin()
+
+    with ThreadPoolExecutor(16) as threads:
+        told = list(threads.map(ask, range(16)))
+    claims = [answer for answer in told if isinstance(answer, Claim)]
+    claims[0].release()
+
+    assert len(claims) == 1
+
+
+def test_of_many_that_wait_exactly_one_takes_over(url):
+    """When the first owner gives up, one of sixteen waiting threads gets the claim, with the response to look at."""
+    first = begin(ImageStore(url).ledger(MONTH))
+    attempts = [ImageStore(url).ledger(MONTH).attempt(NAME, "request") for _ in range(16)]
+    assert all(isinstance(attempt.begin(), Busy) for attempt in attempts)
+    ready = threading.Barrier(16)
+    first.note_response("resp_1")
+    first.leave()
+
+    def ask(attempt: Any) -> object:
+        ready.wait()
+        return attempt.begin()
+
+    with ThreadPoolExecutor(16) as threads:
+        claims = [answer for answer in threads.map(ask, attempts) if isinstance(answer, Claim)]
+    claims[0].release()
+
+    assert [claim.inherited for claim in claims] == [("resp_1",)]
+
+
+def test_what_drew_nothing_leaves_nothing_to_look_at(notes):
+    """After a release the next caller buys at once, and is told of no response."""
+    claim = begin(notes)
+    claim.note_response("resp_1")
+    claim.release()
+
+    again = begin(notes)
+    again.release()
+
+    assert isinstance(again, Claim)
+    assert again.inherited == ()
+
+
+def test_responses_of_all_owners_are_handed_on(notes):
+    """A third owner is told of the responses of the first and of the second."""
+    for id in ("resp_1", "resp_2"):
+        claim = begin(notes)
+        claim.note_response(id)
+        claim.leave()
+
+    third = begin(notes)
+    third.release()
+
+    assert third.inherited == ("resp_1", "resp_2")
+
+
+def test_abandoning_does_not_wait(notes):
+    """A claim that is abandoned, as by a closed stream, is taken over as soon as its note is written."""
+    claim = begin(notes)
+    claim.note_response("resp_1")
+    claim.abandon()
+    attempt, told = notes.attempt(NAME, "request"), None
+    while not isinstance(told, Claim):
+        told = attempt.begin()
+        time.sleep(0.01)
+    told.release()
+
+    assert told.inherited == ("resp_1",)
+
+
+def test_regenerating_remembers_the_new_picture(notes):
+    """`regenerate` gives a claim although there is a result, without the old response; the new result replaces it."""
+    first = begin(notes)
+    first.note_response("resp_1")
+    first.settle(RECORD)
+
+    claim = begin(notes, regenerate=True)
+    assert isinstance(claim, Claim)
+    assert claim.inherited == ()
+    claim.settle({"images": []})
+
+    assert begin(notes) == Done({"images": []}, "request")
+
+
+def test_what_has_expired_is_bought_again(url):
+    """After its time a result is not given any more, nor is its response looked at."""
+    brief = ImageStore(url).ledger(timedelta(seconds=0.05))
+    first = begin(brief)
+    first.note_response("resp_1")
+    first.settle(RECORD)
+    assert isinstance(begin(brief), Done)
+    time.sleep(0.06)
+
+    claim = begin(brief)
+    claim.release()
+
+    assert isinstance(claim, Claim)
+    assert claim.inherited == ()
+
+
+@pytest.mark.parametrize("damaged", [b"", b"{", b"[]", b"\xff", b'{"record": 5, "expires": 9e99}'])
+def test_a_damaged_result_is_none(notes, damaged):
+    """A note that is no result, such as one of a full disk, leads to a new claim."""
+    begin(notes).settle(RECORD)
+    notes._place.write(f"ledger/{NAME}.done", damaged, "application/json")
+
+    claim = begin(notes)
+    claim.release()
+
+    assert isinstance(claim, Claim)
+
+
+@pytest.mark.skipif(not this_process()["machine"], reason="only Linux tells that a process is gone")
+def test_a_killed_process_is_succeeded_at_once(tmp_path):
+    """When the process that buys is killed, the next caller takes over without waiting and knows its response."""
+    folder = str(tmp_path / "images")
+    command = [sys.executable, "-c", WORKER, folder, NAME]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as worker:
+        assert worker.stdout.readline() == "begun\n"
+        attempt = ImageStore(folder).ledger(MONTH).attempt(NAME, "request")
+        assert isinstance(attempt.begin(), Busy)
+        worker.send_signal(signal.SIGKILL)
+        deadline = time.monotonic() + 5
+        while isinstance(claim := attempt.begin(), Busy) and time.monotonic() < deadline:
+            time.sleep(0.01)
+    claim.release()
+
+    assert claim.inherited == ("resp_1",)
+
+
+def test_the_claim_of_another_machine_lasts_while_it_is_renewed(notes, monkeypatch):
+    """A claim from elsewhere is respected while it is renewed, and taken over after a lease without renewal."""
+    monkeypatch.setattr(ledger, "LEASE", 0.2)
+    claimed_elsewhere(notes)
+    attempt = notes.attempt(NAME, "request")
+    for _ in range(4):
+        assert isinstance(attempt.begin(), Busy)
+        time.sleep(0.1)
+        claimed_elsewhere(notes)
+    assert isinstance(attempt.begin(), Busy)
+    time.sleep(0.21)
+
+    claim = attempt.begin()
+    claim.release()
+
+    assert claim.inherited == ("resp_1",)
+
+
+def test_a_wrong_clock_does_not_end_a_claim(notes):
+    """A claim whose clock is minutes behind ours is still waited for; one that is hours old is over at once."""
+    claimed_elsewhere(notes, beat=time.time() - 600)
+    assert isinstance(begin(notes), Busy)
+    claimed_elsewhere(notes, beat=time.time() - 3600)
+
+    claim = begin(notes)
+    claim.release()
+
+    assert isinstance(claim, Claim)
+
+
+def test_a_result_that_came_while_looking_is_taken(notes):
+    """The result of an owner that settled and ended after the first look is given, and nothing is claimed."""
+    claim = begin(notes)
+    attempt = notes.attempt(NAME, "request")
+    assert isinstance(attempt.begin(), Busy)
+    claim.settle(RECORD)
+
+    assert attempt._next_claim(0) == Done(RECORD, "request")
+
+
+def test_only_a_process_of_this_machine_is_ever_gone():
+    """The same number in another container, on another machine or without a machine tells nothing."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    here = {**this_process(), "pid": ended.pid}
+
+    assert not is_gone(this_process())
+    assert is_gone(here) is bool(here["machine"])
+    assert is_gone({**this_process(), "started": 1}) is bool(here["machine"])
+    assert not is_gone({**here, "machine": f"{here['machine']} of another container"})
+    assert not any(map(is_gone, ({}, {**here, "pid": None}, {**here, "pid": 0}, {**here, "machine": ""})))
+
+
+def test_claims_are_renewed_by_one_thread_that_ends(notes, monkeypatch):
+    """However many calls are under way, one thread renews their claims, and it ends with the last of them."""
+    monkeypatch.setattr(heartbeat, "BEAT", 0.05)
+
+    def beats() -> list[float]:
+        return [notes.read(f"{n:064x}.begun.0")["beat"] for n in range(8)]
+
+    claims = [notes.attempt(f"{n:064x}", "request").begin() for n in range(8)]
+    first = beats()
+    threads = [thread for thread in threading.enumerate() if "ledger" in thread.name]
+    time.sleep(0.2)
+    later = beats()
+    for claim in claims:
+        claim.release()
+    threads[0].join(5)
+
+    assert len(threads) == 1
+    assert not threads[0].is_alive()
+    assert all(after > before for before, after in zip(first, later, strict=True))
+
+
+def test_a_claim_is_not_renewed_for_ever(notes, monkeypatch):
+    """A call that is never ended, such as a stream that nobody reads on, loses its claim after a while."""
+    monkeypatch.setattr(heartbeat, "BEAT", 0.02)
+    monkeypatch.setattr(heartbeat, "LONGEST", 0.1)
+    forgotten = begin(notes)
+    assert isinstance(begin(notes), Busy)
+    time.sleep(0.2)
+
+    claim = begin(notes) if this_process()["machine"] else forgotten
+    claim.release()
+
+    assert isinstance(claim, Claim)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="only where processes can be forked")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_holds_none_of_its_parents_claims(tmp_path):
+    """A child waits for its parent's claim, and makes, renews and releases claims of its own."""
+    notes = ImageStore(tmp_path / "images").ledger(MONTH)
+    claim = begin(notes)
+    if not (child := os.fork()):
+        own = notes.attempt("cd" * 32, "request").begin()
+        right = isinstance(begin(notes), Busy) and isinstance(own, Claim)
+        own.release()
+        os._exit(0 if right else 1)
+    ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    claim.release()
+
+    assert ended == 0
+
+
+def test_pruning_removes_calls_that_have_expired(tmp_path):
+    """`prune` removes the notes of old calls, and keeps those of young ones and of those that are kept for longer."""
+    store = ImageStore(tmp_path / "images")
+    for name, keep in (("aa" * 32, MONTH), ("bb" * 32, timedelta(days=90)), ("cc" * 32, timedelta(0))):
+        store.ledger(keep).attempt(name, "request").begin().settle(RECORD)
+    old = time.time() - timedelta(days=31).total_seconds()
+    for path in sorted((tmp_path / "images" / "ledger").glob("[ab]*")):
+        note = json.loads(path.read_text())
+        path.write_text(json.dumps({**note, "expires": note["expires"] + old - time.time()}))
+        os.utime(path, (old, old))
+
+    assert store.prune(older_than=timedelta(days=365)) == []
+    assert {path.name[:2] for path in (tmp_path / "images" / "ledger").iterdir()} == {"bb", "cc"}
+
+
+def test_a_ledger_that_cannot_be_written_buys_nothing(tmp_path):
+    """Where the claim cannot be written the caller gets the store's error before anything is bought."""
+    (tmp_path / "images").write_text("a file where a folder should be")
+    notes = ImageStore(tmp_path / "images").ledger(MONTH)
+
+    with pytest.raises(ImageStoreError):
+        begin(notes)
+    assert not [thread for thread in threading.enumerate() if "ledger" in thread.name]
