@@ -40,6 +40,15 @@ def service() -> Iterator[crowd.Crowd]:
         yield started
 
 
+@pytest.fixture(scope="session")
+def s3() -> Iterator[dict[str, Any]]:
+    """Storage options for an S3 server on loopback that has a bucket `pictures`; one for all tests."""
+    from tests.s3 import serving
+
+    with serving() as options:
+        yield options
+
+
 @pytest.fixture
 def image_store(tmp_path: Path) -> ImageStore:
     """Return an image store in a folder of the test's own."""

@@ -137,7 +137,9 @@ class Bucket:
             if self._opened is None or self._opened[0] != os.getpid():
                 # others write here too, and some drivers answer a second look from memory
                 fresh = {"use_listings_cache": False} if self._scheme in _LISTS_BY_PREFIX else {}
-                files, root = url_to_fs(self.url, **{**fresh, **self._options})
+                # else s3fs asks for the size of an object before it reads it, to read a very large one in parts
+                whole = {"max_concurrency": 1} if self._scheme in ("s3", "s3a") else {}
+                files, root = url_to_fs(self.url, **{**fresh, **whole, **self._options})
                 self._opened = os.getpid(), files, root.rstrip("/")
         return self._opened[1:]
 

@@ -22,6 +22,7 @@ from langchain_imagegen.errors import ImageStoreError
 from langchain_imagegen.storage import heartbeat, ledger
 from langchain_imagegen.storage.ledger import Busy, Claim, Done, Ledger
 from langchain_imagegen.storage.processes import is_gone, this_process
+from tests.s3 import Requests
 
 NAME = "ab" * 32
 MONTH = timedelta(days=30)
@@ -40,16 +41,25 @@ time.sleep(60)
 """
 
 
-@pytest.fixture(params=["folder", "memory"])
-def url(request, tmp_path):
-    """Where a store lies: in a folder, or in what fsspec reaches."""
-    return str(tmp_path / "images") if request.param == "folder" else f"memory://{uuid.uuid4().hex}"
+@pytest.fixture(params=["folder", "memory", "s3"])
+def opened(request, tmp_path):
+    """Opens the same ledger of each kind, which is fresh at first, again and again."""
+
+    def open_ledger(keep: timedelta = MONTH) -> Ledger:
+        return ImageStore(url, **options).ledger(keep)
+
+    options = request.getfixturevalue("s3") if request.param == "s3" else {}
+    fresh = uuid.uuid4().hex
+    url = {"folder": str(tmp_path / "images"), "memory": f"memory://{fresh}", "s3": f"s3://pictures/{fresh}"}[
+        request.param
+    ]
+    return open_ledger
 
 
 @pytest.fixture
-def notes(url):
-    """The ledger of a fresh store."""
-    return ImageStore(url).ledger(MONTH)
+def notes(opened):
+    """A fresh ledger of each kind."""
+    return opened()
 
 
 def begin(notes: Ledger, **settings: Any) -> Claim | Done | Busy:
@@ -77,12 +87,12 @@ def test_one_buys_and_the_others_wait(notes):
     assert begin(notes) == Done(RECORD, "request")
 
 
-def test_of_many_at_once_exactly_one_buys(url):
+def test_of_many_at_once_exactly_one_buys(opened):
     """Sixteen threads that begin the same call at the same moment make one claim."""
     ready = threading.Barrier(16)
 
     def ask(_: int) -> object:
-        attempt = ImageStore(url).ledger(MONTH).attempt(NAME, "request")
+        attempt = opened().attempt(NAME, "request")
         ready.wait()
         return attempt.begin()
 
@@ -94,10 +104,10 @@ def test_of_many_at_once_exactly_one_buys(url):
     assert len(claims) == 1
 
 
-def test_of_many_that_wait_exactly_one_takes_over(url):
+def test_of_many_that_wait_exactly_one_takes_over(opened):
     """When the first owner gives up, one of sixteen waiting threads gets the claim, with the response to look at."""
-    first = begin(ImageStore(url).ledger(MONTH))
-    attempts = [ImageStore(url).ledger(MONTH).attempt(NAME, "request") for _ in range(16)]
+    first = begin(opened())
+    attempts = [opened().attempt(NAME, "request") for _ in range(16)]
     assert all(isinstance(attempt.begin(), Busy) for attempt in attempts)
     ready = threading.Barrier(16)
     first.note_response("resp_1")
@@ -158,6 +168,7 @@ def test_regenerating_remembers_the_new_picture(notes):
     """`regenerate` gives a claim although there is a result, without the old response; the new result replaces it."""
     first = begin(notes)
     first.note_response("resp_1")
+    first.write()
     first.settle(RECORD)
 
     claim = begin(notes, regenerate=True)
@@ -168,14 +179,15 @@ def test_regenerating_remembers_the_new_picture(notes):
     assert begin(notes) == Done({"images": []}, "request")
 
 
-def test_what_has_expired_is_bought_again(url):
+def test_what_has_expired_is_bought_again(opened):
     """After its time a result is not given any more, nor is its response looked at."""
-    brief = ImageStore(url).ledger(timedelta(seconds=0.05))
+    brief = opened(timedelta(seconds=0.5))
     first = begin(brief)
     first.note_response("resp_1")
+    first.write()
     first.settle(RECORD)
     assert isinstance(begin(brief), Done)
-    time.sleep(0.06)
+    time.sleep(0.5)
 
     claim = begin(brief)
     claim.release()
@@ -342,3 +354,33 @@ def test_a_ledger_that_cannot_be_written_buys_nothing(tmp_path):
     with pytest.raises(ImageStoreError):
         begin(notes)
     assert not [thread for thread in threading.enumerate() if "ledger" in thread.name]
+
+
+def test_s3_is_asked_twice(s3):
+    """A drawing costs S3 one request before it and one after it; the same call again costs two as well."""
+    notes = ImageStore(f"s3://pictures/{uuid.uuid4().hex}", **s3).ledger(MONTH)
+    begin(notes).settle(RECORD)  # opens the connection
+    with Requests() as requests:
+        notes.attempt("cd" * 32, "request").begin().settle(RECORD)
+    with Requests() as again:
+        assert isinstance(notes.attempt("cd" * 32, "request").begin(), Done)
+
+    assert requests.to("ledger") == ["PUT", "PUT"]
+    assert again.to("ledger") == ["PUT", "GET"]
+
+
+def test_the_response_id_costs_one_request_beside_the_drawing(s3):
+    """The note of a response id is one more request, which another thread makes."""
+    notes = ImageStore(f"s3://pictures/{uuid.uuid4().hex}", **s3).ledger(MONTH)
+    claim = begin(notes)
+    with Requests() as requests:
+        claim.note_response("resp_1")
+        claim.note_response("resp_1")
+        deadline = time.monotonic() + 5
+        while not requests.lines and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.1)
+    claim.release()
+
+    assert requests.to("ledger") == ["PUT"]
+    assert notes.read(f"{NAME}.begun.0")["responses"] == ["resp_1"]

@@ -6,7 +6,6 @@ import copy
 import gc
 import hashlib
 import io
-import logging
 import os
 import pickle
 import stat
@@ -30,8 +29,8 @@ from langchain_imagegen.errors import CorruptImageError, ImageStoreError, Option
 from langchain_imagegen.storage import store as store_module
 from langchain_imagegen.storage.bucket import masked
 from langchain_imagegen.storage.store import Blob, ImageStore, default_store, opened_stores
+from tests.s3 import KEY, SECRET
 
-KEY, SECRET = "an-access-key", "a-very-secret-key"
 MISSING = "0" * 64
 
 
@@ -61,25 +60,6 @@ def write(store: ImageStore, data: bytes, pieces: int, error: Exception | None =
                 raise error
             writer.write(data[start : start + step])
         return writer.commit()
-
-
-@pytest.fixture(scope="module")
-def s3():
-    """Start an S3 server with a bucket `pictures`, and yield the storage options for it."""
-    pytest.importorskip("s3fs", reason="needs the extra s3")
-    server_module = pytest.importorskip("moto.server", reason="needs moto[server]")
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    endpoint = "http://{}:{}".format(*server.get_host_and_port())
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    opener.open(urllib.request.Request(f"{endpoint}/pictures", method="PUT")).close()
-    yield {
-        "key": KEY,
-        "secret": SECRET,
-        "client_kwargs": {"endpoint_url": endpoint, "region_name": "us-east-1"},
-    }
-    server.stop()
 
 
 @pytest.fixture
