@@ -9,7 +9,7 @@ import pytest
 _OPEN = Path("/proc/self/fd")
 
 
-def handles() -> int:
+def count_handles() -> int:
     """Return the number of open files and sockets; skip the test on a system without `/proc`."""
     if not _OPEN.exists():
         pytest.skip("counting file handles needs /proc")

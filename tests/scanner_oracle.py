@@ -1,7 +1,7 @@
 """The expected result of the scanner for any text, computed with `json`, `base64` and plain loops.
 
-The property tests, the recordings and the fuzzer judge by it. It looks at what passes and at what sinks hold;
-nothing here may know how the scanner works inside.
+The property tests, the recordings and the fuzzer compare the scanner with it. It checks the text that passes and the
+bytes in the sinks, and must not depend on how the scanner works inside.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ BEGINNINGS = {
     "svg after a comment": b"<!-- drawn --><svg/>",
 }
 
-_LOOKED_AT = 96  # characters of a string that may decide whether it is a picture
-_MAX_HELD = 4096  # what may be kept between two feeds, whatever came
+_LONGEST_START = 96  # the characters of a string that decide whether it is a picture
+_MAX_BUFFERED = 4096  # the bytes that the scanner may keep between two feeds
 
 _CERTAIN = re.compile(
     rb"(?s)\x89PNG|\xff\xd8\xff|GIF8|RIFF.{4}WEBP|.{4}ftyp|(?:\xef\xbb\xbf)?[ \t\r\n]*<(?:svg|\?xml|!--)"
@@ -46,12 +46,12 @@ _ESCAPE = re.compile(rb"(?s)\\u([0-9a-fA-F]{4})|\\(.?)")
 
 
 @dataclass
-class Kept(Sink):
+class RecordingSink(Sink):
     """A sink that records every call.
 
     Args:
-        before: What `open_sink` was shown.
-        copied: Bytes of an earlier picture; what repeats them need not be decoded.
+        before: The text before the picture, as `open_sink` received it.
+        copied: The bytes of an earlier picture; the sink takes equal text without decoding it.
     """
 
     before: bytes = b""
@@ -61,7 +61,7 @@ class Kept(Sink):
     closed: list[str | None] = field(default_factory=list)
 
     def known(self, text: memoryview) -> bool:
-        """Return True if the text continues like the copied picture, and keep its bytes."""
+        """Return True and keep the bytes if the text continues like the copied picture."""
         rest = self.copied[len(self.data) :] if self.copied.startswith(bytes(self.data)) else b""
         same = bool(text) and base64.b64encode(rest).startswith(text)
         if same:
@@ -69,45 +69,45 @@ class Kept(Sink):
         return same
 
     def write(self, data: bytes) -> None:
-        """Keep the data; check that it is not empty and not late."""
+        """Keep the data; check that it is not empty and comes before `spill` and `close`."""
         assert data
         assert not self.closed
         assert not self.spilled
         self.data += data
 
     def spill(self, text: bytes) -> None:
-        """Keep what could not be decoded."""
+        """Keep the text that could not be decoded."""
         assert not self.closed
         self.spilled += text
 
     def close(self, error: str | None = None) -> None:
-        """Keep the error or `None` that the picture was closed with."""
+        """Keep the error, or None for a picture without an error."""
         self.closed.append(error)
 
 
 @dataclass
 class Scan:
-    """The result of a scan: what passed, and a sink for each picture, `None` for one that was not wanted."""
+    """The result of a scan: the text that passed, and for each picture its sink, or None if it was unwanted."""
 
     passed: bytes = b""
-    sinks: list[Kept | None] = field(default_factory=list)
+    sinks: list[RecordingSink | None] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
-class Found:
-    """The string of a picture as it is written in the text; `whole` if a quote closes it."""
+class PictureString:
+    """The string of a picture as written in the text; `whole` is True if a quote closes it."""
 
     raw: bytes
     whole: bool
 
 
-def encoded(data: bytes) -> str:
-    """Return the data as base64."""
+def to_base64(data: bytes) -> str:
+    """Return the data as base64 text."""
     return base64.b64encode(data).decode()
 
 
-def cut(text: bytes, sizes: Sequence[int]) -> Iterator[bytes]:
-    """Yield the text in chunks of these sizes, used in turn."""
+def chunks(text: bytes, sizes: Sequence[int]) -> Iterator[bytes]:
+    """Yield the text in chunks of these sizes, repeated in order."""
     start, turn = 0, 0
     while start < len(text):
         size = sizes[turn % len(sizes)]
@@ -126,33 +126,33 @@ def scan(
     """Return the result of scanning the text in chunks of these sizes.
 
     Args:
-        text: A document, a stream, or anything.
-        sizes: Of the chunks, over and over.
-        keys: The keys of pictures.
-        unwanted: A bit for each picture that gets no sink.
-        copies: Whether each sink knows the picture before its own.
+        text: A document, a stream, or any other bytes.
+        sizes: The sizes of the chunks, repeated in order.
+        keys: The keys whose strings may be pictures.
+        unwanted: A bit mask of the pictures that get no sink.
+        copies: Whether each sink knows the bytes of the picture before its own.
     """
     done = Scan()
 
-    def open_sink(before: bytes) -> Kept | None:
+    def open_sink(before: bytes) -> RecordingSink | None:
         last = next((sink for sink in reversed(done.sinks) if sink is not None), None)
-        sink = Kept(before, bytes(last.data) if copies and last else b"")
+        sink = RecordingSink(before, bytes(last.data) if copies and last else b"")
         done.sinks.append(None if unwanted >> len(done.sinks) & 1 else sink)
         return done.sinks[-1]
 
     extractor = Extractor(open_sink, keys=keys)
     passed = []
-    for number, chunk in enumerate(cut(text, sizes)):
+    for number, chunk in enumerate(chunks(text, sizes)):
         passed.append(extractor.feed(chunk))
-        assert number % 16 or held(extractor) <= _MAX_HELD
-    assert held(extractor) <= _MAX_HELD
+        assert number % 16 or buffered_bytes(extractor) <= _MAX_BUFFERED
+    assert buffered_bytes(extractor) <= _MAX_BUFFERED
     done.passed = b"".join([*passed, extractor.finish()])
     return done
 
 
-def held(owner: object) -> int:
-    """Return how many bytes an object keeps, at any depth, apart from sinks and code."""
-    code = (type, FunctionType, BuiltinFunctionType, MethodType, ModuleType, re.Pattern, Kept)
+def buffered_bytes(owner: object) -> int:
+    """Return the number of bytes that an object refers to, at any depth, without sinks and code."""
+    code = (type, FunctionType, BuiltinFunctionType, MethodType, ModuleType, re.Pattern, RecordingSink)
     seen, found, total = set(), [owner], 0
     while found:
         item = found.pop()
@@ -165,17 +165,17 @@ def held(owner: object) -> int:
 
 
 def read_events(text: bytes, sizes: Sequence[int] = WHOLE) -> list[bytes]:
-    """Return the data of all events as `EventReader` gives it."""
+    """Return the data of all events, read in chunks by `EventReader`."""
     reader = EventReader()
     events = []
-    for number, chunk in enumerate(cut(text, sizes)):
+    for number, chunk in enumerate(chunks(text, sizes)):
         events += reader.feed(chunk)
         events += reader.feed(b"") if number % 3 == 0 else []
     return events + reader.finish()
 
 
 def events_in(text: bytes) -> list[bytes]:
-    """Return the data of all events, read line by line from the whole text."""
+    """Return the data of all events, read line by line without `EventReader`."""
     events, data = [], []
     for line in [*re.split(rb"\r\n|\r|\n", text.removeprefix(b"\xef\xbb\xbf")), b""]:
         if line.startswith(b"data:") or line == b"data":
@@ -194,7 +194,7 @@ def check(
     unwanted: int = 0,
     copies: bool = False,
 ) -> None:
-    """Check that a text gives the same result however it is cut, and the one that `json` and `base64` give."""
+    """Check that the scan of a text does not depend on the chunks and agrees with `json` and `base64`."""
     whole = scan(text, keys=keys, unwanted=unwanted, copies=copies)
     pieces = scan(text, sizes, keys=keys, unwanted=unwanted, copies=copies)
 
@@ -211,17 +211,18 @@ def check(
     check_stream(text, whole, sizes, keys)
 
 
-def pictures_in(text: bytes, passed: bytes, keys: Collection[str]) -> list[Found]:
-    """Return the pictures of a text; check that everything else passed byte for byte."""
+def pictures_in(text: bytes, passed: bytes, keys: Collection[str]) -> list[PictureString]:
+    """Return the pictures of a text, and check that everything else passed byte for byte."""
     names = b"|".join(re.escape(key.encode()) for key in keys)
     opening = re.compile(rb'(?<!\\)"(?:%b)"[ \t\r\n]{0,256}:[ \t\r\n]{0,256}"' % names)
-    found: list[Found] = []
+    found: list[PictureString] = []
     kept, at = bytearray(), 0
     while match := opening.search(text, at):
         start = match.end()
         placeholder = b'{"$picture": %d}' % len(found)
         kept += text[at : start - 1]
-        if begins(text[start : start + _LOOKED_AT], told=passed.startswith(placeholder, len(kept))):
+        replaced = passed.startswith(placeholder, len(kept))
+        if starts_picture(text[start : start + _LONGEST_START], replaced=replaced):
             found.append(string_at(text, start))
             kept += placeholder
             at = start + len(found[-1].raw) + found[-1].whole
@@ -232,36 +233,36 @@ def pictures_in(text: bytes, passed: bytes, keys: Collection[str]) -> list[Found
     return found
 
 
-def string_at(text: bytes, start: int) -> Found:
-    """Return the string behind an opening quote, up to its closing quote or the end of the line."""
+def string_at(text: bytes, start: int) -> PictureString:
+    """Return the string after an opening quote, up to its closing quote or the end of the line."""
     end = _STRING.match(text, start).end()
-    return Found(text[start:end], text[end : end + 1] == b'"')
+    return PictureString(text[start:end], text[end : end + 1] == b'"')
 
 
-def begins(text: bytes, *, told: bool) -> bool:
-    """Whether a picture begins like this; `told` settles what its first bytes leave open."""
-    characters = _LETTERS.match(plain(text))[0]
+def starts_picture(text: bytes, *, replaced: bool) -> bool:
+    """Return True if a picture starts like this; if the bytes leave that open, `replaced` decides."""
+    characters = _LETTERS.match(unescape(text))[0]
     data = base64.b64decode(characters[: len(characters) // 4 * 4])
     if _CERTAIN.match(data):
         return True
-    return told and (len(data) < 12 or _POSSIBLE.match(data) is not None)
+    return replaced and (len(data) < 12 or _POSSIBLE.match(data) is not None)
 
 
-def plain(raw: bytes) -> bytes:
-    """Return the characters of a JSON string, with a backslash for each escape that base64 does not need."""
-    return _ESCAPE.sub(_unescaped, raw)
+def unescape(raw: bytes) -> bytes:
+    """Return the characters of a JSON string, with a backslash in place of each escape that base64 does not need."""
+    return _ESCAPE.sub(_unescape_one, raw)
 
 
-def _unescaped(escape: re.Match[bytes]) -> bytes:
+def _unescape_one(escape: re.Match[bytes]) -> bytes:
     code, character = escape.groups()
     if code is not None and int(code, 16) < 128:
         return bytes([int(code, 16)])
     return b"/" if character == b"/" else b"\\"
 
 
-def check_picture(sink: Kept, picture: Found) -> None:
-    """Check that a sink holds the valid beginning of its string, the rest as written, and one error with a position."""
-    text = plain(picture.raw)
+def check_picture(sink: RecordingSink, picture: PictureString) -> None:
+    """Check that a sink holds the valid start of its string, the rest as written, and an error with a position."""
+    text = unescape(picture.raw)
     (error,) = sink.closed
     if picture.whole and _CANONICAL.fullmatch(text):
         assert error is None
@@ -270,7 +271,7 @@ def check_picture(sink: Kept, picture: Found) -> None:
         return
     taken = -(-len(sink.data) // 3) * 4
     assert sink.data == base64.b64decode(text[:taken], validate=True)
-    assert plain(bytes(sink.spilled)) == text[taken:]
+    assert unescape(bytes(sink.spilled)) == text[taken:]
     assert error
     wrong = _LETTERS.match(text).end()
     if picture.whole:
@@ -279,11 +280,11 @@ def check_picture(sink: Kept, picture: Found) -> None:
 
 
 class _Pairs(list):
-    """Return an object's keys and values, repeated ones included."""
+    """The keys and values of a JSON object, including repeated keys."""
 
 
-def _parsed(text: bytes) -> object:
-    """Return the document in a text, one character a byte, or `None` if it is not valid."""
+def _parse(text: bytes) -> object:
+    """Return the JSON document in a text, one character per byte, or None if it is invalid."""
     try:
         return json.loads(text.decode("latin-1"), object_pairs_hook=_Pairs)
     except (ValueError, RecursionError):
@@ -291,16 +292,16 @@ def _parsed(text: bytes) -> object:
 
 
 def check_document(text: bytes, done: Scan, keys: Collection[str], passed: bytes | None = None) -> None:
-    """Check that a valid document stays valid with the same values, and its pictures are as `base64` decodes them."""
-    document = _parsed(text)
+    """Check that a valid document keeps its values, and that `base64` decodes its pictures to the same bytes."""
+    document = _parse(text)
     if document is not None:
-        check_value(document, _parsed(done.passed if passed is None else passed), done.sinks, keys)
+        check_value(document, _parse(done.passed if passed is None else passed), done.sinks, keys)
 
 
 def check_value(
-    value: object, kept: object, sinks: Sequence[Kept | None], keys: Collection[str], key: str = ""
+    value: object, kept: object, sinks: Sequence[RecordingSink | None], keys: Collection[str], key: str = ""
 ) -> None:
-    """Check one value against what passed of it."""
+    """Check one value of a document against the value that passed."""
     number = picture_number(dict(kept)) if isinstance(kept, _Pairs) else None
     if isinstance(value, str) and number is not None:
         assert key in keys
@@ -323,7 +324,7 @@ def check_value(
 
 
 def check_stream(text: bytes, done: Scan, sizes: Sequence[int], keys: Collection[str]) -> None:
-    """Check that every event of valid JSON keeps its values, whatever surrounds it."""
+    """Check that every event with valid JSON keeps its values, whatever surrounds it."""
     before, after = events_in(text), events_in(done.passed)
     assert read_events(text, sizes) == before
     assert read_events(done.passed) == after

@@ -26,7 +26,7 @@ from openai import AsyncOpenAI, DefaultAioHttpClient, DefaultAsyncHttpxClient, O
 from langchain_imagegen import ImageGenerator, ImageResult, ImageStore
 from langchain_imagegen.errors import ConnectionLostError, ModerationError, RateLimitError
 from tests import crowd
-from tests.handles import handles
+from tests.handles import count_handles
 
 KB, MB = 1_000, 1_000_000
 SMALL = 20 * KB
@@ -77,7 +77,7 @@ def test_a_thousand_pictures_come_in_order_and_leave_nothing(half: Any, make: Ma
     drawing = make()
     draw_all(half, drawing, [f"draw {number}" for number in range(64)])
     half.close(drawing)
-    before = handles()
+    before = count_handles()
 
     tracemalloc.start()
     draw_all(half, drawing, [f"draw {number}" for number in range(64)])
@@ -92,7 +92,7 @@ def test_a_thousand_pictures_come_in_order_and_leave_nothing(half: Any, make: Ma
 
     assert drawn == [digest(number) for number in range(1000)]
     assert files(image_store) == {"whole": sorted(drawn), "unfinished": []}
-    assert handles() <= before
+    assert count_handles() <= before
     assert grown < 1000 * SMALL / 40  # 500 KB, of which the digests compared here take 100 KB
 
 
@@ -105,7 +105,7 @@ def test_faults_in_a_batch_harm_no_other_picture(half: Any, make: Make, image_st
     prompts = [f"{crowd.KINDS[number % 4]} {number}" for number in range(400)]
     draw_all(half, drawing, prompts[:64])
     half.close(drawing)
-    before = handles()
+    before = count_handles()
 
     results = draw_all(half, drawing, prompts)
     half.close(drawing)
@@ -114,7 +114,7 @@ def test_faults_in_a_batch_harm_no_other_picture(half: Any, make: Make, image_st
     assert digests(results[::4]) == [digest(number) for number in range(0, 400, 4)]
     assert files(image_store) == {"whole": sorted(digests(results[::4])), "unfinished": []}
     del results  # an error's traceback holds on to its frames
-    assert handles() <= before
+    assert count_handles() <= before
 
 
 async def cancel_half(drawing: ImageGenerator, count: int) -> list[Any]:
@@ -142,7 +142,7 @@ async def test_cancelled_drawings_leave_nothing(make: Make, image_store: ImageSt
     drawing = make(size, latency=20)
     await drawing.abatch([f"draw {number}" for number in range(8)])
     await drawing.aclose()
-    before = handles()
+    before = count_handles()
 
     results = await cancel_half(drawing, 64)
     await drawing.aclose()
@@ -150,7 +150,7 @@ async def test_cancelled_drawings_leave_nothing(make: Make, image_store: ImageSt
     assert digests(results) == [digest(number, size) for number in range(0, 64, 2)]
     assert not files(image_store)["unfinished"]
     del results
-    assert handles() <= before
+    assert count_handles() <= before
 
 
 @pytest.mark.parametrize("moment", [0.0, 0.01, 0.03, 0.06, 0.1], ids=lambda moment: f"{moment * 1000:.0f}-ms")
@@ -279,12 +279,12 @@ def test_one_generator_in_eight_threads(make: Make, image_store: ImageStore):
 
     run_in_threads(work, 8)
     drawing.close()
-    before = handles()
+    before = count_handles()
     drawn = run_in_threads(work, 8)
     drawing.close()
 
     assert drawn == [[digest(number) for number in numbers_of(thread)] for thread in range(8)]
-    assert handles() <= before
+    assert count_handles() <= before
     assert not files(image_store)["unfinished"]
 
 
@@ -304,11 +304,11 @@ def test_one_generator_in_many_event_loops(make: Make, image_store: ImageStore, 
         return [asyncio.run(adraw_all(drawing, thread)) for _ in range(3)]
 
     run_in_threads(work, threads)
-    before = handles()
+    before = count_handles()
     drawn = run_in_threads(work, threads)
 
     assert drawn == [[[digest(number) for number in numbers_of(thread)]] * 3 for thread in range(threads)]
-    assert handles() <= before
+    assert count_handles() <= before
     assert not files(image_store)["unfinished"]
 
 

@@ -28,7 +28,7 @@ with atheris.instrument_imports(
 ):
     from langchain_imagegen.streaming.extractor import PICTURE_KEYS
 
-from tests.scanner_oracle import BEGINNINGS, check, encoded
+from tests.scanner_oracle import BEGINNINGS, check, to_base64
 
 RAW = 3  # one in so many inputs is used as a body directly
 KEYS = (PICTURE_KEYS, ("image",), ("re", "result", "result.0"))
@@ -161,7 +161,7 @@ class Writer:
     def picture(self) -> str:
         """Return a JSON string of base64, possibly with an error."""
         data = self.pick(MAGIC) + self.data.ConsumeBytes(self.upto(12)) + FILLER[: self.upto(255)] * self.repetitions()
-        text = encoded(data)
+        text = to_base64(data)
         match self.upto(5):
             case 1:
                 text = text.rstrip("=")
@@ -213,7 +213,7 @@ def bodies() -> Iterator[bytes]:
     """Yield one answer of each kind, with pictures of a few bytes."""
     image = '"id":"ig_1","type":"image_generation_call","status":"completed","output_format":"png"'
     for name, magic in BEGINNINGS.items():
-        text = encoded(magic + bytes(range(60)))
+        text = to_base64(magic + bytes(range(60)))
         answer = f'{{"id":"resp_1","output":[{{{image},"result":"{text}"}},{{"content":[{{"text":"{name}"}}]}}]}}'
         partial = (
             f'{{"type":"image_generation_call.partial_image","partial_image_index":0,"partial_image_b64":"{text}"}}'
@@ -233,7 +233,7 @@ def bodies() -> Iterator[bytes]:
 
 def tokens() -> Iterator[str]:
     """Yield the words of bodies as lines of libFuzzer's dictionary."""
-    texts = [f'"{name}":"' for name in NAMES] + [encoded(magic) for magic in MAGIC if magic]
+    texts = [f'"{name}":"' for name in NAMES] + [to_base64(magic) for magic in MAGIC if magic]
     for text in (*texts, *TRAPS, *FLAWS, *NOISE, "\n\n", "\r\n\r\n", '"', "\\", "$picture"):
         yield '"' + "".join(f"\\x{byte:02x}" for byte in text.encode()) + '"\n'
 

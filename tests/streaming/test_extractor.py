@@ -16,7 +16,17 @@ from hypothesis import strategies as st
 
 from langchain_imagegen.streaming.decoder import Sink
 from langchain_imagegen.streaming.extractor import PICTURE_KEYS, Extractor, Gap, picture_number, placeholder
-from tests.scanner_oracle import BEGINNINGS, WHOLE, Kept, check, cut, encoded, events_in, read_events, scan
+from tests.scanner_oracle import (
+    BEGINNINGS,
+    WHOLE,
+    RecordingSink,
+    check,
+    chunks,
+    events_in,
+    read_events,
+    scan,
+    to_base64,
+)
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
 
@@ -54,22 +64,22 @@ def decode_pictures(value, key=None):
 
 
 pictures = st.builds(
-    lambda beginning, rest, repeat: encoded(beginning + rest * repeat),
+    lambda beginning, rest, repeat: to_base64(beginning + rest * repeat),
     st.sampled_from(sorted(BEGINNINGS.values())),
     st.binary(max_size=80),
     st.integers(1, 20),
 )
 traps = st.sampled_from(
     [
-        f'"result": "{encoded(PNG)}"',
-        f'\\"result": "{encoded(PNG)}',
+        f'"result": "{to_base64(PNG)}"',
+        f'\\"result": "{to_base64(PNG)}',
         'result": "iVBORw0KGgo',
         '"b64_json"',
         '"',
         "\\",
         '\\"',
         "é€😀\u2028",
-        encoded(b"no picture at all, but base64"),
+        to_base64(b"no picture at all, but base64"),
     ]
 )
 texts = st.text(max_size=12) | traps
@@ -102,8 +112,8 @@ def json_texts(draw):
 
 
 @given(json_texts(), chunk_sizes)
-@example(json.dumps({'\\"result': encoded(PNG), 'x"b64_json': encoded(PNG)}).encode(), [1])
-@example(json.dumps({"text": f'"result": "{encoded(PNG)}"', "result": encoded(PNG)}).encode(), [1])
+@example(json.dumps({'\\"result': to_base64(PNG), 'x"b64_json': to_base64(PNG)}).encode(), [1])
+@example(json.dumps({"text": f'"result": "{to_base64(PNG)}"', "result": to_base64(PNG)}).encode(), [1])
 def test_json_and_base64_agree(text, sizes):
     """A document with filled placeholders equals the original document as `json` and `base64` read it."""
     passed, sinks = extract(text, sizes)
@@ -129,7 +139,7 @@ def streams(draw):
     return stream.encode("utf-8", "surrogatepass"), expected
 
 
-BROKEN = ['{"text": "no end', '{"result": "iVBORw0KGgo', f'{{"result": "{encoded(PNG)}', '{"result', '"\\']
+BROKEN = ['{"text": "no end', '{"result": "iVBORw0KGgo', f'{{"result": "{to_base64(PNG)}', '{"result', '"\\']
 
 
 @given(streams(), chunk_sizes)
@@ -164,8 +174,8 @@ def flawed_texts(draw):
     st.integers(0, 3),
     st.booleans(),
 )
-@example(f'{{"result": "{encoded(PNG)}A\\n\\/o"}}'.encode(), [1], PICTURE_KEYS, 0, False)
-@example(f'{{"result": "{encoded(PNG + b"1")}G'.encode(), [1], PICTURE_KEYS, 0, False)
+@example(f'{{"result": "{to_base64(PNG)}A\\n\\/o"}}'.encode(), [1], PICTURE_KEYS, 0, False)
+@example(f'{{"result": "{to_base64(PNG + b"1")}G'.encode(), [1], PICTURE_KEYS, 0, False)
 def test_any_text(text, sizes, keys, unwanted, copies):
     """Arbitrary bytes give exactly the pictures that they contain, whatever the chunk sizes."""
     check(text, sizes, keys=keys, unwanted=unwanted, copies=copies)
@@ -179,13 +189,13 @@ def test_any_stream(text, sizes):
     assert read_events(text, sizes) == events_in(text)
 
 
-ESCAPED = encoded(PNG[:50]).replace("/", "\\/").replace("A", "\\u0041")
+ESCAPED = to_base64(PNG[:50]).replace("/", "\\/").replace("A", "\\u0041")
 EVERYTHING = (
-    r'{"id": "r", "text": "say \"result\": \"iVBORw0KGgo\"", "a": {"result" : "' + encoded(PNG) + '"},'
+    r'{"id": "r", "text": "say \"result\": \"iVBORw0KGgo\"", "a": {"result" : "' + to_base64(PNG) + '"},'
     ' "b": {"result":null,\r\n"b64_json"\t:\n"'
     + ESCAPED
     + '"}, "c": {"partial_image_b64":"", "result": "iVBORw0KGgo.A="},'
-    r' "d": [{"result": "' + encoded(PNG)[:-1] + r'"}, {"x\"result": "' + encoded(PNG) + '"}]}'
+    r' "d": [{"result": "' + to_base64(PNG)[:-1] + r'"}, {"x\"result": "' + to_base64(PNG) + '"}]}'
 )
 
 
@@ -202,7 +212,7 @@ def test_cut_anywhere(copies):
 @given(st.integers(0, 60), st.text("Aa9+/=.- \n\\é", max_size=6), st.integers(0, 5), chunk_sizes)
 def test_validity_is_strict(position, inserted, removed, sizes):
     """A sink is closed without an error if and only if its string is canonical base64."""
-    value = encoded(PNG[:40])
+    value = to_base64(PNG[:40])
     at = 8 + position
     value = value[:at] + inserted + value[at + removed :]
 
@@ -216,7 +226,7 @@ def test_validity_is_strict(position, inserted, removed, sizes):
 @pytest.mark.parametrize("key", PICTURE_KEYS)
 def test_formats(name, key):
     """Each picture format is recognized by its first bytes under each of the three keys."""
-    text = json.dumps({key: encoded(BEGINNINGS[name])}).encode()
+    text = json.dumps({key: to_base64(BEGINNINGS[name])}).encode()
 
     passed, (sink,) = extract(text, [1])
     assert json.loads(passed) == {key: placeholder(0)}
@@ -233,14 +243,14 @@ def test_formats(name, key):
         {},
         "",
         "sunny, 20 °C",
-        encoded(b"plain text in base64"),
-        encoded(b"RIFF1234WAVEfmt "),
+        to_base64(b"plain text in base64"),
+        to_base64(b"RIFF1234WAVEfmt "),
         "iVB",
     ],
 )
 def test_other_values_stay(value):
     """A value that is not a picture stays in the text unchanged, also under a picture's key."""
-    text = json.dumps({"result": value, "output": encoded(PNG)}).encode()
+    text = json.dumps({"result": value, "output": to_base64(PNG)}).encode()
 
     assert extract(text, [1]) == (text, [])
 
@@ -250,7 +260,7 @@ def test_other_values_stay(value):
 def test_escaped_base64(escape, size):
     """Escaped characters give the same picture, wherever a chunk ends within an escape."""
     data = b"\xff\xd8\xff" + random.Random(1).randbytes(2000)
-    text = json.dumps({"result": encoded(data)}).replace(*escape).encode()
+    text = json.dumps({"result": to_base64(data)}).replace(*escape).encode()
 
     passed, (sink,) = extract(text, [size])
     assert json.loads(passed) == {"result": placeholder(0)}
@@ -269,7 +279,7 @@ def test_escaped_base64(escape, size):
         ("iVBORw0KGg==Ggo", "the base64 is invalid: '=' at position 10 is out of place"),
         ("iVBORw0KGg.", "the base64 is invalid: '.' at position 10 is out of place"),
         ("iVBORw0K\\\\", "the base64 is invalid: '\\\\' at position 8 is out of place"),
-        (encoded(PNG) + "\\\\", "the base64 is invalid: '\\\\' at position 352 is out of place"),
+        (to_base64(PNG) + "\\\\", "the base64 is invalid: '\\\\' at position 352 is out of place"),
         ("iVBORw0KGg=", "the base64 is cut or lacks padding: 11 characters are no multiple of 4"),
         ("iVBORw0KGg", "the base64 is cut or lacks padding: 10 characters are no multiple of 4"),
     ],
@@ -279,7 +289,7 @@ def test_invalid_base64(value, error, size):
     """The sink's error names the invalid character and its position, and the rest of the document is read."""
     text = b'{"a": {"result": "%b"}, "b": {"result": "%b"}, "c": "d"}' % (
         value.encode(),
-        encoded(PNG).encode(),
+        to_base64(PNG).encode(),
     )
 
     passed, (bad, good) = extract(text, [size])
@@ -294,10 +304,10 @@ def test_invalid_base64(value, error, size):
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 7, 10000])
 def test_nothing_is_lost(flaw, size):
     """The decoded bytes and the spilled rest of an invalid string make up the whole string, for any chunk size."""
-    value = encoded(PNG) + flaw
+    value = to_base64(PNG) + flaw
 
     _, (sink,) = extract(f'{{"result": "{value}'.encode(), [size])
-    whole = encoded(sink.data) + sink.spilled.decode()
+    whole = to_base64(sink.data) + sink.spilled.decode()
     assert whole.replace("\\/", "/") == value.replace("\\/", "/")
 
 
@@ -305,7 +315,7 @@ def test_nothing_is_lost(flaw, size):
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 7, 10000])
 def test_first_error_is_reported(end, size):
     """A string that is invalid and then truncated is reported as invalid, whatever the chunk sizes."""
-    value = encoded(PNG + b"1") + "G"
+    value = to_base64(PNG + b"1") + "G"
 
     _, (sink,) = extract(f'{{"result": "{value}{end}'.encode(), [size])
     assert sink.closed == ["the base64 is invalid: '=' at position 354 is out of place"]
@@ -315,7 +325,7 @@ def test_first_error_is_reported(end, size):
 @pytest.mark.parametrize("size", [1, 50, 10000])
 def test_truncated_body(end, size):
     """A body that ends within a picture gives the sink the bytes that arrived and closes it with an error."""
-    text = json.dumps({"result": encoded(PNG)}).encode()[:end]
+    text = json.dumps({"result": to_base64(PNG)}).encode()[:end]
 
     passed, (sink,) = extract(text, [size])
     assert passed == b'{"result": {"$picture": 0}'
@@ -327,7 +337,7 @@ def test_truncated_body(end, size):
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
 def test_truncated_line(newline):
     """A picture that is not closed at the end of its line ends there, and the next event is read normally."""
-    events = ['data: {"b64_json": "iVBORw0KGgo', f'data: {{"b64_json": "{encoded(PNG)}"}}', ""]
+    events = ['data: {"b64_json": "iVBORw0KGgo', f'data: {{"b64_json": "{to_base64(PNG)}"}}', ""]
 
     passed, (broken, whole) = extract((newline * 2).join(events).encode())
     assert broken.closed == ["the data breaks off at the end of a line"]
@@ -340,7 +350,7 @@ def test_truncated_line(newline):
 def test_text_before_a_picture(size, newline):
     """`open_sink` gets the text of the same event before the picture, and nothing of the event before it."""
     head = f'event: b{newline}data: {{"type": "partial", "item_id": "ig_2", "partial_image_b64": '
-    text = f'event: a{newline}data: {{"id": 1}}{newline * 2}{head}"{encoded(PNG)}"}}{newline * 2}'
+    text = f'event: a{newline}data: {{"id": 1}}{newline * 2}{head}"{to_base64(PNG)}"}}{newline * 2}'
 
     _, (sink,) = extract(text.encode(), [size])
     assert sink.before == head.encode()
@@ -351,7 +361,7 @@ def test_text_before_a_picture_is_bounded(size):
     """Of a long text before a picture `open_sink` gets the first 256 and the last 2048 bytes, separated by a NUL."""
     head = json.dumps({"id": "resp_1", "text": "long " * 2000, "more": [{"id": "ig_1"}]}).encode()[:-1]
     head += b', "result": '
-    text = b'%b"%b"}' % (head, encoded(PNG).encode())
+    text = b'%b"%b"}' % (head, to_base64(PNG).encode())
 
     _, (sink,) = extract(text, [size])
     assert sink.before == head[:256] + b"\0" + head[-2048:]
@@ -359,10 +369,10 @@ def test_text_before_a_picture_is_bounded(size):
 
 def test_unwanted_picture():
     """A picture whose sink is None is dropped, and its placeholder still has a number."""
-    kept = Kept()
+    kept = RecordingSink()
     sinks = iter([None, kept])
     extractor = Extractor(lambda _: next(sinks))
-    text = json.dumps([{"result": encoded(PNG)}, {"result": encoded(PNG)}]).encode()
+    text = json.dumps([{"result": to_base64(PNG)}, {"result": to_base64(PNG)}]).encode()
 
     passed = extractor.feed(text) + extractor.finish()
     assert [picture_number(item["result"]) for item in json.loads(passed)] == [0, 1]
@@ -386,18 +396,18 @@ def test_known_text_is_not_decoded(size):
     """A sink that already has the picture gets its text in groups of four characters, and no decoded bytes."""
     sink = KnowsAll()
     extractor = Extractor(lambda _: sink)
-    text = json.dumps({"result": encoded(PNG)}).encode()
+    text = json.dumps({"result": to_base64(PNG)}).encode()
 
-    passed = b"".join([*map(extractor.feed, cut(text, [size])), extractor.finish()])
+    passed = b"".join([*map(extractor.feed, chunks(text, [size])), extractor.finish()])
     assert json.loads(passed) == {"result": placeholder(0)}
-    assert sink.text.decode() == encoded(PNG)
+    assert sink.text.decode() == to_base64(PNG)
 
 
 @pytest.mark.parametrize("other", [PNG, PNG[:9], PNG + PNG, PNG[:8] + PNG[9:], PNG[:-1] + b"\0"], ids=range(5))
 @pytest.mark.parametrize("size", [1, 50, 10000])
 def test_almost_a_copy(other, size):
     """A picture that differs from an earlier one that its sink knows is still decoded completely."""
-    text = json.dumps([{"result": encoded(PNG)}, {"result": encoded(other)}]).encode()
+    text = json.dumps([{"result": to_base64(PNG)}, {"result": to_base64(other)}]).encode()
 
     _, (first, second) = extract(text, [size], copies=True)
     assert (first.data, second.data) == (PNG, other)
@@ -408,19 +418,19 @@ def test_almost_a_copy(other, size):
 def test_gaps(size):
     """`split` returns texts and gaps; a gap replaces a picture's string and says whether the string was closed."""
     extractor = Extractor(lambda _: None)
-    text = json.dumps({"a": 1, "result": encoded(PNG), "b64_json": encoded(PNG)}).encode()[:-9]
+    text = json.dumps({"a": 1, "result": to_base64(PNG), "b64_json": to_base64(PNG)}).encode()[:-9]
 
-    parts = [part for chunk in cut(text, [size]) for part in extractor.split(chunk)] + extractor.split_rest()
+    parts = [part for chunk in chunks(text, [size]) for part in extractor.split(chunk)] + extractor.split_rest()
     assert [part for part in parts if isinstance(part, Gap)] == [Gap(0, closed=True), Gap(1, closed=False)]
     assert b"".join(b"?" if isinstance(part, Gap) else part for part in parts) == b'{"a": 1, "result": ?, "b64_json": ?'
 
 
 def test_own_keys():
     """With own keys, pictures are extracted under these keys only."""
-    text = json.dumps({"image": encoded(PNG), "result": encoded(PNG)}).encode()
+    text = json.dumps({"image": to_base64(PNG), "result": to_base64(PNG)}).encode()
 
     passed, (sink,) = extract(text, keys=["image"])
-    assert json.loads(passed) == {"image": placeholder(0), "result": encoded(PNG)}
+    assert json.loads(passed) == {"image": placeholder(0), "result": to_base64(PNG)}
     assert sink.data == PNG
 
 
@@ -449,12 +459,12 @@ class Discard(Sink):
 def test_memory_is_constant(size, escape):
     """Extracting a picture of 12 MB in chunks of 64 KB takes less than 500 KB of memory."""
     data = PNG + random.Random(1).randbytes(12_000_000)
-    text = json.dumps({"result": encoded(data), "id": "ig_1"}).replace(*escape).encode()
+    text = json.dumps({"result": to_base64(data), "id": "ig_1"}).replace(*escape).encode()
     extractor = Extractor(lambda _: Discard())
     extractor.feed(b'{"result": "iVBORw0K"}')  # loads the decoder
     tracemalloc.start()
 
-    for chunk in cut(text, [size]):
+    for chunk in chunks(text, [size]):
         extractor.feed(chunk)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -465,8 +475,8 @@ def test_memory_is_constant(size, escape):
 def test_long_line(size):
     """A line of several megabytes of text, traps and pictures is read like a short one."""
     item = {
-        "result": encoded(PNG * 2000),
-        "text": f'say "result": "{encoded(PNG)}" ' * 2000,
+        "result": to_base64(PNG * 2000),
+        "text": f'say "result": "{to_base64(PNG)}" ' * 2000,
         "b64_json": "no " * 200_000,
     }
     text = f"data: {json.dumps([item, item, {'result': 'iVBORw0KGgo' + 'A' * 1_000_000}])}\n\n".encode()
