@@ -133,6 +133,7 @@ class ImageStoreError(ImageGenerationError):
     def __init__(self, message: str, *, location: str | None = None, result: Any = None) -> None:
         super().__init__(message)
         self.location = location
+        self.may_be_billed = result is not None
         self.result = result  # an `ImageResult` or None; nothing can be imported here
         if location and location not in message:
             self.add_note(f"image store: {location}")

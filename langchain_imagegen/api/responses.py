@@ -31,6 +31,8 @@ _AT_WORK = ("queued", "in_progress")
 class UnfinishedError(NoImageError):
     """The service is still working on the response `.response_id`."""
 
+    may_be_billed = True
+
 
 # --- requests ---------------------------------------------------------------------------------------------------
 

@@ -13,11 +13,13 @@ from typing import Any
 from langchain_imagegen.api.fields import Fields
 from langchain_imagegen.errors import (
     AuthenticationError,
+    ConnectionLostError,
     GatewayError,
     ImageGenerationError,
     InvalidRequestError,
     ModelNotFoundError,
     ModerationError,
+    NotConnectedError,
     OptionRefusedError,
     OrganizationNotVerifiedError,
     QuotaError,
@@ -82,9 +84,11 @@ def read_error(
 
 
 def after_drawing_began(error: ImageGenerationError) -> ImageGenerationError:
-    """Return the error as one that may have been billed: a part of a picture had arrived before it."""
+    """Return the error as one that may have been billed, since the service had already begun to draw."""
     if isinstance(error, ServiceError) and not error.may_be_billed:
         return ServiceError(str(error), status=error.status, code=error.code, request_id=error.request_id)
+    if isinstance(error, NotConnectedError):
+        return ConnectionLostError(str(error), response_id=error.response_id)
     error.may_be_billed = True
     return error
 

@@ -5,13 +5,14 @@ Nothing is drawn here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.output_parsers import BaseOutputParser
-from langchain_core.runnables import RunnableConfig, RunnableSerializable
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableSerializable
 from pydantic import BaseModel
 
-from langchain_imagegen.errors import OptionError
+from langchain_imagegen.errors import OptionError, drew_nothing, retry_on
 from langchain_imagegen.images.result import ImageResult
 from langchain_imagegen.options.request import ImageRequest
 
@@ -29,6 +30,14 @@ class Composable(RunnableSerializable[Any, ImageResult]):
             """Return the chain of this runnable and others."""
             check_next_step(others[0] if others else None)
             return super().pipe(*others, name=name)
+
+        def with_retry(self, **rule: Any) -> Any:
+            """Return a runnable that repeats failed calls; unless told otherwise, only after an error in `retry_on`."""
+            return super().with_retry(**{"retry_if_exception_type": retry_on, **rule})
+
+        def with_fallbacks(self, fallbacks: Sequence[Runnable[Any, Any]], **rule: Any) -> Any:
+            """Return a runnable that tries others; unless told otherwise, only after an error in `drew_nothing`."""
+            return super().with_fallbacks(fallbacks, **{"exceptions_to_handle": drew_nothing, **rule})
 
         def with_listeners(self, **listeners: Any) -> Any:
             """Return a runnable that calls the listeners when a run starts, ends or fails."""

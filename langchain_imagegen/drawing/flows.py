@@ -12,6 +12,7 @@ from typing import Any
 
 from langchain_imagegen.api import images_api, responses
 from langchain_imagegen.api.responses import UnfinishedError
+from langchain_imagegen.api.service_errors import after_drawing_began
 from langchain_imagegen.conversation.references import Remote, Source
 from langchain_imagegen.drawing.ladder import (
     Drawing,
@@ -29,6 +30,7 @@ from langchain_imagegen.errors import (
     CorruptImageError,
     ImageGenerationError,
     ImageStoreError,
+    NotConnectedError,
     RateLimitError,
     ServiceError,
     UnknownImageError,
@@ -71,26 +73,49 @@ def retry_delay(error: ImageGenerationError, attempt: int, max_wait: float = LON
         return None
     asked = error.retry_after if isinstance(error, ServiceError) else None
     if asked is None or not 0 <= asked < math.inf or (asked == 0 and not isinstance(error, RateLimitError)):
-        asked = min(0.5 * 2.0**attempt, 8.0)
+        return min(0.5 * 2.0**attempt, 8.0)
     return asked if asked <= max_wait else None
 
 
 def _send(call: Call, drawing: Drawing) -> Flow:
-    """Return the result of a call: repeated if it certainly drew nothing, recovered if its answer broke off."""
+    """Return the result of a call, which is repeated if it certainly drew nothing."""
     attempt = 0
     while True:
         try:
-            return (yield from fetch_linked((yield call)))
-        except UnfinishedError as error:
-            return (yield from fetch_response(str(error.response_id), call.origin, drawing.patience))
+            return (yield from _answer(call, drawing.patience))
         except ImageGenerationError as error:
-            if can_recover(error, call):
-                return (yield from recover(error, call, drawing.patience))
-            delay = retry_delay(error, attempt)
-            if delay is None or attempt == drawing.max_retries:
+            if not error.retryable or attempt == drawing.max_retries:
                 raise
+            delay = retry_delay(error, attempt, drawing.max_wait)
+            if delay is None:
+                raise _explain_wait(error, drawing.max_wait) from error.__cause__
         yield Wait(delay)
         attempt += 1
+
+
+def _explain_wait(error: ImageGenerationError, max_wait: float) -> ImageGenerationError:
+    """Return the error with advice about a wait that is longer than `max_wait`."""
+    asked = f"The service asks to wait {getattr(error, 'retry_after', 0):g} seconds"
+    error.args = (f"{error} {asked}: try again then, or raise max_wait= (now {max_wait:g}) to wait in the call.",)
+    return error
+
+
+def _answer(call: Call, patience: float) -> Flow:
+    """Return the result of one request; an answer that is unfinished or broke off is fetched by its response id."""
+    try:
+        return (yield from fetch_linked((yield call)))
+    except UnfinishedError as error:
+        rest = fetch_response(str(error.response_id), call.origin, patience)
+    except ImageGenerationError as error:
+        if not can_recover(error, call):
+            raise
+        rest = recover(error, call, patience)
+    try:
+        return (yield from rest)
+    except (ServiceError, NotConnectedError) as error:
+        if isinstance(error, ServiceError) and error.status is None:
+            raise  # the response itself says that it failed
+        raise after_drawing_began(error) from error.__cause__
 
 
 def _build_call(drawing: Drawing) -> Generator[Step, Any, tuple[Call, Rungs]]:

@@ -155,16 +155,16 @@ class ImageGenerator(GeneratorSettings):
         await self._transport.aclose()
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        """Return a copy with its own memory. Given clients are shared because they hold connections."""
-        clients = {id(client): client for client in (self.client, self.async_client)}
-        return super().__deepcopy__({**(memo or {}), **clients})
+        """Return a copy with its own memory. Given clients and the rate limiter are shared."""
+        shared = {id(thing): thing for thing in (self.client, self.async_client, self.rate_limiter)}
+        return super().__deepcopy__({**(memo or {}), **shared})
 
     def _run(self, drawing: Drawing, *, partials: bool = True) -> Iterator[PartialImage | ImageResult]:
         from langchain_imagegen.drawing.flows import draw
         from langchain_imagegen.drawing.runner import Runner
         from langchain_imagegen.storage.call_store import CallStore
 
-        runner, store = Runner(self._transport), CallStore(self.chosen_store)
+        runner, store = Runner(self._transport, self.rate_limiter), CallStore(self.chosen_store)
         with closing(runner.run(draw(drawing), store, partials=partials)) as pieces:
             for piece in pieces:
                 yield self._remember(piece, drawing, store)
@@ -174,7 +174,7 @@ class ImageGenerator(GeneratorSettings):
         from langchain_imagegen.drawing.runner import Runner
         from langchain_imagegen.storage.call_store import CallStore
 
-        runner, store = Runner(self._transport), CallStore(self.chosen_store)
+        runner, store = Runner(self._transport, self.rate_limiter), CallStore(self.chosen_store)
         async with aclosing(runner.arun(draw(drawing), store, partials=partials)) as pieces:
             async for piece in pieces:
                 yield self._remember(piece, drawing, store)

@@ -54,6 +54,7 @@ class Drawing:
     resumed: str | None = None
     patience: float = math.inf
     max_retries: int = 2
+    max_wait: float = 120.0
     edits: bool = False
     reasoning: Mapping[str, Any] | None = None
     model_kwargs: Mapping[str, Any] = field(default_factory=dict)

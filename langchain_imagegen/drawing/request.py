@@ -100,6 +100,7 @@ def _without_input(settings: GeneratorSettings, place: int | None) -> Drawing:
         background=settings.delivery == "background",
         patience=settings.patience,
         max_retries=settings.max_retries,
+        max_wait=settings.max_wait,
         reasoning=settings.reasoning,
         model_kwargs=settings.model_kwargs,
         place=place,

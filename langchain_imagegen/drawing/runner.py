@@ -9,8 +9,11 @@ from contextlib import aclosing, closing, contextmanager
 from functools import partial
 from typing import Any
 
+from langchain_core.rate_limiters import BaseRateLimiter
+
 from langchain_imagegen.api.sdk_errors import translate
 from langchain_imagegen.drawing.fetching import Fetcher
+from langchain_imagegen.drawing.rate_limits import Permissions
 from langchain_imagegen.drawing.steps import Call, Do, Fetch, Flow, Retrieve, Step, Wait
 from langchain_imagegen.drawing.transport import Transport
 from langchain_imagegen.errors import ConnectionLostError, ImageGenerationError, ImageTimeoutError
@@ -26,8 +29,8 @@ _READ_BY_THE_SDK = {"responses": ("stream",), "images": ("model", "prompt", "str
 class Runner:
     """Carries flows out with the clients of a transport."""
 
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
+    def __init__(self, transport: Transport, limiter: BaseRateLimiter | None = None) -> None:
+        self._transport, self._permissions = transport, Permissions(limiter)
         self._fetcher = Fetcher()
 
     def run(self, flow: Flow, store: Receiver, *, partials: bool = True) -> Generator[PartialImage | ImageResult]:
@@ -42,6 +45,7 @@ class Runner:
                 elif isinstance(step, Fetch):
                     drive.answer(self._fetcher.fetch(step.url, store))
                 else:
+                    self._permissions.acquire(step)
                     with self._transport.borrowed() as client, self._send(client, step) as response:
                         body = drive.open(step, response.headers)
                         http = response.http_response
@@ -69,6 +73,7 @@ class Runner:
                 elif isinstance(step, Fetch):
                     drive.answer(await self._fetcher.afetch(step.url, store))
                 else:
+                    await self._permissions.aacquire(step)
                     async with self._transport.async_borrowed() as client, self._send(client, step) as response:
                         body = drive.open(step, response.headers)
                         http = response.http_response

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
+from langchain_core.rate_limiters import BaseRateLimiter
 from pydantic import (
     ConfigDict,
     Field,
@@ -100,6 +101,20 @@ class GeneratorSettings(OldPickles, Composable):
         default=300.0, gt=0, allow_inf_nan=False, description="seconds without a byte after which a call fails"
     )
     max_retries: int = Field(default=2, ge=0, description="how often to resend a request that certainly drew nothing")
+    max_wait: float = Field(
+        default=120.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="the longest wait, in seconds, that the service may ask for before a retry; "
+        "its error is raised at once if it asks for more",
+    )
+    rate_limiter: BaseRateLimiter | None = Field(
+        default=None,
+        exclude=True,
+        repr=False,
+        description="LangChain's rate limiter, asked before each request that may be billed, retries included; "
+        "copies share it, so that it holds for batches and parallel tool calls",
+    )
     client: Any = Field(
         default=None, exclude=True, repr=False, description="an `OpenAI` or `AzureOpenAI` to use instead"
     )
@@ -170,6 +185,13 @@ class GeneratorSettings(OldPickles, Composable):
             timeout=self.timeout,
             headers={AZURE_HEADER: self.azure_image_deployment} if self.azure_image_deployment else None,
         )
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """Return the state for `pickle`, in which an `InMemoryRateLimiter` is replaced by its rate."""
+        from langchain_imagegen.drawing.rate_limits import for_pickle
+
+        state = super().__getstate__()
+        return {**state, "__dict__": {**state["__dict__"], "rate_limiter": for_pickle(self.rate_limiter)}}
 
     @property
     def patience(self) -> float:

@@ -216,12 +216,12 @@ class Body:
         except (ConnectionLostError, CorruptImageError, NoImageError, ServiceError) as read:
             problem, result = read, None
         except ImageGenerationError as refusal:
-            return after_drawing_began(refusal) if self._arrivals else refusal
+            return after_drawing_began(refusal) if self._arrivals.begun else refusal
         images = _once(result.images) if result else ()
         partials = not self._reader.failed and bool(self._streamed) and not self._origin.partial_images
         rescued = tuple(self._arrivals.undelivered(self._origin, images, partials=partials))
         if problem and not rescued:
-            return after_drawing_began(problem) if self._arrivals else problem
+            return after_drawing_began(problem) if self._arrivals.begun else problem
         warnings = (*(result.warnings if result else ()), *self._warnings)
         if rescued:
             why = f"; reading the rest failed: {problem}" if problem else ""

@@ -58,6 +58,11 @@ class Arrivals:
         self.wanted: list[str] = []
         self.fetched: Mapping[str, Blob | ImageGenerationError] = {}
 
+    @property
+    def begun(self) -> bool:
+        """True if at least part of a picture has arrived."""
+        return bool(self._all)
+
     def open(
         self, before: bytes, *, streamed: bool, expected: int, delivered: Collection[str]
     ) -> MemorySink | StoreSink | DuplicateSink | None:

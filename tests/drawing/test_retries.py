@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from langchain_imagegen import ImageGenerator
+from langchain_imagegen import ImageGenerator, retry_on
 from langchain_imagegen.drawing.flows import retry_delay
 from langchain_imagegen.errors import (
     AuthenticationError,
@@ -26,7 +27,16 @@ from langchain_imagegen.errors import (
     ServiceError,
     ServiceUnavailableError,
 )
-from langchain_imagegen.simulator import Simulator, html_page, http_error
+from langchain_imagegen.simulator import (
+    Simulator,
+    flat_error_event,
+    html_page,
+    http_error,
+    nested_error_event,
+    no_image,
+    rate_limited,
+)
+from langchain_imagegen.simulator.faults import NOTHING
 
 Make = Callable[..., ImageGenerator]
 
@@ -66,7 +76,62 @@ def test_no_retry_if_the_service_asks_for_an_hour(half: Any, low: Make, simulato
     with pytest.raises(ServiceUnavailableError) as caught:
         half.invoke(low(), "draw a fox")
     assert caught.value.retry_after == 3600
+    assert "asks to wait 3600 seconds" in str(caught.value)
+    assert "raise max_wait= (now 120)" in str(caught.value)
     assert len(simulator.requests) == 1
+
+
+@pytest.mark.parametrize(("max_wait", "requests"), [(0.01, 1), (0.1, 2)])
+def test_max_wait(max_wait: float, requests: int, half: Any, low: Make, simulator: Simulator):
+    """A wait that the service asks for is taken up to `max_wait`, and a longer one raises at once."""
+    simulator.script(rate_limited(0.05), no_image("No."))
+
+    with pytest.raises(ImageGenerationError):
+        half.invoke(low(max_wait=max_wait), "draw a fox")
+    assert len(simulator.requests) == requests
+
+
+def test_max_wait_does_not_end_our_own_pauses(half: Any, low: Make, simulator: Simulator):
+    """`max_wait=0` refuses waits that the service asks for; a failed connection is still retried."""
+    simulator.script(http_error(503))
+
+    assert half.invoke(low(max_wait=0), "draw a fox").image
+
+
+@pytest.mark.parametrize("value", [-1, float("nan"), float("inf")])
+def test_an_impossible_max_wait_is_refused(value: float):
+    """A negative or endless `max_wait` is an `OptionError` that names it."""
+    with pytest.raises(OptionError, match="max_wait"):
+        ImageGenerator(max_wait=value)
+
+
+@pytest.mark.parametrize("event", [flat_error_event, nested_error_event])
+@pytest.mark.parametrize("delivery", ["direct", "stream"])
+def test_a_rate_limit_within_a_stream_is_waited_out(
+    event: Any, delivery: str, half: Any, low: Make, simulator: Simulator
+):
+    """A rate limit that arrives after the status 200 is retried after the delay in its message."""
+    simulator.script(event("rate_limit_exceeded", "Rate limit reached for gpt-image-2. Please try again in 46ms."))
+
+    assert half.invoke(low(delivery=delivery), "draw a fox").image
+    assert (len(simulator.requests), simulator.pictures) == (2, 1)
+
+
+def test_a_rate_limit_after_a_partial_picture_is_not_retried(half: Any, low: Make, simulator: Simulator):
+    """Once a part of a picture has arrived, a rate limit may come after the bill: nothing is sent again."""
+    limited = {"type": "error", "code": "rate_limit_exceeded", "message": "Please try again in 1ms.", "param": None}
+    simulator.script(replace(NOTHING, events=lambda events: [*until_partial(events), limited]))
+
+    with pytest.raises(ServiceError, match="try again in 1ms") as caught:
+        half.stream(low(), "draw a fox", partial_images=2)
+    assert (caught.value.may_be_billed, isinstance(caught.value, retry_on)) == (True, False)
+    assert (len(simulator.requests), simulator.pictures) == (1, 1)
+
+
+def until_partial(events: list[Any]) -> list[Any]:
+    """Return the events up to the first partial picture."""
+    first = next(number for number, event in enumerate(events) if event["type"].endswith("partial_image"))
+    return events[: first + 1]
 
 
 @pytest.mark.parametrize("seconds", ["-1", "nan", "inf", "-inf"])
