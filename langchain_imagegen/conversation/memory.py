@@ -15,11 +15,12 @@ from langchain_imagegen.conversation.channel import (
     merge_record,
 )
 from langchain_imagegen.conversation.content_blocks import name_in
+from langchain_imagegen.conversation.family_tree import tree_node, tree_order
 from langchain_imagegen.conversation.messages import found_in
 from langchain_imagegen.conversation.order import CallOrder
 from langchain_imagegen.conversation.records import Record, clean_record, read_record
 from langchain_imagegen.conversation.states import joined, messages_of, values_of
-from langchain_imagegen.errors import ImageStoreError, UnknownImageError
+from langchain_imagegen.errors import UnknownImageError
 from langchain_imagegen.images import notebook
 from langchain_imagegen.images.image import GeneratedImage, is_record, name_of
 from langchain_imagegen.images.result import ImageResult
@@ -166,6 +167,11 @@ class ImageMemory:
         parents = set(self._ids(reference))
         return [self._image(id) for id in self._order if parents.intersection(self._parents(id))]
 
+    def digests(self) -> set[str]:
+        """Return the digests of all bytes that the images need, for `ImageStore.prune(keep=memory)`."""
+        named = ((record["sha256"], record.get("sent_sha256")) for record in self._records.values())
+        return {digest for digests in named for digest in digests if isinstance(digest, str)}
+
     def to_records(self) -> list[dict[str, Any]]:
         """Return the memory as plain JSON; `ImageMemory(records)` makes the same memory again."""
         return [dict(self._records[id]) for id in self._order]
@@ -293,36 +299,13 @@ class ImageMemory:
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         """Return the family tree as a notebook shows it."""
         del include, exclude
-        text, html = notebook.tree([self._node(id, depth) for id, depth in self._family()])
+        parents = {id: self._parents(id) for id in self._order}
+        nodes = [
+            tree_node(self._image(id), self._handle(id), depth, others=list(map(self._handle, parents[id][1:])))
+            for id, depth in tree_order(parents)
+        ]
+        text, html = notebook.tree(nodes)
         return {"text/plain": text, "text/html": html}
-
-    def _family(self) -> Iterator[tuple[str, int]]:
-        """Yield each image below the first of its parents, with its depth; a circle of parents begins anywhere."""
-        below: dict[str | None, list[str]] = {}
-        for id in self._order:
-            below.setdefault(next(iter(self._parents(id)), None), []).append(id)
-        shown: set[str] = set()
-        for root in (*below.get(None, ()), *self._order):
-            ahead = [(root, 0)]
-            while ahead:
-                id, depth = ahead.pop()
-                if id not in shown:
-                    shown.add(id)
-                    yield id, depth
-                    ahead += [(child, depth + 1) for child in reversed(below.get(id, ()))]
-
-    def _node(self, id: str, depth: int) -> dict[str, Any]:
-        record = self._records[id]
-        label = str(record.get("prompt") or record.get("revised_prompt") or "sent by the user")[:80]
-        others = ", ".join(map(self._handle, self._parents(id)[1:]))
-        named = f"{label} (with {others})" if others else label
-        return {"name": self._handle(id), "label": named, "depth": depth, "picture": self._thumbnail(id)}
-
-    def _thumbnail(self, id: str) -> str:
-        try:
-            return notebook.thumbnail(self._image(id).read(), alt=self._handle(id))
-        except ImageStoreError:  # the tree is worth seeing without it
-            return ""
 
 
 def _is_upload(record: Mapping[str, Any]) -> bool:

@@ -125,6 +125,10 @@ class GeneratedImage(OldPickles, BaseModel):
         seen = {"sha256": blob.sha256, "size_bytes": blob.size_bytes, "mime_type": blob.mime_type}
         return cls(**seen, width=blob.width, height=blob.height, **facts)
 
+    def digests(self) -> tuple[str, ...]:
+        """Return the digests of all bytes that belong to the image: its own, and those of the copy that is sent."""
+        return (self.sha256, self.sent_sha256) if self.sent_sha256 else (self.sha256,)
+
     def record(self) -> dict[str, Any]:
         """Return the image as a plain JSON dict, without bytes and without a location."""
         dumped = self.model_dump(mode="json", exclude_none=True)

@@ -118,6 +118,10 @@ class ImageResult(OldPickles, PromptValue):
         """Return False: `record()` is the form in which a result is kept."""
         return False
 
+    def digests(self) -> tuple[str, ...]:
+        """Return the digests of all bytes that belong to its images and to the images they were made from."""
+        return tuple(digest for image in (*self.images, *self.sources) for digest in image.digests())
+
     def record(self) -> dict[str, Any]:
         """Return the result as a plain JSON dict, which a tool returns as its artifact."""
         facts = self.model_dump(mode="json", exclude_none=True, exclude={"images", "sources"})

@@ -32,15 +32,20 @@ class Bucket:
 
     _creating = threading.Lock()
 
-    def __init__(self, url: str, options: Mapping[str, Any]) -> None:
-        self.location = masked(url)
+    def __init__(self, url: str, options: Mapping[str, Any], prefix: str = "") -> None:
+        self.location = masked(url).rstrip("/") + prefix if prefix else masked(url)
         self.label = f"the image store {self.location}"
-        self.url = url
+        self.url = f"{url}#{prefix}" if prefix else url
+        self._url, self._prefix = url, prefix
         self._options = dict(options)
         self._scheme = url.partition("://")[0]
         self._opening = threading.Lock()
         self._opened: tuple[int, Any, str] | None = None
         self._check_driver()
+
+    def below(self, name: str) -> Bucket:
+        """Return what lies under a prefix as a place of its own; this one does not list what it holds."""
+        return Bucket(self._url, self._options, f"{self._prefix}/{name}")
 
     def upload(self, expected: int = 0) -> BucketUpload:
         """Return an upload that is held in memory until it is complete."""
@@ -139,8 +144,8 @@ class Bucket:
                 fresh = {"use_listings_cache": False} if self._scheme in _LISTS_BY_PREFIX else {}
                 # else s3fs asks for the size of an object before it reads it, to read a very large one in parts
                 whole = {"max_concurrency": 1} if self._scheme in ("s3", "s3a") else {}
-                files, root = url_to_fs(self.url, **{**fresh, **whole, **self._options})
-                self._opened = os.getpid(), files, root.rstrip("/")
+                files, root = url_to_fs(self._url, **{**fresh, **whole, **self._options})
+                self._opened = os.getpid(), files, root.rstrip("/") + self._prefix
         return self._opened[1:]
 
     @contextmanager

@@ -19,6 +19,7 @@ class CallStore:
         self._store = store
         self._kept: dict[str, bytes] = {}
         self._error: ImageStoreError | None = None
+        self._warnings: dict[str, None] = {}
 
     def put(self, data: bytes) -> Blob:
         """Store a picture, or keep it in memory, and return what it is.
@@ -35,14 +36,15 @@ class CallStore:
         return self._store.writer(expected, on_failure=self._write_again_or_keep)
 
     def deliver(self, result: ImageResult) -> ImageResult:
-        """Return the result of the call with its pictures bound to the store.
+        """Return the result of the call with its pictures bound to the store, and a warning if the fallback has some.
 
         Raises:
             ImageStoreError: one of them could not be stored; the error has the result with all bytes.
         """
         unsaved = sum(image.sha256 in self._kept for image in result.images)
         store = self if unsaved else self._store
-        bound = result.model_copy(update={"images": tuple(image.bind(store) for image in result.images)})
+        images, warnings = tuple(image.bind(store) for image in result.images), (*result.warnings, *self._warnings)
+        bound = result.model_copy(update={"images": images, "warnings": warnings})
         if unsaved:
             raise ImageStoreError(
                 f"{self._reason(bound, unsaved)}. Nothing is lost: error.result.image.save(path) writes the picture "
@@ -75,10 +77,12 @@ class CallStore:
 
     def _write_again_or_keep(self, blob: Blob, data: bytes, error: ImageStoreError) -> None:
         try:
-            self._store.write_again(blob, data, error)
+            warning = self._store.write_again(blob, data, error)
         except ImageStoreError as failed:
             self._kept[blob.sha256] = data
             self._error = failed
+        else:
+            self._warnings |= {warning: None} if warning else {}
 
     def _reason(self, result: ImageResult, unsaved: int) -> str:
         what = "the picture was" if len(result.images) == 1 else f"{unsaved} of {len(result.images)} pictures were"

@@ -50,6 +50,10 @@ class Folder:
         self.url = self.location = str(self.root)
         self._mode = mode
 
+    def below(self, name: str) -> Folder:
+        """Return a subfolder as a place of its own; this one does not list what it holds."""
+        return Folder(self.root / name, mode=self._mode)
+
     def upload(self, expected: int = 0) -> FolderUpload:
         """Return an upload into a temporary file beside the keys; the file is made with the first byte."""
         del expected  # a file grows as it is written

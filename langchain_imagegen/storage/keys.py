@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
+from urllib.parse import quote
 
 from langchain_imagegen.errors import ImageStoreError, OptionError
 from langchain_imagegen.images.sniffing import EXTENSIONS
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_-")
+_LONGEST_NAME = 250  # bytes; most file systems take 255
 _PICTURE = re.compile(r"([0-9a-f]{2})/(\1[0-9a-f]{62})\.[a-z]+")
 
 
@@ -34,6 +38,26 @@ def digest_in(key: str) -> str | None:
 def name_of_note(key: str) -> str:
     """Return the key of a note for any text: it is safe where case is ignored, and never leaves the place."""
     return f"notes/{hashlib.sha256(key.encode(errors='surrogatepass')).hexdigest()}"
+
+
+def name_of_scope(scope: str) -> str:
+    """Return a folder name for a scope: `scope-` and the text, where all but `a-z0-9_-` is `%` and hex digits.
+
+    Different texts give different names, where case is ignored too, and none leads out of the place.
+
+    Raises:
+        OptionError: the text is empty or too long for a file name.
+    """
+    if not isinstance(scope, str) or not scope:
+        raise OptionError(f"scoped({scope!r:.40}) names no scope: give a text, such as a tenant's id")
+    name = "scope-" + "".join(c if c in _PLAIN else _escaped(c) for c in scope)
+    if len(name) > _LONGEST_NAME:
+        raise OptionError(f"scoped({scope[:20]!r}…) is too long for a file name: give a digest of the text")
+    return name
+
+
+def _escaped(character: str) -> str:
+    return "".join(f"%{byte:02x}" for byte in character.encode(errors="surrogatepass"))
 
 
 def valid_digest(sha256: str) -> str:
@@ -62,3 +86,10 @@ def valid_template(template: str | None) -> str | None:
     if "\0" not in filled:
         raise OptionError(f"public_url={template!r} must hold {{name}}, or {{sha256}} and {{ext}}, and no other field")
     return template
+
+
+def public_url(template: str, name: str, scopes: Iterable[str]) -> str:
+    """Return the public URL of a picture with this key in a place, or in a scope within scopes of it."""
+    path = "".join(f"{quote(name_of_scope(scope))}/" for scope in scopes) + name
+    sha256, _, extension = name.rpartition("/")[2].partition(".")
+    return template.format(name=path, sha256=sha256, ext=extension)

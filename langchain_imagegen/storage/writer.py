@@ -13,7 +13,7 @@ from langchain_imagegen.images.sniffing import Blob, Media, Sniffer
 from langchain_imagegen.storage.backends import Place
 from langchain_imagegen.storage.keys import name_of
 
-OnFailure = Callable[[Blob, bytes, ImageStoreError], None]
+OnFailure = Callable[[Blob, bytes, ImageStoreError], object]
 """What is done with a whole picture that could not be written, and why it could not; it raises if nothing helps."""
 
 

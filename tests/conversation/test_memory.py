@@ -309,16 +309,17 @@ def test_a_very_long_lineage_works():
 
 
 def test_the_notebook_view_is_the_family_tree(family: ImageMemory):
-    """The notebook view shows each image below its first parent, with its handle and prompt."""
+    """The notebook view shows each image below its first parent, with handle, prompt, and that the bytes are gone."""
     shown = family._repr_mimebundle_()
 
     lines = shown["text/plain"].splitlines()
-    indents = {line.split("  ")[-1]: len(line) - len(line.lstrip()) for line in lines}
+    indents = {line.split("  ")[-1].partition(" (")[0]: len(line) - len(line.lstrip()) for line in lines}
     assert [line.strip().split("  ")[0] for line in lines] == [
         family.handle(id) for id in ("fox", "winter", "both", "night", "cat")
     ]
     assert [indents[text] for text in ("draw a fox", "make it winter", "at night", "draw a cat")] == [0, 3, 9, 0]
     assert family.handle("cat") in lines[2]
+    assert all("its bytes are not at hand" in line for line in lines)
 
 
 def test_the_notebook_view_escapes_prompts():

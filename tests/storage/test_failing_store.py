@@ -117,22 +117,17 @@ def test_what_could_be_stored_is_read_from_the_store(image_store: ImageStore, fo
 
 def test_the_error_says_where_the_picture_is(low: Any, folder: Path):
     """The message gives the cause, names the response that the service keeps, and how the bytes are got."""
+    other = ImageStore(folder)
+    other.check_writable()
     with replaced_by_a_file(folder):
         error = failing(lambda: low().invoke("draw a fox"))
-        unstored = failing(lambda: low(store=False, image_store=twice(folder)).invoke("draw a fox"))
+        unstored = failing(lambda: low(store=False, image_store=other).invoke("draw a fox"))
 
     assert repr(error.result.response_id) in str(error)
     assert "error.result.image.save(path)" in str(error)
     assert "Not a directory" in str(error)
     assert str(folder) not in str(error)
     assert "keeps it as response" not in str(unstored)
-
-
-def twice(folder: Path) -> ImageStore:
-    """Return another store for a broken folder that believes that it can be written."""
-    store = ImageStore(folder)
-    store._known_writable = True
-    return store
 
 
 def test_the_picture_can_be_kept_later(low: Any, image_store: ImageStore, folder: Path, simulator: Simulator):

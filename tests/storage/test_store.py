@@ -28,7 +28,8 @@ from PIL import Image
 from langchain_imagegen.errors import CorruptImageError, ImageStoreError, OptionError
 from langchain_imagegen.storage import store as store_module
 from langchain_imagegen.storage.bucket import masked
-from langchain_imagegen.storage.store import Blob, ImageStore, default_store, opened_stores
+from langchain_imagegen.storage.locations import opened_stores
+from langchain_imagegen.storage.store import Blob, ImageStore, default_store
 from tests.s3 import KEY, SECRET
 
 MISSING = "0" * 64

@@ -63,7 +63,7 @@ def test_check_writable_leaves_no_object():
     bucket.check_writable()
 
     assert bucket.known_writable
-    assert list(bucket._place.listing()) == []
+    assert list(bucket._shelf.place.listing()) == []
 
 
 def test_a_local_path_is_only_in_the_traceback(unwritable: Path):
