@@ -1,13 +1,16 @@
 """How a generator behaves when it is composed with other runnables: pairings that cannot work are refused at once.
 
+Only a step directly behind a generator is seen: in `prompt | draw | parser`, LangChain's own `|` joins the parser.
 Nothing is drawn here.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from langchain_core.messages import BaseMessage
 from langchain_core.output_parsers import BaseOutputParser
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableSerializable
 from pydantic import BaseModel
@@ -15,6 +18,8 @@ from pydantic import BaseModel
 from langchain_imagegen.errors import OptionError, drew_nothing, retry_on
 from langchain_imagegen.images.result import ImageResult
 from langchain_imagegen.options.request import ImageRequest
+
+_DEEPEST = 8  # wrappers around a chat model
 
 
 class Composable(RunnableSerializable[Any, ImageResult]):
@@ -24,12 +29,13 @@ class Composable(RunnableSerializable[Any, ImageResult]):
 
         def __or__(self, other: Any) -> Any:
             check_next_step(other)
-            return super().__or__(other)
+            return super().pipe(ShownPictures(), other) if is_chat_model(other) else super().__or__(other)
 
         def pipe(self, *others: Any, name: str | None = None) -> Any:
             """Return the chain of this runnable and others."""
             check_next_step(others[0] if others else None)
-            return super().pipe(*others, name=name)
+            shown = [ShownPictures()] if others and is_chat_model(others[0]) else []
+            return super().pipe(*shown, *others, name=name)
 
         def with_retry(self, **rule: Any) -> Any:
             """Return a runnable that repeats failed calls; unless told otherwise, only after an error in `retry_on`."""
@@ -48,6 +54,35 @@ class Composable(RunnableSerializable[Any, ImageResult]):
         """Return `ImageRequest`, the fields of a dict input."""
         del config
         return ImageRequest
+
+
+class ShownPictures(RunnableSerializable[ImageResult, list[BaseMessage]]):
+    """Turns a result into the messages that a chat model reads.
+
+    A chat model would do so itself, but it would read the image store in the event loop.
+    """
+
+    def invoke(self, input: ImageResult, config: RunnableConfig | None = None, **kwargs: Any) -> list[BaseMessage]:
+        """Return the messages."""
+        del config, kwargs
+        return input.to_messages()
+
+    async def ainvoke(
+        self, input: ImageResult, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> list[BaseMessage]:
+        """Async twin of `invoke`."""
+        del config, kwargs
+        return await asyncio.to_thread(input.to_messages)
+
+
+def is_chat_model(step: Any) -> bool:
+    """Return True for a chat model, also one with bound arguments, retries or structured output."""
+    for _ in range(_DEEPEST):
+        inner = getattr(step, "bound", None) or getattr(step, "first", None)
+        if inner is None:
+            break
+        step = inner
+    return hasattr(step, "agenerate_prompt") and hasattr(step, "bind_tools")
 
 
 def check_next_step(step: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterator, Mapping
 from itertools import chain
@@ -104,6 +105,10 @@ class ImageResult(OldPickles, PromptValue):
         blocks: list[Any] = [{"type": "text", "text": words}] if words else []
         blocks += [image.to_content_block() for image in self.images]
         return AIMessage(blocks) if role == "assistant" else HumanMessage(blocks)
+
+    async def ato_message(self, text: str | None = None, *, role: Literal["user", "assistant"] = "user") -> BaseMessage:
+        """Async twin of `to_message`."""
+        return await asyncio.to_thread(self.to_message, text, role=role)
 
     def to_messages(self) -> list[BaseMessage]:
         """Return what a chat model reads of the result: `to_message()`."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,11 +15,12 @@ from langchain_core.output_parsers import JsonOutputParser, StrOutputParser
 from langchain_core.runnables import RunnableLambda
 from langchain_core.runnables.history import RunnableWithMessageHistory
 from langchain_openai import ChatOpenAI
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 
-from langchain_imagegen import ImageGenerator, ImageRequest, ImageResult
+from langchain_imagegen import ImageGenerator, ImageRequest, ImageResult, ImageStore
 from langchain_imagegen.errors import OptionError
-from langchain_imagegen.simulator import Simulator, answer
+from langchain_imagegen.simulator import Simulator, answer, no_image
+from langchain_imagegen.simulator.faults import NOTHING
 
 Make = Callable[..., ImageGenerator]
 
@@ -30,6 +33,12 @@ def chat(simulator: Simulator) -> Iterator[ChatOpenAI]:
     )
     yield model
     model.root_client.close()
+
+
+class Seen(BaseModel):
+    """What is in a picture."""
+
+    what: str
 
 
 class History(BaseChatMessageHistory):
@@ -59,6 +68,66 @@ def test_a_chat_model_sees_the_picture(low: Make, chat: ChatOpenAI, simulator: S
 
     assert [part["type"] for part in last_parts(simulator)] == ["input_image"]
     assert last_parts(simulator)[0]["image_url"].startswith("data:image/png;base64,")
+
+
+class WatchedStore(ImageStore):
+    """An image store that records in which threads it is read."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.readers: set[threading.Thread] = set()
+
+    def get(self, sha256: str, mime_type: str | None = None) -> bytes:
+        """Record the thread and return the picture."""
+        self.readers.add(threading.current_thread())
+        return super().get(sha256, mime_type)
+
+
+@pytest.mark.parametrize("joined", ["|", "pipe"])
+@pytest.mark.parametrize("wrapped", ["plain", "bound", "structured"])
+async def test_chains_read_the_store_in_threads(
+    joined: str, wrapped: str, low: Make, chat: ChatOpenAI, simulator: Simulator, tmp_path: Path
+):
+    """In `await (draw | chat_model).ainvoke(…)` no picture is read in the event loop, however the model is wrapped."""
+    store = WatchedStore(tmp_path / "watched")
+    draw = low(image_store=store)
+    model = {
+        "plain": chat,
+        "bound": chat.bind(temperature=0),
+        "structured": chat.with_structured_output(Seen),
+    }[wrapped]
+    part = {"type": "output_text", "text": '{"what": "a fox"}', "annotations": []}
+    message = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [part]}
+    said = {"id": "resp_1", "object": "response", "status": "completed", "output": [message]}
+    simulator.script(NOTHING, answer(said))
+
+    chain = draw | model if joined == "|" else draw.pipe(model)
+    seen = await chain.ainvoke("draw a fox")
+    await draw.aclose()
+
+    assert "input_image" in [part["type"] for part in last_parts(simulator)]
+    assert "fox" in str(seen)
+    assert store.readers
+    assert threading.current_thread() not in store.readers
+
+
+async def test_ato_message_reads_the_store_in_a_thread(low: Make, tmp_path: Path):
+    """`ato_message` returns the message of `to_message`, and no picture is read in the event loop."""
+    store = WatchedStore(tmp_path / "watched")
+    result = low(image_store=store).invoke("draw a fox")
+
+    message = await result.ato_message("What is in it?", role="assistant")
+    assert threading.current_thread() not in store.readers
+    assert message == result.to_message("What is in it?", role="assistant")
+
+
+def test_a_chain_with_a_chat_model_streams(half: Any, low: Make, chat: ChatOpenAI, simulator: Simulator):
+    """Streaming `draw | chat_model` yields what the chat model says about the finished picture."""
+    simulator.script(NOTHING, no_image("It is a fox."))
+
+    chunks = half.stream(low() | chat, "draw a fox")
+    assert "".join(chunk.text for chunk in chunks) == "It is a fox."
+    assert [part["type"] for part in last_parts(simulator)] == ["input_image"]
 
 
 def test_a_question_about_the_picture(half: Any, low: Make, simulator: Simulator, chat: ChatOpenAI):
