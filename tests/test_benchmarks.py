@@ -1,4 +1,4 @@
-"""The benchmarks measure what they say: every way gives the very picture that was sent. Nothing is timed here."""
+"""The benchmarks' contestants return exactly the pictures that the server sent; nothing is timed here."""
 
 from __future__ import annotations
 
@@ -29,129 +29,127 @@ SIZE = "64 KB"
 CROWD = 4
 RUN = {"date": "2026-01-01", "cpu": "a CPU", "cores": 2, "os": "an OS", "versions": {"Python": "3.11"}}
 
-# The Agents SDK's `run_sync` leaves its event loop so that the next async generator in it is warned of.
+# The Agents SDK's `run_sync` leaves its event loop in a state in which the next async generator causes a warning.
 pytestmark = pytest.mark.filterwarnings("ignore:asynchronous generator:ResourceWarning")
 
 
 @pytest.fixture(scope="module")
 def server():
-    """The benchmarks' server, in a process of its own."""
+    """Yield the benchmarks' server, in a process of its own."""
     with start_server() as started:
         yield started
 
 
 @pytest.fixture
 def loop():
-    """The one event loop of a benchmark."""
-    made = asyncio.new_event_loop()
-    asyncio.set_event_loop(made)
-    yield made
+    """Yield the event loop of a benchmark."""
+    opened = asyncio.new_event_loop()
+    asyncio.set_event_loop(opened)
+    yield opened
     asyncio.set_event_loop(None)
-    made.close()
+    opened.close()
 
 
 @pytest.fixture(params=[MEMORY, FOLDER])
 def shelf(request: pytest.FixtureRequest, tmp_path: Path):
-    """A place for pictures that is empty afterwards."""
+    """Yield a place for pictures, and assert that it can be emptied."""
     folder = tmp_path / "shelf"
     folder.mkdir()
-    made = Shelf(folder if request.param == FOLDER else None)
-    yield made
-    made.clear()
+    opened = Shelf(folder if request.param == FOLDER else None)
+    yield opened
+    opened.clear()
     assert not list(folder.iterdir())
 
 
 @pytest.fixture(params=(*EVERYBODY, GeneratorOverAiohttp), ids=lambda kind: kind.name)
 def contestant(request: pytest.FixtureRequest, server: Server, shelf: Shelf, loop: asyncio.AbstractEventLoop):
-    """Each of those who take part."""
+    """Yield each contestant."""
     if missing := request.param.missing():
         pytest.skip(f"not installed: {', '.join(missing)}")
-    made = request.param(server.url(SIZE), shelf)
-    yield made
-    loop.run_until_complete(made.aclose())
+    opened = request.param(server.url(SIZE), shelf)
+    yield opened
+    loop.run_until_complete(opened.aclose())
 
 
-def sent(picture: bytes, seed: int = 0) -> bytes:
-    """The picture that the server sent under the number of this one."""
+def sent_picture(picture: bytes, seed: int = 0) -> bytes:
+    """Return the picture that the server sent with this picture's serial number."""
     return Picture(SIZES[SIZE], seed).data(serial_of(picture))
 
 
-async def listed(pieces: Any) -> list[Any]:
-    """All of an async iterator."""
+async def collect(pieces: Any) -> list[Any]:
+    """Return the items of an async iterator."""
     return [piece async for piece in pieces]
 
 
 def row(measure: str, contestant: str, value: float, **facts: Any) -> Row:
-    """A figure."""
+    """Return a row of results."""
     return Row(measure=measure, contestant=contestant, value=value, **{"unit": "ms", **facts})
 
 
 def labels(plot: Path) -> list[str]:
-    """All that is written in a plot; its letters are outlines, and what they say stands in comments."""
+    """Return the texts in a plot, which matplotlib draws as outlines and repeats in comments."""
     return re.findall(r"<!-- (.*?) -->", plot.read_text(encoding="utf-8"))
 
 
-def test_every_way_gives_the_picture_that_was_sent(contestant: Contestant, loop: asyncio.AbstractEventLoop):
-    """The bytes are the server's in either half, and new ones each time."""
+def test_every_contestant_returns_the_picture(contestant: Contestant, loop: asyncio.AbstractEventLoop):
+    """Each contestant returns the server's bytes, sync and async, and a new picture for each call."""
     drawn = [contestant.draw(), contestant.draw(), loop.run_until_complete(contestant.adraw())]
 
     pictures = [contestant.read(each) for each in drawn]
-    assert pictures == [sent(picture) for picture in pictures]
+    assert pictures == [sent_picture(picture) for picture in pictures]
     assert len(set(pictures)) == 3
 
 
-def test_every_way_gives_many_at_once(contestant: Contestant, loop: asyncio.AbstractEventLoop):
-    """So many calls at once give as many different pictures, each whole."""
+def test_every_contestant_returns_many_pictures_at_once(contestant: Contestant, loop: asyncio.AbstractEventLoop):
+    """Each contestant returns as many different, complete pictures as there are concurrent calls."""
     pictures = [contestant.read(drawn) for drawn in contestant.draw_many(loop, CROWD)]
 
     assert len(set(pictures)) == CROWD
-    assert pictures == [sent(picture) for picture in pictures]
+    assert pictures == [sent_picture(picture) for picture in pictures]
 
 
-def test_pictures_come_over_tls(shelf: Shelf, loop: asyncio.AbstractEventLoop):
-    """The server speaks TLS with a certificate that is trusted for as long, and sends the same pictures."""
+def test_pictures_over_tls(shelf: Shelf, loop: asyncio.AbstractEventLoop):
+    """With a temporarily trusted certificate the server sends the same pictures over TLS."""
     with trusted_certificate() as certificate, start_server(certificate) as secured:
-        made = Generator(secured.url(SIZE), shelf)
-        pictures = [made.read(drawn) for drawn in (made.draw(), loop.run_until_complete(made.adraw()))]
-        loop.run_until_complete(made.aclose())
+        ours = Generator(secured.url(SIZE), shelf)
+        pictures = [ours.read(drawn) for drawn in (ours.draw(), loop.run_until_complete(ours.adraw()))]
+        loop.run_until_complete(ours.aclose())
 
     assert secured.url(SIZE).startswith("https://")
-    assert pictures == [sent(picture) for picture in pictures]
+    assert pictures == [sent_picture(picture) for picture in pictures]
 
 
-def test_the_sdk_whose_answers_nobody_reads_asks_the_same(
-    server: Server, tmp_path: Path, loop: asyncio.AbstractEventLoop
-):
-    """The floor of the SDK sends the request that the SDK sends, as often, and so is sent the same answer."""
+def test_the_sdk_floor_sends_the_same_requests(server: Server, tmp_path: Path, loop: asyncio.AbstractEventLoop):
+    """The SDK without reading its answers, which is a floor, sends the same requests as the SDK."""
     lengths = []
     for kind in (RawSDK, Unread):
-        made = kind(server.url(SIZE), Shelf(tmp_path))
+        sdk = kind(server.url(SIZE), Shelf(tmp_path))
         server.request_sizes()
-        made.draw()
-        made.draw_many(loop, CROWD)
+        sdk.draw()
+        sdk.draw_many(loop, CROWD)
         lengths.append(server.request_sizes())
-        loop.run_until_complete(made.aclose())
+        loop.run_until_complete(sdk.aclose())
 
     assert lengths[0] == lengths[1]
     assert len(lengths[0]) == CROWD + 1
 
 
-def test_every_way_streams_the_same_pictures(contestant: Contestant, loop: asyncio.AbstractEventLoop):
-    """The final picture comes last, and before it the partial ones in order from whoever gives any."""
+def test_every_contestant_streams_the_pictures(contestant: Contestant, loop: asyncio.AbstractEventLoop):
+    """Each contestant that streams returns the partial pictures in order, if it returns any, and then the final one."""
     halves = {
         SYNC: lambda: list(contestant.stream()),
-        ASYNC: lambda: loop.run_until_complete(listed(contestant.astream())),
+        ASYNC: lambda: loop.run_until_complete(collect(contestant.astream())),
     }
     streams = [[contestant.read(piece) for piece in halves[half]()] for half in contestant.streams]
 
     for *partials, final in streams:
-        assert final == sent(final)
-        assert partials[:PARTIALS] in ([], [sent(final, seed) for seed in range(1, PARTIALS + 1)])
+        assert final == sent_picture(final)
+        assert partials[:PARTIALS] in ([], [sent_picture(final, seed) for seed in range(1, PARTIALS + 1)])
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_pictures_are_pictures(size: str):
-    """What the server sends is a valid PNG of about the size that tables name."""
+def test_the_servers_pictures(size: str):
+    """The server's picture is a valid PNG whose size differs from its nominal size by less than 2 percent."""
     picture = Picture(SIZES[size])
 
     with Image.open(io.BytesIO(picture.data(7))) as opened:
@@ -160,42 +158,42 @@ def test_pictures_are_pictures(size: str):
     assert abs(picture.byte_count / SIZES[size] - 1) < 0.02
 
 
-def test_each_takes_its_turn_in_another_order():
-    """Everybody is in every round and first in turn, behind different ones; a first turn of each is not counted."""
+def test_order_of_the_rounds():
+    """Each contestant takes part in every round, in changing order, after one turn that is not counted."""
     turns: list[str] = []
     works = {name: lambda name=name: turns.append(name) or float(len(turns)) for name in "abcd"}
 
-    found = run_rounds(works, 12, lambda: None)
+    times = run_rounds(works, 12, lambda: None)
     uncounted, *rounds = ["".join(turns[start : start + 4]) for start in range(0, len(turns), 4)]
     assert uncounted == "abcd"
     assert "".join(order[0] for order in rounds) == "abcd" * 3
     assert {"".join(sorted(order)) for order in rounds} == {"abcd"}
     assert {order[order.index("c") - 1] for order in rounds if order[0] != "c"} == set("abd")
-    assert [len(values) for values in found.values()] == [12] * 4
+    assert [len(values) for values in times.values()] == [12] * 4
 
 
-def test_a_warm_turn_comes_right_behind_one_that_does_not_count():
-    """Connections are open then, however long a round lasts; what counts is the second turn."""
+def test_warm_turns():
+    """With `warm=True` each turn is taken twice and the second is counted, so that its connections are open."""
     turns: list[str] = []
     works = {name: lambda name=name: turns.append(name) or float(len(turns)) for name in "ab"}
 
-    found = run_rounds(works, 2, lambda: None, warm=True)
+    times = run_rounds(works, 2, lambda: None, warm=True)
 
     assert "".join(turns) == "abaabbbbaa"
-    assert found == {"a": [4, 10], "b": [6, 8]}
+    assert times == {"a": [4, 10], "b": [6, 8]}
 
 
-def test_editing_tells_what_is_kept_and_sent(server: Server, loop: asyncio.AbstractEventLoop):
-    """A short session of edits gives sizes of checkpoints, requests and traces; ours are the small ones."""
+def test_sizes_of_edits(server: Server, loop: asyncio.AbstractEventLoop):
+    """In a session of edits our checkpoints stay below 100 KB, others exceed 10 MB, and our requests stay under 1 KB."""
     results = Results(RUN, tuple(edit(Bench(server, loop, quick=True))))
 
-    kept = {each.contestant: each.value for each in results.of("checkpoints")}
-    assert kept[OURS] < 100_000 < 10_000_000 < max(kept.values())
+    checkpoints = {each.contestant: each.value for each in results.of("checkpoints")}
+    assert checkpoints[OURS] < 100_000 < 10_000_000 < max(checkpoints.values())
     assert results.find("request of an edit", OURS).value < 1000
 
 
-def test_results_survive_the_disk(tmp_path: Path):
-    """What is read is what was written."""
+def test_results_can_be_written_and_read(tmp_path: Path):
+    """Results that were written to a file are read unchanged."""
     rows = (row("plain", SDK, 12.5, ratio=1.0, size="2 MB", quartiles=(0.5, 1.5)), row("checkpoints", OURS, 7))
     Results(RUN, rows).write(tmp_path / "results.json")
 
@@ -204,8 +202,8 @@ def test_results_survive_the_disk(tmp_path: Path):
     assert [each.as_json() for each in read.rows] == [each.as_json() for each in rows]
 
 
-def test_what_is_measured_again_takes_the_place_of_what_was():
-    """Figures of a measure that was made again are the newer ones, and the page says which they are."""
+def test_merging_newer_results():
+    """Merging newer results of one measure replaces its older rows, and the page says which were measured again."""
     rows = (row("plain", SDK, 12.5, ratio=1.0, size="2 MB"), row("crowd", SDK, 7, ratio=2.0))
     newer = Results({**RUN, "date": "2026-02-02"}, (row("crowd", OURS, 3, ratio=1.5),))
 
@@ -221,8 +219,8 @@ def test_what_is_measured_again_takes_the_place_of_what_was():
     ("ratio", "shown", "verdict"),
     [(0.44, "0.44", "met"), (0.45, "0.45", "met"), (0.454, "0.454", "**not met**"), (None, NONE, "not measured")],
 )
-def test_the_report_judges_each_target(ratio: float | None, shown: str, verdict: str):
-    """A target is met, not met or not measured, next to what the floors and the SDK have."""
+def test_verdict_on_a_target(ratio: float | None, shown: str, verdict: str):
+    """The page shows each target with our ratio, the verdict, and the ratios of the floors and the SDK."""
     facts = {"size": "2 MB", "where": MEMORY, "half": SYNC}
     ratios = {AIOHTTP: 0.35, FLOOR: 0.25, UNREAD: 0.3, SDK: 1.0}
     others = [row("plain", name, 1, ratio=other, **facts) for name, other in ratios.items()]
@@ -233,16 +231,16 @@ def test_the_report_judges_each_target(ratio: float | None, shown: str, verdict:
     assert line.split(" | ")[1:8] == ["0.45", shown, verdict, "0.35", "0.25", "0.30", "1.00"]
 
 
-def test_a_quick_run_is_not_judged():
-    """Figures of a single round are called what they are."""
+def test_a_quick_run_has_no_verdicts():
+    """The page of a quick run says that no target is judged."""
     page = render_page(Results({**RUN, "quick": True}, ()))
 
     assert "no target is judged" in page
     assert "## Targets" not in page
 
 
-def test_the_page_and_the_plot_are_those_of_the_figures(tmp_path: Path):
-    """What is committed was made from the committed figures."""
+def test_page_and_plot_match_the_results(tmp_path: Path):
+    """The committed page and plot were made from the committed results."""
     plot = pytest.importorskip("benchmarks.plot", reason="no matplotlib")
     results = Results.read(FIGURES)
     plot.draw(results, tmp_path / PLOT.name)

@@ -1,4 +1,4 @@
-"""Recorded traffic, played through the runnable with the network blocked; and the tape that records it."""
+"""Cassettes of recorded traffic, played with the network blocked, and the tape that records them."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ SCENE = {scene.name: scene for scene in SCENES}
 FILES = sorted(HERE.glob("*.yaml"))
 BLOBS = sorted((HERE / "blobs").iterdir())
 TOKEN = re.compile(r"blob:([0-9a-f]{64})")
-NOWHERE = {"base_url": "https://service.test/v1", "api_key": "no-key"}
+UNREACHABLE = {"base_url": "https://service.test/v1", "api_key": "no-key"}
 
-blocked = pytest.mark.disable_socket
+offline = pytest.mark.disable_socket
 
 
 @pytest.fixture
 def replay(half, made, image_store):
-    """Plays a scene from its cassette, in each half, whichever it was recorded with."""
+    """Return a function that plays a scene from its cassette, sync or async, and returns what it yields."""
 
     def play(name):
-        made.append(SCENE[name].generator(image_store, **NOWHERE))
+        made.append(SCENE[name].generator(image_store, **UNREACHABLE))
         with recorder().use_cassette(name) as cassette:
             pieces = pieces_of(half, SCENE[name], made[-1])
         assert cassette.all_played
@@ -41,30 +41,30 @@ def replay(half, made, image_store):
 
 
 def pieces_of(half, scene, draw):
-    """Everything that a scene gives."""
+    """Return everything that a scene yields."""
     if half.name == "sync":
         return list(scene.play(draw))
 
-    async def collected():
+    async def collect():
         return [piece async for piece in scene.aplay(draw)]
 
-    return half._run(collected())
+    return half.wait(collect)
 
 
 def answers_in(name):
-    """The bodies of a cassette's answers as they stand in the file, with tokens for pictures."""
+    """Return the bodies of a cassette's answers, in which tokens replace the pictures."""
     cassette = yaml.safe_load((HERE / f"{name}.yaml").read_text())
     return [interaction["response"]["body"]["string"] for interaction in cassette["interactions"]]
 
 
 def calls_in(name):
-    """The image calls of the JSON answers in a cassette."""
+    """Return the image calls in a cassette's JSON answers."""
     items = [item for body in answers_in(name) for item in json.loads(body)["output"]]
     return [item for item in items if item["type"] == "image_generation_call"]
 
 
 def is_blob(image, token):
-    """Whether an image has the bytes that a token of a cassette stands for."""
+    """Return True if an image has the bytes that a cassette's token stands for."""
     data = image.read()
     return token == f"blob:{hashlib.sha256(data).hexdigest()}" and data == (HERE / "blobs" / token[5:]).read_bytes()
 
@@ -72,10 +72,10 @@ def is_blob(image, token):
 # Playing
 
 
-@blocked
+@offline
 @pytest.mark.parametrize("name", ["draw", "draw_async"])
 def test_plays_an_answer(replay, name):
-    """A recorded JSON answer gives the picture with its id, prompt, bytes and usage."""
+    """A recorded JSON answer gives its picture's id, prompt, bytes and usage."""
     [result] = replay(name)
 
     [call] = calls_in(name)
@@ -85,9 +85,9 @@ def test_plays_an_answer(replay, name):
     assert result.image_usage.output_tokens > 0
 
 
-@blocked
+@offline
 def test_plays_a_stream(replay):
-    """A recorded stream gives each partial picture once, in order, and the result last."""
+    """A recorded stream gives each partial picture once, in order, and then the result."""
     *partials, result = replay("stream_with_partial")
 
     [body] = answers_in("stream_with_partial")
@@ -99,10 +99,10 @@ def test_plays_a_stream(replay):
     assert {partial.id for partial in partials} == {result.image.id}
 
 
-@blocked
+@offline
 @pytest.mark.parametrize(("name", "rung"), [("edit_by_call_id", "call_id"), ("edit_by_bytes", "bytes")])
 def test_plays_an_edit(replay, name, rung):
-    """A recorded edit gives both pictures, the second made from the first in the way it was recorded."""
+    """A recorded edit gives both pictures, the second of which was made from the first by the recorded rung."""
     drawn, edited = replay(name)
 
     calls = calls_in(name)
@@ -111,31 +111,31 @@ def test_plays_an_edit(replay, name, rung):
     assert (edited.rung, edited.image.parents) == (rung, (drawn.image.id,))
 
 
-@blocked
+@offline
 @pytest.mark.parametrize(("name", "error"), [("refused_size", OptionError), ("unknown_response", ServiceError)])
 def test_plays_an_error(replay, name, error):
-    """A recorded refusal becomes the same error as a live one, with the service's words."""
+    """A recorded error raises the same error as a live one, with the service's message."""
     with pytest.raises(error) as caught:
         replay(name)
     [body] = answers_in(name)
     assert json.loads(body)["error"]["message"].rstrip(".") in str(caught.value)
 
 
-@blocked
+@offline
 def test_other_requests_are_refused(half, made, image_store):
-    """A request that differs in its body from the recorded one is neither answered nor sent."""
-    made.append(SCENE["draw"].generator(image_store, **NOWHERE))
+    """A request whose body differs from the recorded one raises an error and is not sent."""
+    made.append(SCENE["draw"].generator(image_store, **UNREACHABLE))
 
     with recorder().use_cassette("draw"), pytest.raises(CannotOverwriteExistingCassetteException):
         half.invoke(made[-1], "Draw something else")
 
 
-# What is kept
+# The committed files
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_cassette_is_small_and_clean(file):
-    """A cassette is a few KB without a key, an account, a cookie, a port or a picture, and says where it comes from."""
+    """A cassette is smaller than 12 KB, says its origin, and contains no key, account, cookie, port or picture."""
     text = file.read_text()
 
     assert len(text) < 12_000
@@ -147,23 +147,23 @@ def test_cassette_is_small_and_clean(file):
 
 
 def test_every_scene_is_recorded():
-    """There is one cassette for each scene, none besides, and the README tells of each."""
-    told = (HERE / "README.md").read_text()
+    """There is exactly one cassette for each scene, and the README names each."""
+    readme = (HERE / "README.md").read_text()
 
     assert [file.stem for file in FILES] == sorted(SCENE)
-    assert all(f"`{name}`" in told for name in SCENE)
+    assert all(f"`{name}`" in readme for name in SCENE)
 
 
 def test_readme_says_which_are_live():
-    """The README claims no live recording that a cassette's head does not claim, and the other way round."""
+    """The README says that there are no live recordings exactly if no cassette says that it is one."""
     sources = [yaml.safe_load(file.read_text())["metadata"]["recorded"]["from"] for file in FILES]
 
     live = any("simulator" not in source for source in sources)
     assert live != ("None is a recording of the live service yet" in (HERE / "README.md").read_text())
 
 
-def test_pictures_are_set_aside_once():
-    """Each picture that a cassette names is there under its digest, none is left over, and all together are small."""
+def test_pictures_are_stored_once():
+    """Each picture of a cassette is stored under its digest, there are no others, and all are smaller than 150 KB."""
     named = {digest for file in FILES for digest in TOKEN.findall(file.read_text())}
 
     assert {blob.name for blob in BLOBS} == named
@@ -175,7 +175,7 @@ def test_pictures_are_set_aside_once():
 
 
 def test_tape_records_and_plays(simulator, image_store, tmp_path):
-    """What is recorded anew plays without the service, byte for byte, and keeps the key to itself."""
+    """A new recording plays without the service, byte for byte, and contains neither key nor organization."""
     settings = {"image_store": image_store, "api_key": "very-secret-key", "organization": "org-secret"}
     scene = SCENE["edit_by_bytes"]
     with recorder(tmp_path, recording=True).use_cassette("new"):
@@ -190,8 +190,8 @@ def test_tape_records_and_plays(simulator, image_store, tmp_path):
     assert len(list((tmp_path / "blobs").iterdir())) == 2
 
 
-def test_recording_again_replaces(simulator, image_store, tmp_path):
-    """A second recording takes the place of the first."""
+def test_recording_again_replaces_the_cassette(simulator, image_store, tmp_path):
+    """A second recording replaces the first."""
     for _ in range(2):
         with recorder(tmp_path, recording=True).use_cassette("new"):
             draw = SCENE["draw"].generator(image_store, base_url=simulator.base_url, api_key="k")
@@ -201,7 +201,7 @@ def test_recording_again_replaces(simulator, image_store, tmp_path):
 
 
 def test_multipart_matches_by_path(simulator, tmp_path, image_store):
-    """Forms, whose borders are random, are played by their path."""
+    """A multipart request, whose boundary is random, is matched by its path."""
     client = OpenAI(base_url=simulator.base_url, api_key="k", max_retries=0)
     drawn = ImageGenerator(base_url=simulator.base_url, api_key="k", image_store=image_store).invoke("draw a fox")
 
@@ -225,15 +225,15 @@ def test_multipart_matches_by_path(simulator, tmp_path, image_store):
     ],
     ids=["no picture", "encrypted", "odd base64"],
 )
-def test_only_pictures_are_set_aside(tmp_path, body):
-    """Long text that is no picture stays where it is, and comes back as it was."""
+def test_only_pictures_are_replaced(tmp_path, body):
+    """A long text that is not a picture survives recording and playing unchanged."""
     tape = Tape(tmp_path)
 
     assert tape.put_back(tape.set_aside(body)) == body
 
 
-def test_accounts_are_struck_out(tmp_path):
-    """Keys and organizations that stand in an answer's words are not kept."""
-    told = Tape(tmp_path).set_aside("Incorrect key sk-abc123*****xyz of org-AbCdEfGhIjKl in proj_a")
+def test_accounts_are_redacted(tmp_path):
+    """Keys and organizations in an answer's text are redacted."""
+    text = Tape(tmp_path).set_aside("Incorrect key sk-abc123*****xyz of org-AbCdEfGhIjKl in proj_a")
 
-    assert told == "Incorrect key sk-REDACTED of org-REDACTED in proj_a"
+    assert text == "Incorrect key sk-REDACTED of org-REDACTED in proj_a"

@@ -1,4 +1,4 @@
-"""The habits of the house: rooms, sizes, names, thin twins, public names, and nothing committed that must not be."""
+"""The rules of the code base: rooms, sizes, names, thin twins, public names, and what must not be committed."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ MACHINE = re.compile(
 
 
 def tracked() -> list[Path]:
-    """The committed files."""
+    """Return the committed files."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True).stdout
     return [path for name in listed.split("\0") if name and (path := ROOT / name).is_file()]
 
 
 def dotted(path: Path) -> str:
-    """A module's name within the package: `drawing.flows`, or `drawing` for a room itself."""
+    """Return a module's name within the package, such as `drawing.flows`, or `drawing` for a room's `__init__`."""
     return ".".join(part for part in path.relative_to(PACKAGE).with_suffix("").parts if part != "__init__")
 
 
 def imports_of(tree: ast.AST) -> set[str]:
-    """The names within the package that a module imports, inside functions and for type checkers too."""
+    """Return the names of the package that a module imports, including imports in functions and for type checkers."""
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -64,32 +64,32 @@ IMPORTS = {dotted(path): imports_of(ast.parse(path.read_text(encoding="utf-8")))
 
 
 def modules_imported_by(name: str) -> set[str]:
-    """The modules of the package that a module imports."""
+    """Return the modules of the package that a module imports."""
     prefixes = ({found, found.rpartition(".")[0]} for found in IMPORTS[name])
     return {module for found in prefixes for module in found if module in IMPORTS} - {""}
 
 
 def room_of(name: str) -> str:
-    """The room in which a module or name lives."""
+    """Return the room of a module or name."""
     return name.partition(".")[0]
 
 
 def functions(tree: ast.AST) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
-    """All functions and methods, nested ones too."""
+    """Return all functions and methods, including nested ones."""
     return [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
 
 
-def parsed(path: Path) -> ast.Module:
-    """The syntax tree of a file."""
+def parse(path: Path) -> ast.Module:
+    """Return the syntax tree of a file."""
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-ROOMED = [name for name in IMPORTS if name and room_of(name) not in ("simulator", "_moved")]
+MODULES_IN_ROOMS = [name for name in IMPORTS if name and room_of(name) not in ("simulator", "_moved")]
 
 
-@pytest.mark.parametrize("name", ROOMED)
+@pytest.mark.parametrize("name", MODULES_IN_ROOMS)
 def test_no_import_upward(name: str):
-    """Each module stands in a room of the table, and imports only from its own room and from lower floors."""
+    """Each module is in a room of the table, and imports only from its own room and from lower floors."""
     room = room_of(name)
     assert room in FLOOR, f"give {room} its floor in FLOORS"
 
@@ -97,57 +97,57 @@ def test_no_import_upward(name: str):
     assert not {other for other in others if FLOOR.get(other, len(FLOOR)) >= FLOOR[room]}
 
 
-def test_no_circle():
-    """No module imports itself by way of others, inside functions neither."""
+def test_no_import_cycle():
+    """No module imports itself through others, not even inside functions."""
 
-    def reached(name: str, before: tuple[str, ...] = ()) -> None:
-        assert name not in before, f"a circle: {' -> '.join((*before, name))}"
+    def visit(name: str, before: tuple[str, ...] = ()) -> None:
+        assert name not in before, f"a cycle: {' -> '.join((*before, name))}"
         if name not in seen:
             for other in sorted(modules_imported_by(name)):
-                reached(other, (*before, name))
+                visit(other, (*before, name))
             seen.add(name)
 
     seen: set[str] = set()
-    for name in ROOMED:
-        reached(name)
+    for name in MODULES_IN_ROOMS:
+        visit(name)
 
 
-def test_the_simulator_stands_alone():
+def test_the_simulator_is_independent():
     """The simulator imports nothing of the package, and nothing of the package imports it."""
     own = {name: found for name, found in IMPORTS.items() if room_of(name) == "simulator"}
 
     assert not {found for names in own.values() for found in names if room_of(found) != "simulator"}
-    assert not {name for name in ROOMED for found in IMPORTS[name] if room_of(found) == "simulator"}
+    assert not {name for name in MODULES_IN_ROOMS for found in IMPORTS[name] if room_of(found) == "simulator"}
 
 
 @pytest.mark.parametrize("room", sorted(room for room in FLOOR if room != "errors"))
-def test_a_room_says_what_lives_in_it(room: str):
-    """A room's `__init__` says what lives there and imports nothing, so that a module loads nothing beside itself."""
+def test_a_room_describes_itself_and_imports_nothing(room: str):
+    """A room's `__init__` has a docstring and no import, so that importing one module loads no others."""
     tree = ast.parse((PACKAGE / room / "__init__.py").read_text(encoding="utf-8"))
 
     assert ast.get_docstring(tree)
     assert not [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
 
 
-def test_the_top_level_shows_the_rooms():
-    """Beside the rooms, the top level of the package holds its public names and its errors alone."""
+def test_the_top_level_contains_only_rooms():
+    """Besides the rooms, the top level of the package contains only `__init__`, `_moved` and `errors`."""
     assert {path.name for path in PACKAGE.glob("*.py")} == {"__init__.py", "_moved.py", "errors.py"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_sizes(path):
     """No module is longer than 350 lines and no function longer than 50."""
-    long = [f.name for f in functions(parsed(path)) if f.end_lineno - f.lineno >= 50]
+    long = [f.name for f in functions(parse(path)) if f.end_lineno - f.lineno >= 50]
 
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 350, "cut it along a seam of its subject"
     assert not long
 
 
 def test_names():
-    """No module is a drawer for what belongs nowhere."""
-    drawers = {"utils", "util", "helpers", "helper", "common", "misc"}
+    """No module or test file has a name that says nothing, such as `utils` or `helpers`."""
+    vague = {"utils", "util", "helpers", "helper", "common", "misc"}
 
-    assert not [path for path in (*MODULES, *TESTS) if drawers & {path.stem, *path.stem.split("_"), path.parent.name}]
+    assert not [path for path in (*MODULES, *TESTS) if vague & {path.stem, *path.stem.split("_"), path.parent.name}]
 
 
 OTHERS = {
@@ -159,7 +159,7 @@ OTHERS = {
 
 
 class _Sync(ast.NodeTransformer):
-    """An async function as its sync twin would be written."""
+    """Rewrites an async function as its sync twin would be written."""
 
     def __init__(self, twins: dict[str, str]) -> None:
         self.twins = twins
@@ -194,32 +194,33 @@ class _Sync(ast.NodeTransformer):
 
     def visit_Attribute(self, node):
         self.generic_visit(node)
-        node.attr = self._named(node.attr)
+        node.attr = self._sync_name(node.attr)
         return node
 
     def visit_Name(self, node):
-        node.id = {"asyncio": "time"}.get(node.id) or self._named(node.id)
+        node.id = {"asyncio": "time"}.get(node.id) or self._sync_name(node.id)
         return node
 
-    def _named(self, name: str) -> str:
+    def _sync_name(self, name: str) -> str:
         return self.twins.get(name) or OTHERS.get(name, name.removeprefix("async_"))
 
 
 def _twin(name: str) -> str | None:
+    """Return the name of an async method's sync twin, or None for any other name."""
     match = re.fullmatch(r"(_{0,2})a(\w+)", name)
     return match and match[1] + match[2]
 
 
 def _body(function: ast.AST, twins: dict[str, str]) -> str:
-    """What a function does, without its docstring, as if it were sync."""
+    """Return the source of a function's body without its docstring, rewritten as sync code."""
     copy = ast.parse(ast.unparse(function)).body[0]
     copy.body = copy.body[1:] if ast.get_docstring(copy) else copy.body
-    return "\n".join(ast.unparse(ast.fix_missing_locations(_Sync(twins).visit(said))) for said in copy.body)
+    return "\n".join(ast.unparse(ast.fix_missing_locations(_Sync(twins).visit(statement))) for statement in copy.body)
 
 
 def pairs() -> list[tuple[str, ast.FunctionDef, ast.AsyncFunctionDef, dict[str, str]]]:
-    """Every async method with its sync twin."""
-    owners = [(p, node) for p in MODULES for node in ast.walk(parsed(p)) if isinstance(node, ast.ClassDef)]
+    """Return every async method that has a sync twin: its name, the twin, the method, and all names of twins."""
+    owners = [(p, node) for p in MODULES for node in ast.walk(parse(p)) if isinstance(node, ast.ClassDef)]
     names = {f.name for _, owner in owners for f in functions(owner)}
     twins = {name: twin for name in names if (twin := _twin(name)) in names}
     return [
@@ -236,25 +237,25 @@ PAIRS = pairs()
 
 @pytest.mark.parametrize(("sync", "half", "twins"), [pair[1:] for pair in PAIRS], ids=[pair[0] for pair in PAIRS])
 def test_thin_twins(sync, half, twins):
-    """An async half says what its sync twin says but for `await`, or is too short to hold logic."""
+    """An async method equals its sync twin except for `await`, or has at most eight statements."""
     statements = [node for node in ast.walk(half) if isinstance(node, ast.stmt)]
 
     assert _body(half, twins) == _body(sync, twins) or len(statements) <= 8
 
 
 def test_twins_are_compared():
-    """The comparison above sees the twins that do the work, and would see them drift apart."""
+    """The comparison above finds the important twins and notices when they differ."""
     found = {name: (sync, half, twins) for name, sync, half, twins in PAIRS}
     sync, half, twins = found["runner.Runner.arun"]
-    drifted = ast.parse(ast.unparse(half).replace("step.seconds", "2 * step.seconds")).body[0]
+    changed = ast.parse(ast.unparse(half).replace("step.seconds", "2 * step.seconds")).body[0]
 
     assert "store.ImageStore.aput" in found
     assert _body(half, twins) == _body(sync, twins)
-    assert _body(drifted, twins) != _body(sync, twins)
+    assert _body(changed, twins) != _body(sync, twins)
 
 
 def test_public_names():
-    """The package exports exactly these names, in order, and has each of them."""
+    """`__all__` is exactly these names in this order, and the package has each of them."""
     names = """AsyncImageTransport GeneratedImage ImageGenerationError ImageGenerationMiddleware ImageGenerationTool
     ImageGenerator ImageMemory ImageOptions ImageOutputParser ImageRequest ImageResult ImageState ImageStore
     ImageTransport ImageUsage PartialImage __version__ http_clients images_from merge_images retry_on"""
@@ -263,8 +264,8 @@ def test_public_names():
     assert all(hasattr(langchain_imagegen, name) for name in names.split())
 
 
-def test_nothing_of_a_machine_is_committed():
-    """No committed text names a path or host of a machine or holds a key."""
+def test_no_path_host_or_key_is_committed():
+    """No committed text contains a path or host of a machine or a key."""
     texts = [path for path in tracked() if path.suffix not in {".png", ".jpg", ".webp", ".gif"}]
     found = {
         f"{path.relative_to(ROOT)}:{number}": match[0]
@@ -283,17 +284,17 @@ def test_no_large_file_is_committed():
 
 @pytest.mark.parametrize("path", TESTS, ids=lambda path: str(path.relative_to(ROOT / "tests")))
 def test_every_test_states_its_promise(path):
-    """Each test has a docstring, and none is defined twice in its file, which would hide the first."""
-    tests = [function for function in functions(parsed(path)) if function.name.startswith("test")]
-    owned = sorted(function.name for function in parsed(path).body if isinstance(function, ast.FunctionDef))
+    """Each test has a docstring, and no test is defined twice in a file, which would hide the first."""
+    tests = [function for function in functions(parse(path)) if function.name.startswith("test")]
+    names = sorted(function.name for function in parse(path).body if isinstance(function, ast.FunctionDef))
 
     assert not [function.name for function in tests if not ast.get_docstring(function)]
-    assert not [first for first, second in pairwise(owned) if first == second]
+    assert not [first for first, second in pairwise(names) if first == second]
 
 
 def test_no_mocks():
-    """Tests talk to the simulator or to a real server; nothing is mocked."""
-    used = {path.name for path in TESTS for node in ast.walk(parsed(path)) if _imports_mock(node)}
+    """No test file imports a mocking library."""
+    used = {path.name for path in TESTS for node in ast.walk(parse(path)) if _imports_mock(node)}
 
     assert not used
 

@@ -1,4 +1,4 @@
-"""What importing and constructing loads: little beside LangChain's core, until something is drawn."""
+"""Which modules are loaded by importing the package and making its objects: few besides LangChain's core."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-BASES = "from langchain_core.tools import BaseTool; from langchain_core.runnables import RunnableSerializable"
-FROM = "from langchain_imagegen import ImageGenerator, ImageGenerationTool, ImageMemory, ImageStore"
+LANGCHAIN = "from langchain_core.tools import BaseTool; from langchain_core.runnables import RunnableSerializable"
+IMPORT = "from langchain_imagegen import ImageGenerator, ImageGenerationTool, ImageMemory, ImageStore"
 SETTINGS = 'api_key="none", image_store=ImageStore("pictures"), memory=ImageMemory()'
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"></svg>'
 
@@ -24,20 +24,20 @@ HEAVY = (*CLIENTS, *AGENTS, *FILES, "PIL", "IPython", "pybase64")
 
 
 @pytest.fixture
-def loaded(tmp_path: Path):
-    """What a program loads in a process of its own, beyond what LangChain's bases load by themselves."""
+def loaded_by(tmp_path: Path):
+    """Return a function that runs a program in a new process and returns the modules that LangChain had not loaded."""
 
     def run(*program: str) -> set[str]:
         path = f"import json, sys; sys.path.insert(0, {str(ROOT)!r})"
-        told = "print(json.dumps([*{*sys.modules} - held]))"
-        code = "\n".join((path, BASES, "held = {*sys.modules}", *program, told))
+        output = "print(json.dumps([*{*sys.modules} - before]))"
+        code = "\n".join((path, LANGCHAIN, "before = {*sys.modules}", *program, output))
         return set(json.loads(subprocess.check_output([sys.executable, "-c", code], text=True, cwd=tmp_path)))
 
     return run
 
 
-def of(names: set[str], *packages: str) -> set[str]:
-    """Those packages of which `names` has a module."""
+def packages_in(names: set[str], *packages: str) -> set[str]:
+    """Return those of the packages that have a module in `names`."""
     return {name.partition(".")[0] for name in names} & set(packages)
 
 
@@ -45,62 +45,62 @@ def of(names: set[str], *packages: str) -> set[str]:
     ("program", "needed"),
     [
         ("import langchain_imagegen", "errors"),
-        (f"{FROM}; ImageGenerator({SETTINGS})", "drawing.generator"),
-        (f"{FROM}; ImageGenerationTool()", "agents.tool"),
-        (f"{FROM}; ImageGenerationTool(generator=ImageGenerator({SETTINGS})).args", "agents.tool"),
-        (f"{FROM}; ImageStore('pictures').location", "storage.store"),
+        (f"{IMPORT}; ImageGenerator({SETTINGS})", "drawing.generator"),
+        (f"{IMPORT}; ImageGenerationTool()", "agents.tool"),
+        (f"{IMPORT}; ImageGenerationTool(generator=ImageGenerator({SETTINGS})).args", "agents.tool"),
+        (f"{IMPORT}; ImageStore('pictures').location", "storage.store"),
     ],
     ids=["import", "generator", "tool", "tool-of-a-generator", "store"],
 )
-def test_before_something_is_drawn_only_this_package_is_loaded(loaded, program, needed):
-    """Importing and constructing load nothing but this package: no SDK, no HTTP, no graphs, no file systems."""
-    names = loaded(program)
+def test_no_other_package_is_loaded_before_drawing(loaded_by, program, needed):
+    """Importing the package and making its objects loads no SDK, HTTP library, LangGraph or file system."""
+    names = loaded_by(program)
 
     others = {name for name in names if name.partition(".")[0] not in sys.stdlib_module_names}
     assert {name.partition(".")[0] for name in others} <= {"langchain_imagegen", "langchain_core", "pydantic"}
     assert f"langchain_imagegen.{needed}" in names
     assert not {f"langchain_imagegen.{name}" for name in UNUSED} & names
-    assert not of(names, *HEAVY)
+    assert not packages_in(names, *HEAVY)
 
 
-def test_the_default_store_needs_no_more_than_where_it_lies(loaded):
-    """The store of those who name none loads what knows the user's folders, and no file systems."""
-    names = loaded("import os; os.environ.pop('LANGCHAIN_IMAGEGEN_STORE', None)", f"{FROM}; ImageStore().location")
+def test_the_default_store_loads_platformdirs_only(loaded_by):
+    """Making the default store loads `platformdirs` and no file system."""
+    names = loaded_by("import os; os.environ.pop('LANGCHAIN_IMAGEGEN_STORE', None)", f"{IMPORT}; ImageStore().location")
 
     assert "platformdirs" in names
-    assert not of(names, *HEAVY)
+    assert not packages_in(names, *HEAVY)
 
 
-def test_a_bucket_loads_its_own_driver_alone(loaded):
-    """A store behind a URL loads fsspec and the driver of that URL, no other."""
-    names = loaded(f"{FROM}; ImageStore('memory://pictures').put_if_absent('key', b'')")
+def test_a_bucket_loads_only_its_own_driver(loaded_by):
+    """Making a store from a URL loads fsspec and that URL's driver, and no other driver."""
+    names = loaded_by(f"{IMPORT}; ImageStore('memory://pictures').put_if_absent('key', b'')")
 
     drivers = {name.rpartition(".")[2] for name in names if name.startswith("fsspec.implementations.")}
-    assert drivers <= {"memory", "local", "chained"}  # the last two are what fsspec loads to look at any URL
-    assert not of(names, *HEAVY) - {"fsspec"}
+    assert drivers <= {"memory", "local", "chained"}  # fsspec loads the last two for any URL
+    assert not packages_in(names, *HEAVY) - {"fsspec"}
 
 
-def test_pictures_in_a_folder_need_no_library_of_pictures_or_files(loaded, tmp_path):
-    """A picture is put into a folder, measured and read again without Pillow and without fsspec."""
-    put = f"{FROM}; store = ImageStore('pictures'); blob = store.put({SVG!r}); store.get(blob.sha256)"
-    names = loaded(put, "assert (blob.width, blob.height) == (9, 9)")
+def test_a_folder_needs_neither_pillow_nor_fsspec(loaded_by, tmp_path):
+    """Writing a picture to a folder, measuring it and reading it loads neither Pillow nor fsspec."""
+    put = f"{IMPORT}; store = ImageStore('pictures'); blob = store.put({SVG!r}); store.get(blob.sha256)"
+    names = loaded_by(put, "assert (blob.width, blob.height) == (9, 9)")
 
     assert [path.suffix for path in tmp_path.glob("pictures/*/*")] == [".svg"]
-    assert not of(names, *HEAVY)
+    assert not packages_in(names, *HEAVY)
 
 
-def test_only_the_middleware_loads_agents(loaded):
-    """`langchain` is loaded when the middleware is first named."""
-    before = loaded("import langchain_imagegen")
-    after = loaded("import langchain_imagegen; langchain_imagegen.ImageGenerationMiddleware")
+def test_only_the_middleware_loads_langchain(loaded_by):
+    """`langchain` and `langgraph` are loaded when the middleware is first accessed."""
+    before = loaded_by("import langchain_imagegen")
+    after = loaded_by("import langchain_imagegen; langchain_imagegen.ImageGenerationMiddleware")
 
-    assert not of(before, "langchain", "langgraph")
-    assert of(after, "langchain", "langgraph", "openai") == {"langchain", "langgraph"}
+    assert not packages_in(before, "langchain", "langgraph")
+    assert packages_in(after, "langchain", "langgraph", "openai") == {"langchain", "langgraph"}
 
 
-def test_importing_alone_loads_almost_nothing(loaded):
-    """Each name is loaded with what it needs when it is first used, and all are told by `dir`."""
-    names = loaded("import langchain_imagegen as package", "assert {*package.__all__} <= {*dir(package)}")
+def test_importing_the_package_loads_no_room(loaded_by):
+    """Importing the package loads only its errors, and `dir` lists every public name."""
+    names = loaded_by("import langchain_imagegen as package", "assert {*package.__all__} <= {*dir(package)}")
 
     assert {name for name in names if "imagegen" in name} == {
         "langchain_imagegen",

@@ -1,4 +1,4 @@
-"""The notebooks: they run from top to bottom, and what is committed shows what they draw."""
+"""The notebooks run from top to bottom, and their committed outputs show what they draw."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 
 @pytest.fixture(scope="module")
 def runner():
-    """The script behind `make notebooks`."""
+    """Return the module behind `make notebooks`."""
     spec = importlib.util.spec_from_file_location("run", FOLDER / "run.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -25,12 +25,12 @@ def runner():
 
 
 def outputs(notebook):
-    """The data of each output of each cell."""
+    """Return the data of each output of each code cell."""
     return [[output.get("data", {}) for output in cell.outputs] for cell in notebook.cells if cell.cell_type == "code"]
 
 
 def pictures(notebook):
-    """Every picture that a notebook shows, as bytes, with the type that it claims."""
+    """Return every picture that a notebook shows: its declared MIME type and its bytes."""
     return [
         (mime_type, base64.b64decode(data))
         for cell in outputs(notebook)
@@ -42,7 +42,7 @@ def pictures(notebook):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_runs(path, runner, simulator):
-    """No cell fails, and each shows what the committed one shows: a picture where a picture was, text where text."""
+    """No cell fails, and each cell has outputs of the same MIME types as the committed one."""
     fresh = runner.run(path, runner.simulated(simulator))
 
     assert simulator.pictures > 0
@@ -54,7 +54,7 @@ def test_notebook_runs(path, runner, simulator):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_committed_outputs_are_pictures(path):
-    """Each picture in a committed notebook is whole, of the type it claims, and nothing was left unrun."""
+    """A committed notebook has at least five pictures of the declared types, no error, and no cell that was not run."""
     notebook = nbformat.read(path, as_version=4)
     shown = pictures(notebook)
 

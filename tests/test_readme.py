@@ -1,4 +1,4 @@
-"""README: every Python block runs, section by section, and prints what stands under it."""
+"""README: every Python block runs, section by section, and prints the text block after it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BLOCK = re.compile(r"^```python\n(?P<code>.*?)^```\n(?:\n```text\n(?P<output>.*?
 
 
 def sections() -> dict[str, list[tuple[str, str]]]:
-    """The blocks under each heading of the second level, with what they say they print."""
+    """Return the Python blocks under each heading of the second level, each with the output that the page shows."""
     _, *parts = re.split(r"^## ", README, flags=re.MULTILINE)
     blocks = {
         part.partition("\n")[0]: [found.group("code", "output") for found in BLOCK.finditer(part)] for part in parts
@@ -25,7 +25,7 @@ def sections() -> dict[str, list[tuple[str, str]]]:
 
 @pytest.mark.parametrize(("title", "blocks"), sections().items(), ids=list(sections()))
 def test_section_runs(title, blocks, simulator, tmp_path, monkeypatch):
-    """The blocks of a section run in order, as a reader would type them, and print what the page says."""
+    """The blocks of a section run in order and print the output that the page shows."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OPENAI_BASE_URL", simulator.base_url)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-simulated")
@@ -40,12 +40,12 @@ def test_section_runs(title, blocks, simulator, tmp_path, monkeypatch):
 
 
 def test_no_block_is_missed():
-    """Every Python block stands in a section, and so is run."""
+    """Every Python block is in a section, so that the test above runs it."""
     assert README.count("```python\n") == sum(map(len, sections().values()))
 
 
 def test_links_lead_somewhere():
-    """Every relative link and picture of the page and of its neighbours exists."""
+    """Every relative link in README, CONTRIBUTING and CHANGELOG leads to a file."""
     pages = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
     links = {link for page in pages for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8"))}
 

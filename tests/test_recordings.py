@@ -1,7 +1,7 @@
-"""Real traffic of the service, replayed on a loopback port and read through `ImageGenerator`.
+"""Recorded traffic of the service, replayed on a loopback port and read with `ImageGenerator`.
 
-The recordings lie where `IMAGEGEN_RECORDINGS` points, else beside the repository; elsewhere this file is skipped.
-What is expected is read out of each recording with `json` and `base64` alone.
+The recordings are in the folder that `IMAGEGEN_RECORDINGS` names, else beside the repository; without them these
+tests are skipped. Expected values are read from each recording with `json` and `base64`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="no recordings: set 
 
 @dataclass(frozen=True)
 class Recording:
-    """One recorded exchange, and what its answer holds."""
+    """One recorded exchange and the facts in its answer."""
 
     name: str
     request: dict
@@ -52,76 +52,76 @@ class Recording:
 
     @property
     def content_type(self):
-        """What the answer said it was."""
+        """Return the answer's content type."""
         return self.answer["content_type"]
 
     @property
     def streamed(self):
-        """Whether the answer is an event stream."""
+        """Return True if the answer is an event stream."""
         return "sse" in self.answer
 
     @cached_property
     def body(self):
-        """The answer as it went over the wire."""
+        """Return the bytes of the answer."""
         return (self.answer["sse"] if self.streamed else json.dumps(self.answer["json"])).encode()
 
     @cached_property
     def events(self):
-        """The events of a stream."""
+        """Return the events of a stream."""
         lines = self.answer.get("sse", "").splitlines()
         return [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
 
     @property
     def response(self):
-        """The response as it was in the end."""
+        """Return the final response object."""
         return self.events[-1]["response"] if self.streamed else self.answer["json"]
 
     def items(self, kind):
-        """The items of one type."""
+        """Return the output items of one type."""
         return [item for item in self.response["output"] if item["type"] == kind]
 
     @property
     def call(self):
-        """The first image call."""
+        """Return the first image call."""
         return self.items("image_generation_call")[0]
 
     @property
     def picture(self):
-        """The bytes of the finished picture."""
+        """Return the bytes of the finished picture."""
         return base64.b64decode(self.call["result"], validate=True)
 
     @property
     def text(self):
-        """What the model wrote."""
+        """Return the model's text."""
         return "".join(part["text"] for message in self.items("message") for part in message["content"])
 
     @property
     def companions(self):
-        """The reasoning that stands before the picture."""
+        """Return the ids of the reasoning items before the picture."""
         before = self.response["output"][: self.response["output"].index(self.call)]
         return tuple(item["id"] for item in before if item["type"] == "reasoning")
 
     @property
     def partials(self):
-        """The bytes of the partial pictures."""
+        """Return the bytes of the partial pictures."""
         events = [event for event in self.events if event["type"].endswith(".partial_image")]
         return [base64.b64decode(event["partial_image_b64"], validate=True) for event in events]
 
     @property
-    def asked_for(self):
-        """How many partials the request asked for."""
+    def partials_requested(self):
+        """Return the number of partial pictures that the request asked for."""
         return next((tool.get("partial_images") or 0 for tool in (self.request or {}).get("tools", ())), 0)
 
     @property
     def outcome(self):
-        """What reading the answer comes to."""
+        """Return the expected outcome: `picture`, `none`, or `shortened` if somebody shortened the base64."""
         if not self.items("image_generation_call"):
             return "none"
         return "shortened" if SHORTENED in self.call["result"] else "picture"
 
 
 def read_recordings():
-    """Every exchange in the folder."""
+    """Return every exchange in the folder."""
     exchanges = [(file, n, x) for file in FILES for n, x in enumerate(json.loads(file.read_text())["exchanges"], 1)]
     return [
         Recording(f"{file.stem}-{n}", (x["request"] or {}).get("body") or {}, x["response"]) for file, n, x in exchanges
@@ -132,20 +132,20 @@ RECORDINGS = read_recordings()
 
 
 def recordings(outcome, *, streamed=None, below=1 << 30):
-    """A parametrisation over the recordings with this outcome, of fewer bytes than `below`."""
-    fitting = [r for r in RECORDINGS if streamed in (None, r.streamed) and len(r.body) < below]
-    chosen = [r for r in fitting if r.outcome == outcome]
+    """Return a mark that runs a test for each recording with this outcome and fewer than `below` bytes."""
+    candidates = [r for r in RECORDINGS if streamed in (None, r.streamed) and len(r.body) < below]
+    chosen = [r for r in candidates if r.outcome == outcome]
     return pytest.mark.parametrize("recording", [pytest.param(r, id=r.name) for r in chosen])
 
 
 @pytest.fixture
 def replay(half, generator):
-    """Draws at a server that answers with a recording, in chunks of `sizes` bytes; gives all that is yielded."""
+    """Return a function that draws from a server that sends a recording in chunks of `sizes` bytes."""
 
     def draw(recording, *sizes, **settings):
         with serving(split(recording.body, *(sizes or (1 << 16,))), recording.content_type) as server:
             drawing = generator(
-                base_url=server.base_url, options={"partial_images": recording.asked_for or None}, **settings
+                base_url=server.base_url, options={"partial_images": recording.partials_requested or None}, **settings
             )
             return half.stream(drawing, "draw") if recording.streamed else [half.invoke(drawing, "draw")]
 
@@ -153,27 +153,33 @@ def replay(half, generator):
 
 
 def pictures(store):
-    """The files in a store's folder, temporary ones too."""
+    """Return the files in a store's folder, including temporary ones."""
     return [path for path in Path(store.location).rglob("*") if path.is_file()]
 
 
 def test_there_are_recordings():
-    """Each kind of outcome is there to be tested, plain and streamed."""
-    seen = {(recording.outcome, recording.streamed) for recording in RECORDINGS}
+    """There are recordings of each outcome, JSON and streamed, so that the tests below test something."""
+    outcomes = {(recording.outcome, recording.streamed) for recording in RECORDINGS}
 
-    assert seen >= {("picture", False), ("picture", True), ("shortened", False), ("shortened", True), ("none", False)}
+    assert outcomes >= {
+        ("picture", False),
+        ("picture", True),
+        ("shortened", False),
+        ("shortened", True),
+        ("none", False),
+    }
 
 
 @pytest.mark.parametrize("sizes", [(1 << 16,), (1, 4093, 7), (333,)], ids=str)
 @pytest.mark.parametrize("recording", [pytest.param(r, id=r.name) for r in RECORDINGS])
 def test_scanner(recording, sizes):
-    """However an answer is cut, the scanner takes out of it what `json` and `base64` find, and passes the rest."""
+    """The extractor finds the pictures that `json` and `base64` find and passes the rest, for any chunk size."""
     check(recording.body, sizes)
 
 
 @pytest.mark.parametrize("file", [pytest.param(file, id=file.stem) for file in FILES])
 def test_scanner_leaves_quoted_pictures(file):
-    """Pictures of a stream that stands in a string of a document are no pictures of that document."""
+    """A picture in a stream that is quoted inside a JSON string is not extracted."""
     text = file.read_bytes()
 
     check(text, (1 << 16,))
@@ -182,7 +188,7 @@ def test_scanner_leaves_quoted_pictures(file):
 
 @recordings("picture")
 def test_picture(replay, recording, image_store):
-    """The picture of a recorded answer is in the store, byte for byte, under its own digest."""
+    """A recorded picture is stored byte for byte under its digest."""
     result = replay(recording)[-1]
 
     assert result.image.sha256 == hashlib.sha256(recording.picture).hexdigest()
@@ -193,7 +199,7 @@ def test_picture(replay, recording, image_store):
 
 @recordings("picture")
 def test_record(replay, recording):
-    """What the service says of a picture is in its record, and no more than it says."""
+    """An image has the facts that the recorded answer states, and no others."""
     image = replay(recording)[-1].image
 
     call, response = recording.call, recording.response
@@ -211,7 +217,7 @@ def test_record(replay, recording):
 
 @recordings("picture")
 def test_image_model(replay, recording):
-    """The image model is the one that the service echoes; where it echoes none, the one that was asked for."""
+    """The image model is the one that the answer names, else the requested one."""
     result = replay(recording)[-1]
 
     assert result.image.image_model == recording.response["tools"][0].get("model", "gpt-image-2")
@@ -219,7 +225,7 @@ def test_image_model(replay, recording):
 
 @recordings("picture")
 def test_result(replay, recording):
-    """Text, ids and model of the response are in the result; nothing was wrong with it."""
+    """A result has the text, id and model of the response, and neither failures nor warnings."""
     result = replay(recording)[-1]
 
     assert result.text == recording.text
@@ -229,35 +235,35 @@ def test_result(replay, recording):
 
 @recordings("picture")
 def test_usage(replay, recording):
-    """The mainline model's tokens are counted as LangChain counts, apart from those of the image model."""
+    """`usage` has the mainline model's tokens under LangChain's names."""
     result = replay(recording)[-1]
 
-    told = recording.response["usage"]
+    usage = recording.response["usage"]
     assert result.usage == {
-        "input_tokens": told["input_tokens"],
-        "output_tokens": told["output_tokens"],
-        "total_tokens": told["total_tokens"],
-        "input_token_details": {"cache_read": told["input_tokens_details"]["cached_tokens"]},
-        "output_token_details": {"reasoning": told["output_tokens_details"]["reasoning_tokens"]},
+        "input_tokens": usage["input_tokens"],
+        "output_tokens": usage["output_tokens"],
+        "total_tokens": usage["total_tokens"],
+        "input_token_details": {"cache_read": usage["input_tokens_details"]["cached_tokens"]},
+        "output_token_details": {"reasoning": usage["output_tokens_details"]["reasoning_tokens"]},
     }
 
 
 @recordings("picture")
 def test_image_usage(replay, recording):
-    """The image model's tokens are told where the service told them, and are not taken for zero elsewhere."""
+    """`image_usage` has the image model's tokens, and is None if the service reported none."""
     result = replay(recording)[-1]
 
-    told = recording.response.get("tool_usage", {}).get("image_gen")
-    if told is None:
+    usage = recording.response.get("tool_usage", {}).get("image_gen")
+    if usage is None:
         assert result.image_usage is None
     else:
-        assert result.image_usage.total_tokens == told["total_tokens"] > 0
-        assert result.image_usage.output_token_details["image"] == told["output_tokens_details"]["image_tokens"]
+        assert result.image_usage.total_tokens == usage["total_tokens"] > 0
+        assert result.image_usage.output_token_details["image"] == usage["output_tokens_details"]["image_tokens"]
 
 
 @recordings("none")
 def test_no_picture(replay, recording, image_store):
-    """An answer without a picture raises `NoImageError` with what the model said, or did, instead."""
+    """An answer without a picture raises a `NoImageError` with the model's text and the types of its other items."""
     with pytest.raises(NoImageError) as caught:
         replay(recording)
     assert caught.value.text == recording.text
@@ -268,18 +274,18 @@ def test_no_picture(replay, recording, image_store):
 
 
 def test_function_call_is_named(replay):
-    """When the model called a function in place of drawing, the error says so."""
-    called = [recording for recording in RECORDINGS if recording.items("function_call")]
+    """If the model called a function instead of drawing, the error names `function_call`."""
+    function_calls = [recording for recording in RECORDINGS if recording.items("function_call")]
 
-    for recording in called:
+    for recording in function_calls:
         with pytest.raises(NoImageError, match="function_call"):
             replay(recording)
-    assert called
+    assert function_calls
 
 
 @recordings("shortened")
 def test_shortened(replay, recording, image_store):
-    """Base64 that somebody shortened is reported as corrupt, with nothing under a final name."""
+    """Shortened base64 raises a `CorruptImageError`, and no file stays in the store."""
     with pytest.raises(CorruptImageError, match=r"'\.' at position"):
         replay(recording)
     assert pictures(image_store) == []
@@ -287,21 +293,21 @@ def test_shortened(replay, recording, image_store):
 
 @recordings("picture", streamed=True)
 def test_partials(replay, recording):
-    """N partials asked for come as N+1 in order, the last equals the finished picture, and the result comes once."""
+    """A recorded stream yields N + 1 partials in order, the last of which is the finished picture, and one result."""
     *partials, result = replay(recording)
 
-    assert [type(piece) for piece in partials] == [PartialImage] * (recording.asked_for + 1)
+    assert [type(piece) for piece in partials] == [PartialImage] * (recording.partials_requested + 1)
     assert [partial.data for partial in partials] == recording.partials
     assert [partial.index for partial in partials] == list(range(len(partials)))
-    assert [partial.final for partial in partials] == [False] * recording.asked_for + [True]
+    assert [partial.final for partial in partials] == [False] * recording.partials_requested + [True]
     assert partials[-1].data == result.image.read()
     assert {partial.handle for partial in partials} == {result.image.handle}
     assert isinstance(result, ImageResult)
 
 
 @recordings("picture", streamed=True)
-def test_streamed_inside(half, generator, recording):
-    """With `delivery="stream"`, `invoke` reads the same events and gives the same picture."""
+def test_invoke_of_a_stream(half, generator, recording):
+    """With `delivery="stream"`, `invoke` reads the recorded events and returns the same picture."""
     with serving([recording.body], SSE) as server:
         result = half.invoke(generator(base_url=server.base_url, delivery="stream"), "draw")
 
@@ -311,7 +317,7 @@ def test_streamed_inside(half, generator, recording):
 @pytest.mark.parametrize("sizes", [(1024,), (1, 4093, 7)], ids=str)
 @recordings("picture", below=1 << 20)
 def test_chunks(replay, recording, sizes):
-    """However the network cuts an answer, the same picture comes out."""
+    """A recorded answer gives the same picture for any chunk size."""
     result = replay(recording, *sizes)[-1]
 
     assert result.image.read() == recording.picture
@@ -319,8 +325,8 @@ def test_chunks(replay, recording, sizes):
 
 
 @recordings("picture", streamed=False, below=1 << 20)
-def test_cut(recording, image_store):
-    """Wherever an answer breaks off, a picture that had arrived whole is kept, with a warning."""
+def test_cut_after_the_picture(recording, image_store):
+    """An answer that is cut after its picture gives the picture, with a warning."""
     end = recording.body.index(recording.call["result"].encode()) + len(recording.call["result"]) + 1
     step = max(1, (len(recording.body) - end) // 16)
 
@@ -334,8 +340,8 @@ def test_cut(recording, image_store):
 
 
 @recordings("picture", streamed=False, below=1 << 20)
-def test_cut_before_the_picture_was_whole(recording, image_store):
-    """An answer that breaks off earlier is lost, with the id to ask for as soon as that had arrived."""
+def test_cut_within_the_picture(recording, image_store):
+    """An answer that is cut before its picture is complete raises an error with the response id, if that arrived."""
     end = recording.body.index(recording.call["result"].encode()) + len(recording.call["result"])
 
     for cut in range(0, end, end // 9):
@@ -357,7 +363,7 @@ ANSWERED = [name for name, [exchange] in IMAGES.items() if "b64_json" in json.du
 
 @pytest.fixture
 def replay_images(half, generator, simulator):
-    """Draws with `api="images"` at a simulator that answers with this recorded response."""
+    """Return a function that draws with `api="images"` from a simulator that sends a recorded response."""
 
     def draw(response, **settings):
         simulator.script(answer(response["json"], response["status"], response["content_type"]))
@@ -367,52 +373,52 @@ def replay_images(half, generator, simulator):
 
 
 def images_answer(name):
-    """The recorded response of the Images API with this name."""
+    """Return the recorded response of the Images API with this name."""
     [exchange] = IMAGES[name]
     return exchange["response"]
 
 
 def test_there_are_recordings_of_the_images_api():
-    """Pictures, errors and an answer by address are there to be tested."""
+    """There are recordings of pictures and errors of the Images API, so that the tests below test something."""
     assert {images_answer(name)["status"] for name in IMAGES} == {200, 400, 401}
     assert len(ANSWERED) == 2
 
 
 @pytest.mark.parametrize("name", ANSWERED)
 def test_images_api_picture(replay_images, image_store, name):
-    """A recorded picture of the Images API is in the store byte for byte, with what the answer says of it."""
+    """A recorded picture of the Images API is stored byte for byte, and its image has the facts of the answer."""
     response = images_answer(name)
     result = replay_images(response)
 
-    told = response["json"]
-    picture = base64.b64decode(told["data"][0]["b64_json"], validate=True)
+    body = response["json"]
+    picture = base64.b64decode(body["data"][0]["b64_json"], validate=True)
     assert result.image.read() == picture
     assert [path.stem for path in pictures(image_store)] == [hashlib.sha256(picture).hexdigest()]
     image = result.image
-    assert (image.size, image.quality) == (told["size"], told["quality"])
-    assert (image.background, image.output_format) == (told["background"], told["output_format"])
-    assert f"{image.width}x{image.height}" == told["size"]
-    assert int(image.created_at.timestamp()) == told["created"]
+    assert (image.size, image.quality) == (body["size"], body["quality"])
+    assert (image.background, image.output_format) == (body["background"], body["output_format"])
+    assert f"{image.width}x{image.height}" == body["size"]
+    assert int(image.created_at.timestamp()) == body["created"]
     assert (image.stored, result.warnings, result.failures) == (False, (), ())
 
 
 @pytest.mark.parametrize("name", ANSWERED)
 def test_images_api_usage(replay_images, name):
-    """The tokens of a recorded answer are told as recorded, text that the image model wrote among them."""
+    """`image_usage` has the tokens of the recorded answer, including the image model's text tokens."""
     response = images_answer(name)
     usage = replay_images(response).image_usage
 
-    told = response["json"]["usage"]
+    recorded = response["json"]["usage"]
     totals = usage.input_tokens, usage.output_tokens, usage.total_tokens
-    assert totals == (told["input_tokens"], told["output_tokens"], told["total_tokens"])
+    assert totals == (recorded["input_tokens"], recorded["output_tokens"], recorded["total_tokens"])
     for details, sent in (("input_token_details", "input"), ("output_token_details", "output")):
-        kinds = told[f"{sent}_tokens_details"]
+        kinds = recorded[f"{sent}_tokens_details"]
         read = getattr(usage, details)
         assert (read["image"], read["text"]) == (kinds["image_tokens"], kinds["text_tokens"])
 
 
 def test_images_api_by_address(replay_images, image_store):
-    """An answer by address, as xAI gives it, is fetched; where that fails the error has the address."""
+    """If the address in xAI's recorded answer cannot be fetched, the error has the address."""
     response = json.loads(
         json.dumps(images_answer("img_generate.grok-imagine-image")).replace("imgen.x.ai", "127.0.0.1")
     )
@@ -424,19 +430,19 @@ def test_images_api_by_address(replay_images, image_store):
 
 
 def test_images_api_refused_source(replay_images, image_store):
-    """The recorded refusal of a source says which one it is, in the service's words."""
+    """The recorded refusal of a source raises an `OptionError` that names the source and quotes the service."""
     response = images_answer("img_error_invalid_image_file.gpt-image-1.5")
     with pytest.raises(OptionError, match=r"source image 1") as caught:
         replay_images(response)
 
-    told = response["json"]["error"]
-    assert told["message"] in str(caught.value)
-    assert (caught.value.code, caught.value.param) == (told["code"], told["param"])
+    error = response["json"]["error"]
+    assert error["message"] in str(caught.value)
+    assert (caught.value.code, caught.value.param) == (error["code"], error["param"])
     assert pictures(image_store) == []
 
 
 def test_images_api_wrong_key(replay_images):
-    """The recorded 401 is an `AuthenticationError` with our advice, and the key that it repeats is left out."""
+    """The recorded 401 raises an `AuthenticationError` with our advice, in which the quoted key is masked."""
     with pytest.raises(AuthenticationError, match="OPENAI_API_KEY") as caught:
         replay_images(images_answer("img_error_401"), api_key="fake_key")
 
@@ -446,8 +452,8 @@ def test_images_api_wrong_key(replay_images):
 
 
 @pytest.mark.parametrize("name", [*ANSWERED, "img_error_invalid_image_file.gpt-image-1.5"])
-def test_simulator_speaks_as_the_images_api(simulator, name):
-    """The simulator answers a recorded request with the recorded keys and types, or with the recorded error."""
+def test_simulator_answers_like_the_images_api(simulator, name):
+    """The simulator answers a recorded request with the recorded keys and types, or the recorded error."""
     [exchange] = IMAGES[name]
     body = json.loads(json.dumps(exchange["request"]["body"]).replace(SVG_ADDRESS, SVG))
     headers = {"authorization": "Bearer sk-test"}

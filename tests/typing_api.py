@@ -1,4 +1,4 @@
-"""The public API as typed code uses it; only mypy runs this file (`make check`)."""
+"""The public API in typed code; only mypy reads this file (`make check`)."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ from langchain_imagegen.simulator import Simulator, moderated
 
 
 class State(MessagesState, ImageState):
-    """A state of one's own with the channel of images."""
+    """A caller's state with the channel of images."""
 
 
 def options() -> None:
-    """Options by keyword, as a dict, merged, and as a tool for `bind_tools`."""
+    """Options have typed fields and can be merged and made into a tool dict."""
     chosen = ImageOptions(size="1024x1536", quality="high", output_format="webp", output_compression=80)
     assert_type(chosen.merge({"quality": "low"}), ImageOptions)
     assert_type(chosen.tool(), dict[str, Any])
@@ -59,7 +59,7 @@ def options() -> None:
 
 
 def draw(path: Path) -> None:
-    """Drawing and editing, with what comes out."""
+    """Drawing and editing return typed results."""
     generator = ImageGenerator(options={"size": "auto"}, memory=ImageMemory(), image_store=ImageStore("memory://x"))
     result = generator.invoke("Draw a fox", quality="low")
     assert_type(result, ImageResult)
@@ -75,7 +75,7 @@ def draw(path: Path) -> None:
 
 
 async def adraw() -> None:
-    """The async half gives the same types."""
+    """The async methods return the same types."""
     generator = ImageGenerator(api="images", reference="bytes", delivery="stream")
     assert_type(await generator.ainvoke("Draw a fox"), ImageResult)
     assert_type(generator.astream("Draw a fox"), AsyncIterator[PartialImage | ImageResult])
@@ -99,7 +99,7 @@ def chains(messages: list[BaseMessage]) -> None:
 
 
 def agents(state: State) -> None:
-    """Tool, middleware and memory."""
+    """Tool, middleware and memory accept and return these types."""
     tool: BaseTool = ImageGenerationTool(
         generator=ImageGenerator(), exposed=["size"], url_for=lambda image: image.url()
     )
@@ -113,7 +113,7 @@ def agents(state: State) -> None:
 
 
 def failures() -> None:
-    """Errors carry typed facts."""
+    """The facts on errors are typed."""
     with Simulator() as simulator:
         simulator.script(moderated("input", ["violence"]))
         try:
@@ -145,7 +145,7 @@ def retries() -> None:
 
 
 def below_other_clients() -> None:
-    """The transports under clients, and both clients of a chat model."""
+    """The transports fit under HTTP clients, and `http_clients` makes both clients of a chat model."""
     store = ImageStore("memory://x")
     httpx2.Client(transport=ImageTransport(httpx2.HTTPTransport(), store))
     httpx2.AsyncClient(transport=AsyncImageTransport(image_store=store))
