@@ -184,7 +184,7 @@ def test_warm_turns():
 
 
 def test_sizes_of_edits(server: Server, loop: asyncio.AbstractEventLoop):
-    """In a session of edits our checkpoints stay below 100 KB, others exceed 10 MB, and our requests stay under 1 KB."""
+    """In a session of edits our checkpoints take less than 100 KB and our requests 1 KB; others' exceed 10 MB."""
     results = Results(RUN, tuple(edit(Bench(server, loop, quick=True))))
 
     checkpoints = {each.contestant: each.value for each in results.of("checkpoints")}
