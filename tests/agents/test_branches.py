@@ -51,7 +51,7 @@ def prompts(memory):
 
 @pytest.mark.parametrize("place", PLACES)
 def test_each_branch_shows_its_own_pictures(half, tool, simulator, place):
-    """Each branch of a forked thread knows only the pictures drawn on it, and `last` names its own latest."""
+    """Each branch of a forked thread knows only the pictures drawn on it, and `last` names the latest of them."""
     talk = Talk(half, place, tool)
     talk.turn(FOX)
     fork = talk.snapshot.config

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import openai
 import pytest
 from langchain_core.messages import AIMessage
 
@@ -30,7 +31,7 @@ BROKEN = {
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("name", BROKEN)
 def test_broken_answer_delivers_its_picture(talks, caplog, name, version):
-    """The agent's answer holds the picture and a warning; it is bought once, and no checkpoint holds base64."""
+    """The agent answers with the picture and a warning, buys it once, and keeps base64 out of the checkpoints."""
     fault, streaming = BROKEN[name]
     talks.simulator.script(fault)
     model = talks.model(output_version=version, max_retries=2)
@@ -78,7 +79,7 @@ def test_half_a_picture_is_an_error(talks, streaming, own_folder):
     talks.simulator.script(fault)
     talk = talks.start(ImageGenerationMiddleware(SMALL, wire=True), model=talks.model(max_retries=2))
 
-    with pytest.raises(Exception, match=r".+"):
+    with pytest.raises(openai.APIConnectionError):
         talk.say("draw a fox", streaming=streaming)
     assert len(talk.requests) == 1
     assert not [file for file in own_folder.rglob("*") if file.is_file()]
@@ -164,5 +165,5 @@ def test_broken_answer_without_wire_is_an_error(talks):
     talks.simulator.script(cut(20))
     talk = talks.start(ImageGenerationMiddleware(SMALL))
 
-    with pytest.raises(Exception, match=r".+"):
+    with pytest.raises(openai.APIConnectionError):
         talk.say("draw a fox")

@@ -278,17 +278,17 @@ class OwnDict(TypedDict):
     generated_images: dict
 
 
-@pytest.mark.parametrize(("state", "given"), [(OwnList, {}), (OwnDict, {}), (OwnList, {"generated_images": ["a"]})])
-def test_agent_state_that_declares_the_channel_otherwise(half, tool, simulator, state, given):
+@pytest.mark.parametrize(("state", "fields"), [(OwnList, {}), (OwnDict, {}), (OwnList, {"generated_images": ["a"]})])
+def test_agent_state_cannot_redeclare_the_channel(half, tool, simulator, state, fields):
     """An agent whose own state redeclares the channel raises an error that says what to do, and draws nothing."""
     graph = agent_with_middleware(scripted_model(image_call("a"), DONE), tool, state_schema=state)
 
     with pytest.raises(TypeError, match=r"'generated_images'.*inheriting ImageState.*leave it out of state_schema"):
-        half.invoke(graph, {"messages": "draw", **given})
+        half.invoke(graph, {"messages": "draw", **fields})
     assert simulator.pictures == 0
 
 
-def test_state_that_uses_the_name_for_something_else(half, tool, simulator):
+def test_foreign_value_in_the_channel_is_an_error(half, tool, simulator):
     """A plain graph with a foreign value under the channel's name raises an error before it draws."""
     graph = state_graph(scripted_model(image_call("a"), DONE), tool, OwnList)
 

@@ -391,9 +391,9 @@ STRICT = """
     for make in (lambda saver: node_graph(tool, Gallery, checkpointer=saver),
                  lambda saver: create_agent(scripted_model(image_call("a"), DONE), [tool], checkpointer=saver)):
         file = f"{sys.argv[1]}/{len(written)}.sqlite"
-        given = {"messages": "draw"} if written else {"messages": [model_message(image_call("a"))]}
+        inputs = {"messages": "draw"} if written else {"messages": [model_message(image_call("a"))]}
         with SqliteSaver.from_conn_string(file) as saver:
-            written.append(make(saver).invoke(given, thread))
+            written.append(make(saver).invoke(inputs, thread))
         with SqliteSaver.from_conn_string(file) as saver:
             read.append(make(saver).get_state(thread).values)
     assert read == written

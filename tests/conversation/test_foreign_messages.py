@@ -406,7 +406,7 @@ def test_text_of_the_user_is_the_prompt(source: Any, half: Any, low: Any):
 # --- a picture that is given twice
 
 
-def test_saved_picture_is_recognised(half: Any, low: Any, tmp_path: Any):
+def test_saved_picture_is_recognized(half: Any, low: Any, tmp_path: Any):
     """A drawn picture that is saved and given back as a file is the known image, so its lineage continues."""
     memory = ImageMemory()
     draw = low(memory=memory)
@@ -454,7 +454,7 @@ def test_given_bytes_are_sent_if_the_id_is_lost(half: Any, low: Any, simulator: 
     assert simulator.orders[-1].sources == (file.read_bytes(),)
 
 
-def test_upload_of_a_drawn_picture_is_recognised(image_store: ImageStore):
+def test_upload_of_a_drawn_picture_is_recognized(image_store: ImageStore):
     """A drawn picture that the user uploads is the known image and keeps the origin `model`."""
     drawn = GeneratedImage.of(image_store.put(base64.b64decode(TEXT)), id="ig_1", provider="api.example")
     state = {"generated_images": {"ig_1": drawn.record()}, "messages": [HumanMessage([PICTURES["v1"]])]}

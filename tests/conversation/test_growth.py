@@ -82,19 +82,19 @@ def one_artifact(count: int) -> dict[str, Any]:
 
 STEPS: dict[str, tuple[Callable[[int], Any], Callable[[Any], object]]] = {
     "from_state": (state, ImageMemory.from_state),
-    "from_state, channel alone": (state, lambda given: ImageMemory.from_state(given, trust="channel")),
+    "from_state, channel alone": (state, lambda values: ImageMemory.from_state(values, trust="channel")),
     "one artifact": (one_artifact, ImageMemory.from_state),
     "as_update": (images, as_update),
     "add": (images, ImageMemory),
     "get": (
         lambda count: ImageMemory(images(count)),
-        lambda given: [given.get(str(n)) for n in range(1, len(given))],
+        lambda memory: [memory.get(str(n)) for n in range(1, len(memory))],
     ),
-    "lineage": (lambda count: ImageMemory(images(count)), lambda given: given.lineage("last")),
-    "merge_images": (lambda count: as_update(images(count)), lambda given: merge_images(given, given)),
+    "lineage": (lambda count: ImageMemory(images(count)), lambda memory: memory.lineage("last")),
+    "merge_images": (lambda count: as_update(images(count)), lambda records: merge_images(records, records)),
     "merge_writes": (
         lambda count: [as_update([image]) for image in images(count)],
-        lambda given: merge_writes({}, given),
+        lambda updates: merge_writes({}, updates),
     ),
 }
 

@@ -68,7 +68,7 @@ def test_a_handle_is_found_inside_other_text(written: Any):
         ("sha256:" + "a" * 64, "sha256:" + "a" * 64),
     ],
 )
-def test_ordinals_and_words_are_normalised(written: Any, name: str):
+def test_ordinals_and_words_are_normalized(written: Any, name: str):
     """`read_handles` returns the number for any spelling of an ordinal, and `last` for any word for the newest."""
     assert read_handles(written) == [name]
 

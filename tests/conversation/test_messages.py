@@ -7,6 +7,7 @@ import copy
 import gc
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -116,13 +117,14 @@ def test_messages_as_json_are_read(chat, image_store, form):
 
 
 def test_reading_twice_stores_once(chat, image_store):
-    """Reading a message twice gives equal images and does not change the message."""
+    """Reading a message twice stores its picture once and does not change the message."""
     message = chat("v1").invoke(FOX)
     before = copy.deepcopy(message)
 
     first, second = (images_from(message, image_store=image_store) for _ in range(2))
     assert first == second
     assert message == before
+    assert len([path for path in Path(image_store.location).rglob("*") if path.is_file()]) == 1
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
