@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, assert_type
 
@@ -110,6 +111,18 @@ def agents(state: State) -> None:
     assert_type(memory.lineage("1"), list[GeneratedImage])
     merge_images(state["generated_images"], {image.id: image.record() for image in memory})
     del tool, middleware
+
+
+def delete(store: ImageStore, memory: ImageMemory) -> None:
+    """A fallback and scopes, and deletion in the store and at the service."""
+    tenant = ImageStore("pictures", fallback=store).scoped("tenant-7")
+    image = memory["last"]
+    assert_type(tenant, ImageStore)
+    assert_type(tenant.delete(image), bool)
+    assert_type(tenant.delete(image.sha256), bool)
+    assert_type(tenant.prune(keep=memory), list[str])
+    assert_type(tenant.prune(keep=[memory, image, image.sha256], older_than=timedelta(days=30)), list[str])
+    assert_type(ImageGenerator().delete_remote(image), bool)
 
 
 def failures() -> None:

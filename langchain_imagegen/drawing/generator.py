@@ -17,8 +17,10 @@ from langchain_imagegen.images.image import PartialImage
 from langchain_imagegen.images.result import ImageResult
 
 if TYPE_CHECKING:
+    from langchain_imagegen.drawing.deleting import RemoteDeletion
     from langchain_imagegen.drawing.ladder import Drawing
     from langchain_imagegen.drawing.request import Placed
+    from langchain_imagegen.images.image import GeneratedImage
     from langchain_imagegen.options.call_fields import CallFields
     from langchain_imagegen.storage.call_store import CallStore
 
@@ -146,6 +148,36 @@ class ImageGenerator(GeneratorSettings):
         """Async twin of `cancel`."""
         return str((await self._aask(lambda client: client.responses.cancel(response_id))).status)
 
+    def delete_remote(self, image: GeneratedImage | ImageResult | str) -> bool:
+        """Delete at the service the response that drew an image, with all that belongs to it: pictures and texts.
+
+        The bytes in the image store and the records stay: see `ImageStore.delete` and `ImageMemory.forget`. The memory
+        notes that the service no longer keeps the pictures, so that edits of them send their bytes.
+
+        Args:
+            image: An image, a result or the id of a response (`resp_…`).
+
+        Returns:
+            False if there is nothing to delete: the service knows no such response (any more), or never kept one.
+
+        Raises:
+            OptionError: Another service drew the image.
+            ImageGenerationError: The service could not be reached, or refused.
+        """
+        deletion = self._deletion_of(image)
+        with deletion:
+            if deletion.response_id:
+                self._ask(deletion.send)
+        return self._note_deletion(deletion)
+
+    async def adelete_remote(self, image: GeneratedImage | ImageResult | str) -> bool:
+        """Async twin of `delete_remote`."""
+        deletion = self._deletion_of(image)
+        with deletion:
+            if deletion.response_id:
+                await self._aask(deletion.send)
+        return self._note_deletion(deletion)
+
     def close(self) -> None:
         """Close the sync connections, except those of a given `client`; a later call opens new ones."""
         self._transport.close()
@@ -196,6 +228,18 @@ class ImageGenerator(GeneratorSettings):
         from langchain_imagegen.drawing.runner import Runner
 
         return await Runner(self._transport).aask(method)
+
+    def _deletion_of(self, image: GeneratedImage | ImageResult | str) -> RemoteDeletion:
+        from langchain_imagegen.drawing.deleting import RemoteDeletion
+
+        return RemoteDeletion(image, self.provider)
+
+    def _note_deletion(self, deletion: RemoteDeletion) -> bool:
+        """Remember that the service no longer keeps the pictures of a response; return True if it was deleted."""
+        if self.memory is not None and deletion.response_id:
+            gone = [image for image in self.memory if image.response_id == deletion.response_id]
+            self.memory.add(*(image.model_copy(update={"stored": False}) for image in gone))
+        return deletion.done
 
     def _remember(
         self, piece: PartialImage | ImageResult, drawing: Drawing, store: CallStore
