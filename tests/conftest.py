@@ -42,7 +42,7 @@ def service() -> Iterator[crowd.Crowd]:
 
 @pytest.fixture(scope="session")
 def s3() -> Iterator[dict[str, Any]]:
-    """Storage options for an S3 server on loopback that has a bucket `pictures`; one for all tests."""
+    """Yield storage options for an S3 server on loopback with a bucket `pictures`, one for all tests."""
     from tests.s3 import serving
 
     with serving() as options:
@@ -56,7 +56,7 @@ def image_store(tmp_path: Path) -> ImageStore:
 
 
 @pytest.fixture
-def made() -> Iterator[list[ImageGenerator]]:
+def generators() -> Iterator[list[ImageGenerator]]:
     """Yield a list for the generators of the test, and close them after it."""
     opened: list[ImageGenerator] = []
     yield opened
@@ -66,14 +66,14 @@ def made() -> Iterator[list[ImageGenerator]]:
 
 @pytest.fixture
 def generator(
-    simulator: Simulator, image_store: ImageStore, made: list[ImageGenerator]
+    simulator: Simulator, image_store: ImageStore, generators: list[ImageGenerator]
 ) -> Callable[..., ImageGenerator]:
     """Return a function that makes generators for the simulator and `image_store`; its settings override these."""
 
     def make(**settings: Any) -> ImageGenerator:
         defaults = {"base_url": simulator.base_url, "api_key": "simulated", "image_store": image_store, "timeout": 20.0}
-        made.append(ImageGenerator(**{**defaults, **settings}))
-        return made[-1]
+        generators.append(ImageGenerator(**{**defaults, **settings}))
+        return generators[-1]
 
     return make
 
@@ -102,7 +102,7 @@ class Sync:
         return runnable.batch(inputs, **fields)
 
     def call(self, generator: ImageGenerator, name: str, *args: Any) -> Any:
-        """What the method `name` returns."""
+        """Return the value of the method `name`."""
         return getattr(generator, name)(*args)
 
     def close(self, generator: ImageGenerator) -> None:
@@ -139,7 +139,7 @@ class Async:
         return self._run(runnable.abatch(inputs, **fields))
 
     def call(self, generator: ImageGenerator, name: str, *args: Any) -> Any:
-        """What the async twin of the method `name` returns."""
+        """Return the value of the async twin of the method `name`."""
         return self._run(getattr(generator, f"a{name}")(*args))
 
     def close(self, generator: ImageGenerator) -> None:
@@ -152,21 +152,21 @@ class Async:
 
 
 @pytest.fixture(params=["sync", "async"])
-def half(request: pytest.FixtureRequest, made: list[ImageGenerator]) -> Iterator[Sync | Async]:
+def half(request: pytest.FixtureRequest, generators: list[ImageGenerator]) -> Iterator[Sync | Async]:
     """Yield the sync half and then the async half, so that one test covers both."""
     if request.param == "sync":
         yield Sync()
         return
     loop = asyncio.new_event_loop()
     yield Async(loop.run_until_complete)
-    loop.run_until_complete(_close(made))
+    loop.run_until_complete(_close(generators))
     loop.run_until_complete(loop.shutdown_default_executor())
     loop.close()
 
 
-async def _close(made: list[ImageGenerator]) -> None:
+async def _close(generators: list[ImageGenerator]) -> None:
     """Close the connections that belong to the running event loop; no other loop can close them."""
-    for drawing in made:
+    for drawing in generators:
         await drawing.aclose()
 
 

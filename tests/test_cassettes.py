@@ -27,13 +27,13 @@ offline = pytest.mark.disable_socket
 
 
 @pytest.fixture
-def replay(half, made, image_store):
+def replay(half, generators, image_store):
     """Return a function that plays a scene from its cassette, sync or async, and returns what it yields."""
 
     def play(name):
-        made.append(SCENE[name].generator(image_store, **UNREACHABLE))
+        generators.append(SCENE[name].generator(image_store, **UNREACHABLE))
         with recorder().use_cassette(name) as cassette:
-            pieces = pieces_of(half, SCENE[name], made[-1])
+            pieces = pieces_of(half, SCENE[name], generators[-1])
         assert cassette.all_played
         return pieces
 
@@ -122,12 +122,12 @@ def test_plays_an_error(replay, name, error):
 
 
 @offline
-def test_other_requests_are_refused(half, made, image_store):
+def test_other_requests_are_refused(half, generators, image_store):
     """A request whose body differs from the recorded one raises an error and is not sent."""
-    made.append(SCENE["draw"].generator(image_store, **UNREACHABLE))
+    generators.append(SCENE["draw"].generator(image_store, **UNREACHABLE))
 
     with recorder().use_cassette("draw"), pytest.raises(CannotOverwriteExistingCassetteException):
-        half.invoke(made[-1], "Draw something else")
+        half.invoke(generators[-1], "Draw something else")
 
 
 # The committed files

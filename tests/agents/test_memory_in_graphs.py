@@ -224,13 +224,13 @@ def test_parallel_calls_keep_their_order(half, tool, place):
     assert [image.prompt for image in memory] == [f"draw picture {n}" for n in range(5)]
 
 
-def test_order_does_not_depend_on_which_call_finishes_first(half, tool, image_store, made):
+def test_order_does_not_depend_on_which_call_finishes_first(half, tool, image_store, generators):
     """The picture of the first call comes first in memory and channel, although it finishes last."""
     with Simulator(latency=0.5, seed=None) as service:
-        made.append(
+        generators.append(
             ImageGenerator(base_url=service.base_url, api_key="simulated", options=SMALL, image_store=image_store)
         )
-        slow = ImageGenerationTool(name="draw_slowly", generator=made[-1])
+        slow = ImageGenerationTool(name="draw_slowly", generator=generators[-1])
         both = [{**image_call("a", "draw slowly"), "name": "draw_slowly"}, image_call("b", "draw quickly")]
         middleware = ImageGenerationMiddleware(tool=tool, hosted=False)
         graph = create_agent(scripted_model(both, DONE), [slow], middleware=[middleware])

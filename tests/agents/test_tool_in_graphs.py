@@ -425,7 +425,7 @@ def test_strict_checkpoints_know_all_types(simulator, tmp_path, strict):
     assert "nregistered type" not in run.stderr
 
 
-def test_cancelled_call_leaves_the_tool_usable(tool, made, simulator):
+def test_cancelled_call_leaves_the_tool_usable(tool, generators, simulator):
     """The tool draws after an earlier call was cancelled."""
 
     async def cancel_and_call_again():
@@ -435,7 +435,7 @@ def test_cancelled_call_leaves_the_tool_usable(tool, made, simulator):
         with pytest.raises(asyncio.CancelledError):
             await first
         again = await tool.ainvoke(image_call("b"))
-        await made[0]._transport.async_client.close()
+        await generators[0]._transport.async_client.close()
         return again
 
     assert asyncio.run(cancel_and_call_again()).status == "success"

@@ -163,13 +163,13 @@ def test_a_batch_fills_one_memory(half: Any, low: Make, image_store: ImageStore)
     assert all(result.image.handle in drawing.memory for result in results)
 
 
-def test_a_generator_can_be_pickled(low: Make, image_store: ImageStore, made: list[ImageGenerator]):
+def test_a_generator_can_be_pickled(low: Make, image_store: ImageStore, generators: list[ImageGenerator]):
     """An unpickled generator has the same options and store and a copy of the memory."""
     drawing = low(memory=ImageMemory(image_store=image_store))
     drawing.invoke("draw a fox")
 
     other = pickle.loads(pickle.dumps(drawing))
-    made.append(other)
+    generators.append(other)
     result = other.invoke("make it winter", images=["last"])
 
     assert other.options == LOW

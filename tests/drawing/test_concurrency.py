@@ -36,13 +36,13 @@ Make = Callable[..., ImageGenerator]
 
 
 @pytest.fixture
-def make(service: crowd.Crowd, image_store: ImageStore, made: list[ImageGenerator]) -> Make:
+def make(service: crowd.Crowd, image_store: ImageStore, generators: list[ImageGenerator]) -> Make:
     """Return a function that makes generators for pictures of `size` bytes, each drawn in `latency` milliseconds."""
 
     def generator(size: int = SMALL, latency: int = 0, **settings: Any) -> ImageGenerator:
         defaults = {"base_url": service.base_url(size, latency), "api_key": "none", "image_store": image_store}
-        made.append(ImageGenerator(**{**defaults, **settings}))
-        return made[-1]
+        generators.append(ImageGenerator(**{**defaults, **settings}))
+        return generators[-1]
 
     return generator
 

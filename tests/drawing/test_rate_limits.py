@@ -94,21 +94,21 @@ def test_copies_share_the_limiter(low: Make):
     assert drawing.bind(quality="low").bound.rate_limiter is limiter
 
 
-def test_a_pickle_keeps_the_rate(low: Make, made: list[ImageGenerator]):
+def test_a_pickle_keeps_the_rate(low: Make, generators: list[ImageGenerator]):
     """In another process an `InMemoryRateLimiter` starts anew at the same rate, since its lock cannot be pickled."""
     drawing = low(rate_limiter=InMemoryRateLimiter(requests_per_second=0.5, max_bucket_size=7))
     other = pickle.loads(pickle.dumps(drawing))
-    made.append(other)
+    generators.append(other)
 
     assert isinstance(other.rate_limiter, InMemoryRateLimiter)
     assert (other.rate_limiter.requests_per_second, other.rate_limiter.max_bucket_size) == (0.5, 7)
     assert drawing.rate_limiter.acquire(blocking=False) is False
 
 
-def test_a_limiter_of_ones_own_is_pickled_itself(low: Make, made: list[ImageGenerator]):
+def test_a_limiter_of_ones_own_is_pickled_itself(low: Make, generators: list[ImageGenerator]):
     """A limiter of another class goes into the pickle as it is."""
     other = pickle.loads(pickle.dumps(low(rate_limiter=Counter(3))))
-    made.append(other)
+    generators.append(other)
 
     assert other.rate_limiter.limit == 3
 

@@ -98,7 +98,7 @@ def test_all_pictures_of_an_answer(half: Any, low: Any, folder: Path):
     assert all(map(is_whole, error.result.images))
 
 
-def test_what_could_be_stored_is_read_from_the_store(image_store: ImageStore, folder: Path, made: list[Any]):
+def test_what_could_be_stored_is_read_from_the_store(image_store: ImageStore, folder: Path, generators: list[Any]):
     """If only one of two pictures is too large for the disk, the other is in the store; the result has both."""
     from langchain_imagegen import ImageGenerator
 
@@ -106,9 +106,9 @@ def test_what_could_be_stored_is_read_from_the_store(image_store: ImageStore, fo
     body = response(small)
     body["output"].append({**response(large)["output"][0], "id": "ig_2"})
     with serving(split(json.dumps(body).encode(), 1 << 16), JSON) as server:
-        made.append(ImageGenerator(base_url=server.base_url, api_key="any", image_store=image_store))
+        generators.append(ImageGenerator(base_url=server.base_url, api_key="any", image_store=image_store))
         with full_disk(folder):
-            error = failing(lambda: made[-1].invoke("two noises"))
+            error = failing(lambda: generators[-1].invoke("two noises"))
 
     assert "1 of 2 pictures" in str(error)
     assert [image.read() for image in error.result.images] == [small, large]
