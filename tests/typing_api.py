@@ -10,6 +10,7 @@ from typing import Any, assert_type
 import httpx2
 from langchain_core.messages import BaseMessage
 from langchain_core.prompts import PromptTemplate
+from langchain_core.rate_limiters import InMemoryRateLimiter
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from langgraph.graph import MessagesState
@@ -43,6 +44,7 @@ from langchain_imagegen.errors import (
     NoImageError,
     OptionError,
     ServiceError,
+    drew_nothing,
 )
 from langchain_imagegen.simulator import Simulator, moderated
 
@@ -148,7 +150,12 @@ def failures() -> None:
 
 
 def retries() -> None:
-    """`retry_on` fits both retry rules, and an `except` clause."""
+    """`retry_on` fits both retry rules, and an `except` clause; limits and fallbacks are typed settings."""
+    ImageGenerator(
+        max_wait=300,
+        rate_limiter=InMemoryRateLimiter(requests_per_second=1),
+        fallbacks=[ImageOptions(model="gpt-image-2")],
+    ).with_fallbacks([ImageGenerator()], exceptions_to_handle=drew_nothing)
     ImageGenerator().with_retry(retry_if_exception_type=retry_on)
     RetryPolicy(retry_on=retry_on)
     try:

@@ -85,8 +85,9 @@ def read_error(
 
 def after_drawing_began(error: ImageGenerationError) -> ImageGenerationError:
     """Return the error as one that may have been billed, since the service had already begun to draw."""
-    if isinstance(error, ServiceError) and not error.may_be_billed:
-        return ServiceError(str(error), status=error.status, code=error.code, request_id=error.request_id)
+    if isinstance(error, (ServiceError, OptionRefusedError)) and not error.may_be_billed:
+        status = error.status if isinstance(error, ServiceError) else None
+        return ServiceError(str(error), status=status, code=error.code, request_id=error.request_id)
     if isinstance(error, NotConnectedError):
         return ConnectionLostError(str(error), response_id=error.response_id)
     error.may_be_billed = True

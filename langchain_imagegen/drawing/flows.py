@@ -14,6 +14,7 @@ from langchain_imagegen.api import images_api, responses
 from langchain_imagegen.api.responses import UnfinishedError
 from langchain_imagegen.api.service_errors import after_drawing_began
 from langchain_imagegen.conversation.references import Remote, Source
+from langchain_imagegen.drawing.fallbacks import MODEL_ERRORS, first_error, next_model
 from langchain_imagegen.drawing.ladder import (
     Drawing,
     Rungs,
@@ -41,13 +42,31 @@ LONGEST_WAIT = 120.0  # seconds; if the service asks for a longer wait, its erro
 
 
 def draw(drawing: Drawing) -> Flow:
+    """Draw or edit with the first image model that can.
+
+    Raises:
+        ImageGenerationError: That of the first model if all failed without drawing anything, else that of the last.
+    """
+    if drawing.resumed is not None:
+        return (yield from fetch_response(drawing.resumed, origin_of(drawing), drawing.patience))
+    failed: list[ImageGenerationError] = []
+    while True:
+        try:
+            return (yield from _draw_with_one_model(drawing))
+        except MODEL_ERRORS as error:
+            failed.append(error)
+            next_drawing = next_model(drawing, error)
+            if next_drawing is None:
+                raise first_error(failed) from failed[0].__cause__
+            drawing = next_drawing
+
+
+def _draw_with_one_model(drawing: Drawing) -> Flow:
     """Draw or edit, naming each source by the first rung that works.
 
     Raises:
         UnknownImageError: No rung is left for a source. The error lists each rung and why it failed.
     """
-    if drawing.resumed is not None:
-        return (yield from fetch_response(drawing.resumed, origin_of(drawing), drawing.patience))
     while True:
         call, rungs = yield from _build_call(drawing)
         try:

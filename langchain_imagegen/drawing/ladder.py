@@ -55,6 +55,8 @@ class Drawing:
     patience: float = math.inf
     max_retries: int = 2
     max_wait: float = 120.0
+    check_options: bool = True
+    fallbacks: tuple[ImageOptions, ...] = ()
     edits: bool = False
     reasoning: Mapping[str, Any] | None = None
     model_kwargs: Mapping[str, Any] = field(default_factory=dict)

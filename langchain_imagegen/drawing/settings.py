@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.rate_limiters import BaseRateLimiter
@@ -23,7 +23,7 @@ from langchain_imagegen.drawing.composition import Composable
 from langchain_imagegen.drawing.connections import Connections
 from langchain_imagegen.errors import OptionError
 from langchain_imagegen.options.options import Api, ImageOptions, Reference
-from langchain_imagegen.options.validation import complaints
+from langchain_imagegen.options.validation import complaints, shown
 from langchain_imagegen.storage.store import ImageStore, default_store
 
 if TYPE_CHECKING:
@@ -54,6 +54,11 @@ class GeneratorSettings(OldPickles, Composable):
 
     model: str = Field(default="gpt-5.4", description="the mainline model, which is never a GPT Image model")
     options: ImageOptions = Field(default_factory=ImageOptions, description="options for every picture")
+    fallbacks: list[ImageOptions] = Field(
+        default_factory=list,
+        description="options, such as another image model, that a call tries in turn over its own; only after an "
+        "error that certainly drew nothing and that another image model may not have",
+    )
     api: Api = Field(
         default="responses", description='`"images"` uses the Images API, which draws without a mainline model'
     )
@@ -143,6 +148,16 @@ class GeneratorSettings(OldPickles, Composable):
     @classmethod
     def _parsed(cls, value: Any) -> ImageOptions:
         return ImageOptions.parse(value)
+
+    @field_validator("fallbacks", mode="before")
+    @classmethod
+    def _parsed_each(cls, value: Any) -> Any:
+        options = value if isinstance(value, (list, tuple)) else [value]
+        if not all(isinstance(each, (ImageOptions, Mapping)) for each in options):
+            raise OptionError(
+                f"fallbacks={shown(value)}: it takes a list of options, such as [ImageOptions(model='gpt-image-2')]"
+            )
+        return [ImageOptions.parse(each) for each in options]
 
     @field_validator("api_key", mode="before")
     @classmethod
