@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from langchain.agents import create_agent
+from langchain.agents.middleware import ModelRetryMiddleware
 from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.runnables import RunnableLambda
+from langgraph.graph import START, MessagesState, StateGraph
 
-from langchain_imagegen import ImageGenerationMiddleware
+from langchain_imagegen import ImageGenerationMiddleware, ImageState
 from langchain_imagegen.agents.refusals import MOST, Refusals
 from langchain_imagegen.errors import ModerationError, OptionError
 from langchain_imagegen.simulator import http_error, moderated
-from tests.conversations import SMALL, request_text
+from tests.conversations import SMALL, open_saver, request_text
 from tests.scripted import scripted_model
+
+
+class State(MessagesState, ImageState):
+    """Messages and images of a graph of the user's own."""
 
 
 @pytest.mark.parametrize("wire", [False, True], ids=["plain", "wire"])
@@ -62,6 +71,47 @@ def test_next_request_says_why_a_call_was_refused(talks, wire, at):
         assert "violence, self-harm" in text
         assert "Your request was rejected by the safety system" in text
     assert [message.type for message in talk.state["messages"]] == ["human", "human", "ai", "human", "ai"]
+
+
+def test_refusal_that_a_graph_handled_is_told(half, talks, tmp_path):
+    """Where a node catches the error of its agent, the next turn tells the model why no picture came."""
+    agent = create_agent(talks.model(), middleware=[ImageGenerationMiddleware(SMALL)])
+
+    def call(state: State) -> dict[str, Any]:
+        try:
+            return agent.invoke({"messages": state["messages"]})
+        except ModerationError:
+            return {}
+
+    async def acall(state: State) -> dict[str, Any]:
+        try:
+            return await agent.ainvoke({"messages": state["messages"]})
+        except ModerationError:
+            return {}
+
+    builder = StateGraph(State)
+    builder.add_node("artist", RunnableLambda(call, afunc=acall))
+    builder.add_edge(START, "artist")
+    talks.simulator.script(moderated("input", ["violence"]))
+    with open_saver(tmp_path / "graph.sqlite", half) as memory:
+        graph, config = builder.compile(checkpointer=memory), {"configurable": {"thread_id": "one"}}
+        half.invoke(graph, {"messages": "draw a fight"}, config=config)
+        half.invoke(graph, {"messages": "draw a fox"}, config=config)
+
+    assert "none came at the stage 'input'" in request_text(talks.simulator.requests[-1].body["input"])
+    assert talks.simulator.pictures == 1
+
+
+def test_refusal_that_langchain_handled_is_told_once(talks):
+    """With `ModelRetryMiddleware(on_failure="continue")` the reason stands in its message, and nowhere else."""
+    talks.simulator.script(moderated("input", ["violence"]))
+    middleware = [ModelRetryMiddleware(max_retries=0, on_failure="continue"), ImageGenerationMiddleware(SMALL)]
+    talk = talks.start(*middleware)
+    talk.say("draw a fight")
+    talk.say("draw a fox")
+
+    assert request_text(talk.last_input).count("(violence)") == 1
+    assert [message.type for message in talk.state["messages"]] == ["human", "ai", "human", "ai"]
 
 
 def test_repeated_turn_that_draws_clears_the_refusal(talks):
