@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 JSON, SSE = "application/json", "text/event-stream; charset=utf-8"
 
 
-class Answering(ThreadingHTTPServer):
+class AnswerServer(ThreadingHTTPServer):
     """Send the same answer to every request; `posts` counts the requests.
 
     Args:
@@ -36,7 +36,7 @@ class Answering(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    server: Answering
+    server: AnswerServer
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["content-length"]))
@@ -59,9 +59,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(pieces: Sequence[bytes | float], content_type: str, *, whole: bool = True) -> Iterator[Answering]:
+def serving(pieces: Sequence[bytes | float], content_type: str, *, whole: bool = True) -> Iterator[AnswerServer]:
     """Yield a started server, and stop it after the block."""
-    with Answering(pieces, content_type, whole=whole) as server:
+    with AnswerServer(pieces, content_type, whole=whole) as server:
         server.handle_error = lambda *_: None  # some tests make the client hang up
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()

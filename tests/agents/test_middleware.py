@@ -190,9 +190,8 @@ def test_ten_turns_of_large_pictures_stay_small(talks, version):
     assert found["file"] <= 300_000
     assert found["checkpoints"] + found["writes"] <= 250_000
     assert talk.requests[-1].size < 4000
-    assert len(talk.memory.lineage("last")) == (
-        1 if version == "v1" else 10
-    )  # a v1 message does not say whether its picture is an edit
+    linked = 1 if version == "v1" else 10  # a v1 message does not say whether its picture is an edit
+    assert len(talk.memory.lineage("last")) == linked
 
 
 def test_no_checkpoint_is_added(talks, function_tool):
@@ -207,7 +206,7 @@ def test_no_checkpoint_is_added(talks, function_tool):
     function.say("draw a fox")
 
     assert database_sizes(with_it.file)["steps"] == database_sizes(without.file)["steps"] == 6
-    assert database_sizes(function.file)["steps"] == 5  # the input twice, model, tool, model
+    assert database_sizes(function.file)["steps"] == 5  # the input twice, the model, the tool, the model
 
 
 # Other output and other tools

@@ -64,10 +64,8 @@ def test_two_turns_with_another_middleware(talks, generator, tmp_path, name, hos
     tool = ImageGenerationTool(generator=generator(options=SMALL, api_key="sk-a"))
     ours = ImageGenerationMiddleware(SMALL, tool=tool, hosted=hosted)
     other = OTHERS[name](tmp_path)
-    if (
-        name == "LLMToolSelector" and hosted and ours_first
-    ):  # it sees only the hosted tool and refuses names that it does not see
-        other.always_include = []
+    if name == "LLMToolSelector" and hosted and ours_first:
+        other.always_include = []  # it sees only the hosted tool, and refuses names of tools that it does not see
     model = talks.model() if hosted else scripted_model(image_call("a"), DONE)
     talk = talks.start(*((ours, other) if ours_first else (other, ours)), model=model)
     talk.say("draw a fox")

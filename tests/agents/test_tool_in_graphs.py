@@ -10,7 +10,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any
 
 import pytest
 from langchain.agents import create_agent
@@ -24,27 +24,21 @@ from pydantic import BaseModel, Field
 from langchain_imagegen import ImageGenerationTool, ImageMemory, merge_images
 from langchain_imagegen.simulator import moderated, quota_exceeded
 from tests.conversations import open_saver
+from tests.graphs import THREAD, Chat
 from tests.scripted import DONE, Spy, image_call, scripted_model, tool_messages
 
 JPEG = {"output_format": "jpeg"}
 BASE64 = re.compile(rb"[A-Za-z0-9+/]{400,}")
-THREAD = {"configurable": {"thread_id": "one"}}
 
 
 class Gallery(MessagesState):
-    """A state with messages and the image channel."""
+    """A state that declares the image channel itself, without `ImageState`."""
 
     generated_images: Annotated[dict[str, dict[str, Any]], merge_images]
 
 
-class Chat(TypedDict):
-    """A state that keeps its messages under the key `chat`."""
-
-    chat: Annotated[list[AnyMessage], add_messages]
-
-
 class ChatGallery(Chat):
-    """A state with messages under the key `chat`, and the image channel."""
+    """A state with messages under the key `chat` that declares the image channel itself."""
 
     generated_images: Annotated[dict[str, dict[str, Any]], merge_images]
 
