@@ -9,6 +9,7 @@ import pytest
 from langchain_core.messages import AIMessage
 
 from langchain_imagegen import ImageGenerationMiddleware, images_from
+from langchain_imagegen.conversation.messages import hosted_items
 from langchain_imagegen.errors import ModerationError
 from langchain_imagegen.simulator import Fault
 from langchain_imagegen.simulator.faults import Delivery
@@ -158,6 +159,20 @@ def test_answer_that_ends_early_delivers_its_picture(talks, kind, version):
     assert [image.read() for image in images_from(state["messages"][-1])] == [data]
     assert [message.type for message in state["messages"]] == ["human", "ai"]
     assert len(state["messages"][-1].response_metadata["warnings"]) == 1
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streaming"])
+def test_whole_answer_is_left_alone(talks, caplog, streaming, version):
+    """No image call is added to an answer that holds all its pictures, and no warning is logged."""
+    talk = talks.start(ImageGenerationMiddleware(SMALL, wire=True), model=talks.model(output_version=version))
+    talk.say("draw two pictures of a fox", streaming=streaming)
+
+    answer = talk.state["messages"][-1]
+    calls = [item for item in hosted_items(answer) if item["type"] == "image_generation_call"]
+    assert [call["id"] for call in calls] == [image.id for image in talk.memory]
+    assert "warnings" not in answer.response_metadata
+    assert caplog.text == ""
 
 
 def test_broken_answer_without_wire_is_an_error(talks):
