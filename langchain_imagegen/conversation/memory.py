@@ -57,6 +57,7 @@ class ImageMemory:
         self._names: dict[str, str] = {}
         self._buckets: dict[str, list[str]] = {}
         self._digests: dict[str, str] = {}
+        self._unclaimed: list[ImageResult] = []
         self.add(*images)
 
     @classmethod
@@ -117,6 +118,17 @@ class ImageMemory:
                 raise TypeError(
                     f"an ImageMemory holds GeneratedImage, ImageResult or records, not {type(item).__name__}"
                 )
+
+    def unclaimed(self) -> list[ImageResult]:
+        """Return the results of calls that were cancelled or interrupted, in the order in which they arrived.
+
+        They are no part of the memory, so that `"last"` does not change by itself; `memory.add(result)` claims one.
+        """
+        return [result for result in list(self._unclaimed) if any(i.id not in self._records for i in result.images)]
+
+    def keep_unclaimed(self, result: ImageResult) -> None:
+        """Keep a result that nobody waits for any more."""
+        self._unclaimed.append(result)
 
     def reserve(self) -> int:
         """Return the place of a call that begins, so that order is that of calls and not of their ends."""

@@ -1,4 +1,4 @@
-"""The connections of a generator and its copies. The transport is imported on first use to keep imports fast."""
+"""The connections and calls of a generator and its copies. What does the work is imported on first use."""
 
 from __future__ import annotations
 
@@ -8,25 +8,35 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from langchain_imagegen.drawing.calls import Calls
     from langchain_imagegen.drawing.transport import Transport
 
 
 class Connections:
-    """Holds the transport of a generator and its copies, made on first use."""
+    """Holds the transport and the calls of a generator and its copies, made on first use."""
 
     def __init__(self, settings: Mapping[str, Any], **clients: Any) -> None:
         self._settings, self._clients = settings, clients
         self._made_in = os.getpid()
-        self._made: dict[str, Transport] = {}
+        self._made: dict[str, Any] = {}
 
     @property
     def transport(self) -> Transport:
         """Return the transport. No lock guards it: another thread could hold the lock while the process forks."""
-        if not self._made:
+        if "transport" not in self._made:
             from langchain_imagegen.drawing.transport import Transport
 
-            self._made.setdefault("one", Transport(self._settings, made_in=self._made_in, **self._clients))
-        return self._made["one"]
+            self._made.setdefault("transport", Transport(self._settings, made_in=self._made_in, **self._clients))
+        return self._made["transport"]  # type: ignore[no-any-return]
+
+    @property
+    def calls(self) -> Calls:
+        """Return the calls that are under way."""
+        if "calls" not in self._made:
+            from langchain_imagegen.drawing.calls import Calls
+
+            self._made.setdefault("calls", Calls())
+        return self._made["calls"]  # type: ignore[no-any-return]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return partial(Connections, **self._clients), (self._settings,)

@@ -6,6 +6,7 @@ It prepares requests and runs their flows. `request` reads the input, and `flows
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any, Self, Unpack, cast
@@ -17,9 +18,12 @@ from langchain_imagegen.images.image import PartialImage
 from langchain_imagegen.images.result import ImageResult
 
 if TYPE_CHECKING:
+    from langchain_imagegen.drawing.calls import Call
     from langchain_imagegen.drawing.deleting import RemoteDeletion
     from langchain_imagegen.drawing.ladder import Drawing
     from langchain_imagegen.drawing.request import Placed
+    from langchain_imagegen.drawing.runner import Runner
+    from langchain_imagegen.drawing.steps import Flow
     from langchain_imagegen.images.image import GeneratedImage
     from langchain_imagegen.options.call_fields import CallFields
     from langchain_imagegen.storage.call_store import CallStore
@@ -179,11 +183,19 @@ class ImageGenerator(GeneratorSettings):
         return self._note_deletion(deletion)
 
     def close(self) -> None:
-        """Close the sync connections, except those of a given `client`; a later call opens new ones."""
+        """Close the sync connections, except those of a given `client`; a later call opens new ones.
+
+        Calls whose callers were interrupted go on, and are named in the log.
+        """
+        self._connections.calls.report()
         self._transport.close()
 
     async def aclose(self) -> None:
-        """Async twin of `close`, for the running event loop; call it at the end of a script's `asyncio.run`."""
+        """Close the connections of the running event loop; call it at the end of a script's `asyncio.run`.
+
+        Calls under way are waited for first, also those whose callers were cancelled: they may be paid for.
+        """
+        await self._connections.calls.wait()
         await self._transport.aclose()
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
@@ -191,33 +203,45 @@ class ImageGenerator(GeneratorSettings):
         shared = {id(thing): thing for thing in (self.client, self.async_client, self.rate_limiter)}
         return super().__deepcopy__({**(memo or {}), **shared})
 
-    def _run(self, drawing: Drawing, *, partials: bool = True) -> Iterator[PartialImage | ImageResult]:
-        from langchain_imagegen.drawing.flows import draw
-        from langchain_imagegen.drawing.runner import Runner
-        from langchain_imagegen.storage.call_store import CallStore
-
-        runner, store = Runner(self._transport, self.rate_limiter), CallStore(self.chosen_store)
-        with closing(runner.run(draw(drawing), store, partials=partials)) as pieces:
-            for piece in pieces:
-                yield self._remember(piece, drawing, store)
+    def _run(
+        self, drawing: Drawing, *, partials: bool = True, owned: bool = True
+    ) -> Iterator[PartialImage | ImageResult]:
+        runner, steps, store = self._begin(drawing)
+        pieces = runner.run(steps, store, partials=partials)
+        relay = self._connections.calls.relay
+        with closing(relay(self._call(drawing, runner), pieces) if owned else pieces) as delivered:
+            for piece in delivered:
+                yield self._remember(piece, drawing)
 
     async def _arun(self, drawing: Drawing, *, partials: bool = True) -> AsyncIterator[PartialImage | ImageResult]:
-        from langchain_imagegen.drawing.flows import draw
-        from langchain_imagegen.drawing.runner import Runner
-        from langchain_imagegen.storage.call_store import CallStore
-
-        runner, store = Runner(self._transport, self.rate_limiter), CallStore(self.chosen_store)
-        async with aclosing(runner.arun(draw(drawing), store, partials=partials)) as pieces:
-            async for piece in pieces:
-                yield self._remember(piece, drawing, store)
+        runner, steps, store = self._begin(drawing)
+        pieces = runner.arun(steps, store, partials=partials)
+        async with aclosing(self._connections.calls.arelay(self._call(drawing, runner), pieces)) as delivered:
+            async for piece in delivered:
+                yield self._remember(piece, drawing)
 
     def _last(self, drawing: Drawing) -> ImageResult:
-        pieces = self._run(drawing, partials=drawing.asks_for_partials)
+        owned = threading.current_thread() is threading.main_thread()  # only there can a call be interrupted
+        pieces = self._run(drawing, partials=drawing.asks_for_partials, owned=owned)
         return [piece for piece in pieces if isinstance(piece, ImageResult)][-1]
 
     async def _alast(self, drawing: Drawing) -> ImageResult:
         pieces = self._arun(drawing, partials=drawing.asks_for_partials)
         return [piece async for piece in pieces if isinstance(piece, ImageResult)][-1]
+
+    def _begin(self, drawing: Drawing) -> tuple[Runner, Flow, CallStore]:
+        """Return what one call needs: a runner, the steps to run and the store for its pictures."""
+        from langchain_imagegen.drawing.flows import draw
+        from langchain_imagegen.drawing.runner import Runner
+        from langchain_imagegen.storage.call_store import CallStore
+
+        return Runner(self._transport, self.rate_limiter), draw(drawing), CallStore(self.chosen_store)
+
+    def _call(self, drawing: Drawing, runner: Runner) -> Call:
+        from langchain_imagegen.drawing.calls import Call
+
+        keep = self.memory.keep_unclaimed if self.memory is not None else None
+        return Call(drawing.prompt[:40], lambda: runner.response_id, keep)
 
     def _ask(self, method: Callable[[Any], Any]) -> Any:
         from langchain_imagegen.drawing.runner import Runner
@@ -241,15 +265,10 @@ class ImageGenerator(GeneratorSettings):
             self.memory.add(*(image.model_copy(update={"stored": False}) for image in gone))
         return deletion.done
 
-    def _remember(
-        self, piece: PartialImage | ImageResult, drawing: Drawing, store: CallStore
-    ) -> PartialImage | ImageResult:
-        if isinstance(piece, PartialImage):
-            return piece
-        result = store.deliver(piece)  # sources stay bound to their own stores
-        if self.memory is not None:
-            self.memory.add(result, place=drawing.place)
-        return result
+    def _remember(self, piece: PartialImage | ImageResult, drawing: Drawing) -> PartialImage | ImageResult:
+        if self.memory is not None and isinstance(piece, ImageResult):
+            self.memory.add(piece, place=drawing.place)
+        return piece
 
     # --- from an input to a drawing
 

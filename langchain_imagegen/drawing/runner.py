@@ -19,7 +19,7 @@ from langchain_imagegen.drawing.transport import Transport
 from langchain_imagegen.errors import ConnectionLostError, ImageGenerationError, ImageTimeoutError
 from langchain_imagegen.images.image import PartialImage
 from langchain_imagegen.images.result import ImageResult
-from langchain_imagegen.storage.writer import Receiver
+from langchain_imagegen.storage.call_store import CallStore
 from langchain_imagegen.streaming.answer import Body
 
 _READ_BY_THE_SDK = {"responses": ("stream",), "images": ("model", "prompt", "stream")}
@@ -32,10 +32,16 @@ class Runner:
     def __init__(self, transport: Transport, limiter: BaseRateLimiter | None = None) -> None:
         self._transport, self._permissions = transport, Permissions(limiter)
         self._fetcher = Fetcher()
+        self._drive: Drive | None = None
 
-    def run(self, flow: Flow, store: Receiver, *, partials: bool = True) -> Generator[PartialImage | ImageResult]:
+    @property
+    def response_id(self) -> str | None:
+        """The id of the latest response, as soon as it is known."""
+        return self._drive.response_id if self._drive else None
+
+    def run(self, flow: Flow, store: CallStore, *, partials: bool = True) -> Generator[PartialImage | ImageResult]:
         """Yield partial pictures as they arrive, if they are wanted, and the result last."""
-        drive = Drive(flow, store, partials=partials)
+        drive = self._drive = Drive(flow, store, partials=partials)
         for step in drive:
             with drive.attempt():
                 if isinstance(step, Wait):
@@ -57,13 +63,13 @@ class Runner:
                     drive.answer(body.finish())
             if drive.has_leftovers:
                 drive.settle()
-        yield _finished(drive)
+        yield store.deliver(drive.finished)
 
     async def arun(
-        self, flow: Flow, store: Receiver, *, partials: bool = True
+        self, flow: Flow, store: CallStore, *, partials: bool = True
     ) -> AsyncGenerator[PartialImage | ImageResult]:
         """Async twin of `run`."""
-        drive = Drive(flow, store, partials=partials)
+        drive = self._drive = Drive(flow, store, partials=partials)
         for step in drive:
             with drive.attempt():
                 if isinstance(step, Wait):
@@ -86,7 +92,7 @@ class Runner:
                     drive.answer(await asyncio.to_thread(body.finish))
             if drive.has_leftovers:
                 await asyncio.to_thread(drive.settle)
-        yield _finished(drive)
+        yield store.deliver(drive.finished)
 
     def ask(self, method: Callable[[Any], Any]) -> Any:
         """Return what a method of the SDK's client returns; its errors become ours."""
@@ -117,7 +123,7 @@ class Runner:
 class Drive:
     """The state of a running flow: its next step, and the answer or error of the last one. No clock, no connection."""
 
-    def __init__(self, flow: Flow, store: Receiver, *, partials: bool) -> None:
+    def __init__(self, flow: Flow, store: CallStore, *, partials: bool) -> None:
         self.result: ImageResult | None = None
         self.body: Body | None = None
         self._earlier_body: Body | None = None
@@ -173,6 +179,18 @@ class Drive:
             raise
 
     @property
+    def finished(self) -> ImageResult:
+        """The result of the flow, which ends with one or with an error."""
+        assert self.result is not None
+        return self.result
+
+    @property
+    def response_id(self) -> str | None:
+        """The id of the latest response, as soon as it is known."""
+        body = self.body or self._earlier_body
+        return body.response_id if body else None
+
+    @property
     def has_leftovers(self) -> bool:
         """Return True if a failed answer has pictures to be saved or removed."""
         return self.body is not None and self._error is not None
@@ -204,8 +222,3 @@ def _translated() -> Generator[None]:
         yield
     except Exception as error:
         raise translate(error) from error
-
-
-def _finished(drive: Drive) -> ImageResult:
-    assert drive.result is not None  # a flow ends with a result or an error
-    return drive.result

@@ -1,0 +1,182 @@
+"""Calls that outlive their callers: each paid request runs in a task or thread of the generator.
+
+A caller who is cancelled, interrupted or who closes a stream stops waiting at once. The call goes on until it has its
+picture or fails, so that what was paid for reaches the image store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import logging
+import os
+import queue
+import threading
+import weakref
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator
+from contextlib import aclosing, closing
+from contextvars import copy_context
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from langchain_imagegen.images.image import PartialImage
+from langchain_imagegen.images.result import ImageResult
+
+logger = logging.getLogger("langchain_imagegen")
+
+Piece: TypeAlias = "PartialImage | ImageResult"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A piece that a call gave, or the error with which it ended. Neither: it has ended."""
+
+    piece: Piece | None = None
+    error: BaseException | None = None
+
+
+class Call:
+    """One paid call: it hands its pieces to its caller, and keeps the result if the caller has gone.
+
+    Args:
+        about: What it draws, for people.
+        response_id: Returns the response id as soon as it is known.
+        keep: Called with a result that nobody waits for any more, if there is a memory for it.
+    """
+
+    def __init__(
+        self, about: str, response_id: Callable[[], str | None], keep: Callable[[ImageResult], None] | None
+    ) -> None:
+        self.process = os.getpid()
+        self.task: asyncio.Task[None] | None = None
+        self.has_caller = True
+        self._about, self._response_id, self._keep = about, response_id, keep
+        self._leaving = threading.Lock()
+
+    def deliver(self, outcome: Outcome, put: Callable[[Outcome], None]) -> None:
+        """Hand an outcome to the caller, or settle it if the caller has gone."""
+        with self._leaving:
+            if self.has_caller:
+                put(outcome)
+                return
+        self._settle(outcome)
+
+    def leave(self, unread: Iterable[Outcome]) -> None:
+        """Note that the caller has gone, and settle what the caller did not read."""
+        with self._leaving:
+            self.has_caller = False
+        for outcome in unread:
+            self._settle(outcome)
+
+    def __str__(self) -> str:
+        id = self._response_id()
+        found = f", response {id!r}: draw.resume({id!r}) may still fetch it" if id else ""
+        return f"the picture of {self._about!r}{found}"
+
+    def _settle(self, outcome: Outcome) -> None:
+        """Keep a result that nobody waits for, and log an error that nobody sees."""
+        result: Piece | None = outcome.piece
+        if isinstance(outcome.error, (asyncio.CancelledError, GeneratorExit)):
+            logger.warning("abandoned before it was finished: %s", self)
+        elif outcome.error is not None:
+            logger.warning("a call failed whose caller had gone: %s: %r", self, outcome.error)
+            result = getattr(outcome.error, "result", None)
+        if isinstance(result, ImageResult):
+            logger.info("a picture arrived after its caller had gone: %s", ", ".join(i.handle for i in result.images))
+            if self._keep is not None:
+                self._keep(result)
+
+
+class Calls:
+    """The calls of a generator that are under way."""
+
+    def __init__(self) -> None:
+        self._running: set[Call] = set()
+        _all.add(self)
+
+    def relay(self, call: Call, pieces: Generator[Piece]) -> Generator[Piece]:
+        """Yield the pieces of a call, which runs in a thread of its own."""
+        outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
+        run = copy_context().run
+        threading.Thread(target=run, args=(self._drain, call, pieces, outcomes.put), daemon=True).start()
+        try:
+            while (outcome := outcomes.get()) != _END:
+                yield _piece_of(outcome)
+        finally:
+            call.leave(_unread(outcomes.get_nowait, queue.Empty))
+
+    async def arelay(self, call: Call, pieces: AsyncGenerator[Piece]) -> AsyncGenerator[Piece]:
+        """Async twin of `relay`, with a task in place of the thread."""
+        outcomes: asyncio.Queue[Outcome] = asyncio.Queue()
+        call.task = asyncio.create_task(self._adrain(call, pieces, outcomes.put_nowait))
+        try:
+            while (outcome := await outcomes.get()) != _END:
+                yield _piece_of(outcome)
+        finally:
+            call.leave(_unread(outcomes.get_nowait, asyncio.QueueEmpty))
+
+    async def wait(self) -> None:
+        """Wait for the calls of this event loop."""
+        loop = asyncio.get_running_loop()
+        tasks = [call.task for call in self._here() if call.task is not None]
+        if here := [task for task in tasks if task.get_loop() is loop]:
+            await asyncio.wait(here)
+
+    def report(self) -> None:
+        """Log what is still under way for callers who have gone."""
+        for call in self._here():
+            if not call.has_caller:
+                logger.warning("still under way: %s", call)
+
+    def _drain(self, call: Call, pieces: Generator[Piece], put: Callable[[Outcome], None]) -> None:
+        self._running.add(call)
+        try:
+            with closing(pieces):
+                for piece in pieces:
+                    call.deliver(Outcome(piece), put)
+        except BaseException as error:  # noqa: BLE001 - the caller raises it
+            call.deliver(Outcome(error=error), put)
+        finally:
+            self._running.discard(call)
+            call.deliver(_END, put)
+
+    async def _adrain(self, call: Call, pieces: AsyncGenerator[Piece], put: Callable[[Outcome], None]) -> None:
+        self._running.add(call)
+        try:
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    call.deliver(Outcome(piece), put)
+        except BaseException as error:  # noqa: BLE001 - the caller raises it
+            call.deliver(Outcome(error=error), put)
+        finally:
+            self._running.discard(call)
+            call.deliver(_END, put)
+
+    def _here(self) -> list[Call]:
+        return [call for call in list(self._running) if call.process == os.getpid()]
+
+
+_END = Outcome()
+_all: weakref.WeakSet[Calls] = weakref.WeakSet()
+
+
+@atexit.register
+def _report_at_exit() -> None:
+    for calls in list(_all):
+        calls.report()
+
+
+def _piece_of(outcome: Outcome) -> Piece:
+    if outcome.error is not None:
+        raise outcome.error
+    assert outcome.piece is not None
+    return outcome.piece
+
+
+def _unread(get: Callable[[], Outcome], empty: type[Exception]) -> Iterator[Outcome]:
+    """Yield what waits in a queue."""
+    while True:
+        try:
+            yield get()
+        except empty:
+            return

@@ -1,0 +1,214 @@
+"""A caller who is cancelled, interrupted or closes a stream stops waiting; the call it paid for goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import pytest
+
+from langchain_imagegen import ImageMemory, ImageStore, PartialImage
+from langchain_imagegen.simulator import Simulator
+
+SMALL = {"size": "816x816", "quality": "low"}
+LATENCY = 0.5
+
+
+@pytest.fixture
+def slow_simulator():
+    """Return a simulator that takes half a second for a picture."""
+    with Simulator(latency=LATENCY) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def memory():
+    """Return an empty memory."""
+    return ImageMemory()
+
+
+@pytest.fixture
+def drawing(generator, slow_simulator, memory):
+    """Return a generator of pictures that take half a second."""
+    return generator(base_url=slow_simulator.base_url, options=SMALL | {"partial_images": 1}, memory=memory)
+
+
+def wait_for(condition, seconds=10):
+    """Wait until the condition holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def is_kept(memory, prompt):
+    """Return True if the memory has one unclaimed result, of this prompt, whose picture can be read."""
+    (result,) = memory.unclaimed()
+    return result.image.prompt == prompt and bool(result.image.read())
+
+
+# --- in an event loop
+
+
+def test_a_timeout_of_the_caller(drawing, memory, slow_simulator):
+    """A caller that stops waiting is free at once; `aclose` waits for the picture, which is kept apart."""
+
+    async def give_up():
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(drawing.ainvoke("draw a fox"), 0.1)
+        waited = time.monotonic()
+        await drawing.aclose()
+        return time.monotonic() - waited
+
+    assert asyncio.run(give_up()) > 0.1
+    assert is_kept(memory, "draw a fox")
+    assert len(memory) == 0
+    assert slow_simulator.pictures == 1
+
+
+def test_a_failing_sibling(drawing, memory):
+    """A sibling's error in a `TaskGroup` cancels the caller, and the picture still arrives."""
+
+    async def fail():
+        await asyncio.sleep(0.1)
+        raise ValueError("a sibling failed")
+
+    async def draw_beside_it():
+        async with asyncio.TaskGroup() as group:
+            group.create_task(drawing.ainvoke("draw a fox"))
+            group.create_task(fail())
+
+    async def draw_and_close():
+        with pytest.raises(ExceptionGroup):
+            await draw_beside_it()
+        await drawing.aclose()
+
+    asyncio.run(draw_and_close())
+    assert is_kept(memory, "draw a fox")
+
+
+def test_an_async_stream_that_is_closed(drawing, memory):
+    """A consumer that leaves after a partial picture does not stop the drawing."""
+
+    async def leave_early():
+        async for piece in drawing.astream("draw a fox"):
+            assert isinstance(piece, PartialImage)
+            break
+        await drawing.aclose()
+
+    asyncio.run(leave_early())
+    assert is_kept(memory, "draw a fox")
+
+
+def test_the_end_of_the_event_loop(drawing, caplog):
+    """Without `aclose`, what the end of the event loop stops is named in the log with its response id."""
+
+    async def give_up():
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(anext(drawing.astream("draw a fox")), 0.1)
+
+    with caplog.at_level(logging.WARNING, "langchain_imagegen"):
+        asyncio.run(give_up())
+    assert "abandoned before it was finished: the picture of 'draw a fox'" in caplog.text
+    assert "draw.resume('resp_" in caplog.text
+
+
+def test_claiming_a_picture(drawing, memory):
+    """A picture that is added to the memory is claimed, and can be edited like any other."""
+
+    async def give_up():
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(drawing.ainvoke("draw a fox"), 0.1)
+        await drawing.aclose()
+
+    asyncio.run(give_up())
+    memory.add(*memory.unclaimed())
+    assert memory.unclaimed() == []
+    assert drawing.invoke("make it winter", images=["last"]).image.parents == (memory[0].id,)
+
+
+def test_an_unclaimed_picture_that_no_store_takes(generator, slow_simulator, memory, tmp_path):
+    """Even a picture that cannot be stored is kept for a caller who has gone, with its bytes in memory."""
+    store = ImageStore(tmp_path / "store")
+    drawing = generator(base_url=slow_simulator.base_url, options=SMALL, memory=memory, image_store=store)
+
+    async def give_up():
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(drawing.ainvoke("draw a fox"), 0.1)
+        (tmp_path / "store").rename(tmp_path / "gone")
+        (tmp_path / "store").write_text("a file in place of the folder")
+        await drawing.aclose()
+
+    asyncio.run(give_up())
+    assert is_kept(memory, "draw a fox")
+
+
+# --- in threads
+
+
+def test_a_sync_stream_that_is_closed(drawing, memory):
+    """A consumer that leaves a stream in a thread does not stop the drawing either."""
+    for piece in drawing.stream("draw a fox"):
+        assert isinstance(piece, PartialImage)
+        break
+
+    wait_for(memory.unclaimed)
+    assert is_kept(memory, "draw a fox")
+
+
+def test_ctrl_c(drawing, memory):
+    """Ctrl-C ends `invoke` at once, and the picture is in `memory.unclaimed()` when it is finished."""
+    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+    began = time.monotonic()
+
+    with pytest.raises(KeyboardInterrupt):
+        drawing.invoke("draw a fox")
+    assert time.monotonic() - began < LATENCY
+    wait_for(memory.unclaimed)
+    assert is_kept(memory, "draw a fox")
+
+
+def test_close_names_what_goes_on(drawing, memory, caplog):
+    """`close` does not wait after Ctrl-C, and logs which picture is still under way."""
+    next(iter(drawing.stream("draw a fox")))
+
+    with caplog.at_level(logging.WARNING, "langchain_imagegen"):
+        drawing.close()
+    assert "still under way: the picture of 'draw a fox', response 'resp_" in caplog.text
+    wait_for(memory.unclaimed)
+
+
+def test_exit_names_what_goes_on(tmp_path):
+    """A process that ends after Ctrl-C names the picture that was under way, and ends at once."""
+    script = """
+        import sys
+        from langchain_imagegen import ImageGenerator
+
+        draw = ImageGenerator(base_url=sys.argv[1], api_key="simulated")
+        try:
+            draw.invoke("draw a fox")
+        except KeyboardInterrupt:
+            print("interrupted")
+    """
+    with Simulator(latency=60) as simulator:
+        process = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(script), simulator.base_url],
+            env={**os.environ, "LANGCHAIN_IMAGEGEN_STORE": str(tmp_path)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        wait_for(lambda: simulator.requests, seconds=60)
+        process.send_signal(signal.SIGINT)
+        printed, logged = process.communicate(timeout=20)
+
+    assert printed == "interrupted\n"
+    assert "still under way: the picture of 'draw a fox'" in logged
+    assert "Traceback" not in logged
