@@ -317,7 +317,7 @@ def test_unknown_handle_lists_known_handles(tool_with_memory, half):
         (bad_key(), "Do not try again"),
         (organization_not_verified(), "Do not try again"),
         (no_image("I would rather not."), "I would rather not."),
-        (cut_body(200), "may already have been paid for"),
+        (cut_body(4), "may already have been paid for"),
     ],
     ids=lambda value: getattr(value, "name", ""),
 )
