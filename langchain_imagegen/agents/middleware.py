@@ -25,7 +25,7 @@ from langchain_core.messages import BaseMessage, ToolMessage
 from langgraph.types import Command
 
 from langchain_imagegen.agents.history import light_pictures
-from langchain_imagegen.agents.model_call import Service, Turn
+from langchain_imagegen.agents.model_call import Service, Turn, must_stay
 from langchain_imagegen.agents.refusals import Refusals
 from langchain_imagegen.agents.tool import ImageGenerationTool
 from langchain_imagegen.conversation.channel import CHANNEL, MISDECLARED, Records, as_update
@@ -35,6 +35,7 @@ from langchain_imagegen.conversation.messages import drawn_by_tool
 from langchain_imagegen.conversation.state import channel
 from langchain_imagegen.drawing.generator import ImageGenerator
 from langchain_imagegen.options.options import ImageOptions
+from langchain_imagegen.storage.call_store import CallStore
 from langchain_imagegen.storage.store import ImageStore, default_store
 
 HOSTED = "image_generation"
@@ -52,6 +53,7 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
 
     A chat model that has the hosted tool draws by itself; any other gets `ImageGenerationTool`. Base64 in answers and
     uploads goes into the image store before the next checkpoint; the state's channel `generated_images` keeps records.
+    A picture that cannot be stored stays in its message, with a logged warning, and moves once the store works again.
     Put it last among the agent's middleware: it names to the model those pictures whose messages others left out.
 
     Args:
@@ -157,8 +159,8 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
                 "offload() puts references into messages, and trust='channel' believes none of those: pass the "
                 "messages as they are, with durability='exit' if their base64 should not be in any checkpoint"
             )
-        given = [messages] if isinstance(messages, (str, BaseMessage, Mapping)) else messages
-        return list(self._turn_of(as_messages(given), {}, Service()).messages)
+        given = as_messages([messages] if isinstance(messages, (str, BaseMessage, Mapping)) else messages)
+        return self._turn_of(given, {}, Service()).light_messages(given)
 
     def _turn(self, request: ModelRequest[Any]) -> Turn:
         if CHANNEL not in request.state:
@@ -172,7 +174,7 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         return self._turn_of(request.messages, request.state, service)
 
     def _turn_of(self, messages: Sequence[BaseMessage], state: Mapping[str, Any], service: Service) -> Turn:
-        store = self._store()
+        store = CallStore(self._store())
         memory = ImageMemory.from_state(state, image_store=store, trust=self.trust)
         return Turn(
             messages,
@@ -214,9 +216,10 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         """Return a tool's message without base64, and with an update of the channel for the pictures it tells of."""
         if not isinstance(answer, ToolMessage):
             return answer
-        light, taken = light_pictures(answer, self._store())
-        images = [*drawn_by_tool(light), *taken]
-        return Command(update={"messages": [light], CHANNEL: as_update(images)}) if images else answer
+        store = CallStore(self._store())
+        light, taken = light_pictures(answer, store)
+        images, kept = [*drawn_by_tool(light), *taken], answer if must_stay(taken, store) else light
+        return Command(update={"messages": [kept], CHANNEL: as_update(images)}) if images else answer
 
     def _store(self) -> ImageStore:
         return default_store() if self.image_store is None else self.image_store
@@ -228,7 +231,7 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         from langchain_imagegen.http.clients import wired, without_retries
 
         once = without_retries(model)
-        return wired(once, turn.store, turn.stored) if self.wire else once
+        return wired(once, self._store(), turn.stored) if self.wire else once
 
     def _tools(self, tools: Sequence[Any], *, hosted: bool) -> list[Any]:
         """Return the tools with either the hosted one or ours; with `hosted=False` the developer's own stay."""

@@ -6,7 +6,7 @@ Pure but for the image store; the middleware calls the model and waits.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +41,7 @@ from langchain_imagegen.conversation.references import prepare_sources
 from langchain_imagegen.drawing.flows import retry_delay
 from langchain_imagegen.errors import ImageGenerationError, ModerationError, OptionError, RateLimitError
 from langchain_imagegen.images.image import GeneratedImage, Origin, is_kept_by
-from langchain_imagegen.storage.store import ImageStore
+from langchain_imagegen.storage.call_store import CallStore
 
 if TYPE_CHECKING:
     from langchain_imagegen.http.rewriter import StoredCall
@@ -79,23 +79,25 @@ class Turn:
         messages: The request's messages as the state holds them.
         state: The graph's state.
         memory: The images of the conversation.
-        store: Where bytes go.
+        store: Where bytes go; what it cannot store stays in the messages.
         service: What the model's service can do.
         carry: How many of the latest images go along if the user names none.
         offload: True if the user's own pictures leave the state too.
         refusals: Why earlier hosted calls were refused.
+        staying: The messages that the state must keep as they are, since a picture of them is in no store.
         stored: The image calls of the answer whose pictures are in the store, as an `ImageTransport` lists them.
     """
 
     messages: Sequence[BaseMessage]
     state: Mapping[str, Any]
     memory: ImageMemory
-    store: ImageStore
+    store: CallStore
     service: Service
     carry: int = 1
     offload: bool = True
     refusals: Refusals = field(default_factory=Refusals)
     stored: list[StoredCall] = field(default_factory=list)
+    staying: list[BaseMessage] = field(default_factory=list)
     _light: dict[str, BaseMessage] = field(default_factory=dict)
     _lost: set[str] = field(default_factory=set)
     _sent: set[str] = field(default_factory=set)
@@ -151,6 +153,11 @@ class Turn:
         self._attempts += 1
         return retry_delay(ours, self._attempts - 1)
 
+    def light_messages(self, given: Sequence[BaseMessage]) -> list[BaseMessage]:
+        """Return the messages that the turn was given with references in place of base64, where they are stored."""
+        pairs = zip(given, self.messages, strict=True)
+        return [message if any(message is each for each in self.staying) else light for message, light in pairs]
+
     def forget(self, error: Exception) -> bool:
         """Return True if the service rejected a reference to an earlier image and can be asked without it."""
         if not is_lost_reference(error):
@@ -179,8 +186,7 @@ class Turn:
     def _take_out(self, message: BaseMessage) -> BaseMessage:
         light, taken = light_pictures(message, self.store)
         self.memory.add(*taken)
-        if taken and message.id and (self.offload or not isinstance(message, HumanMessage)):
-            self._light[message.id] = light
+        self._replace(message, light, taken, update=self.offload or not isinstance(message, HumanMessage))
         return light
 
     def _prepare_uploads(self) -> None:
@@ -199,12 +205,20 @@ class Turn:
 
     def _slim(self, message: AIMessage) -> BaseMessage:
         """Return an answer without the base64 that it still holds from a time before the middleware."""
-        slim, _ = light_answer(message, self.store, Origin())
+        slim, drawn = light_answer(message, self.store, Origin())
         light, taken = light_pictures(slim, self.store)
         self.memory.add(*taken)
-        if light != message and message.id:
-            self._light[message.id] = light
+        self._replace(message, light, [*drawn, *taken])
         return light
+
+    def _replace(
+        self, message: BaseMessage, light: BaseMessage, images: Sequence[GeneratedImage], *, update: bool = True
+    ) -> None:
+        """Let the light form of a message take its place in the state, unless one of its pictures is in no store."""
+        if must_stay(images, self.store):
+            self.staying.append(message)
+        elif update and message.id and light is not message and light != message:
+            self._light[message.id] = light
 
     def _light_answer(self, answer: AIMessage) -> AIMessage:
         parents, named = tuple(image.id for image in self._wanted()), bool(self._meant())
@@ -213,7 +227,7 @@ class Turn:
         light, drawn = light_pictures(light, self.store)  # by a chat model that gives no ids
         told = {"prompt": origin.prompt, "parents": parents if named else ()}
         self.memory.add(*images, *(image.model_copy(update=told) for image in drawn))
-        return light
+        return answer if must_stay([*images, *drawn], self.store) else light
 
     def _whole(self, kept: set[str]) -> list[BaseMessage]:
         gone = self._gone(kept)
@@ -267,6 +281,14 @@ class Turn:
     def _unrecorded(self) -> Records:
         known = self.state.get(CHANNEL) or {}
         return {record["id"]: record for record in self.memory.to_records() if known.get(record["id"]) != record}
+
+
+def must_stay(images: Iterable[GeneratedImage], store: CallStore) -> bool:
+    """Return True if a message must keep its pictures, because one of them is in no store; log why."""
+    errors = {image.handle: error for image in images if (error := store.why_unsaved(image.sha256))}
+    for handle, error in errors.items():
+        logger.warning("the picture %s stays in its message as base64, since %s", handle, error)
+    return bool(errors)
 
 
 def _with_text(system: SystemMessage | None, text: str) -> SystemMessage | None:

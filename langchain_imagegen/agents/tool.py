@@ -60,6 +60,7 @@ LONGEST_REFERENCE = 200  # characters; every handle and id is shorter, a data UR
 SHOWN_EDGE = 512  # pixels of the longer edge of a picture shown to the chat model
 
 _IN_VAIN = "Do not try again: tell the user that no pictures can be drawn at the moment."
+_TELL_THE_USER = "Do not try again: tell the user, with the id of the response if there is one."
 _PERHAPS_PAID = "Ask the user before trying again: the picture may already have been paid for."
 _ADVICE: tuple[tuple[type[ImageGenerationError], str], ...] = (
     (QuotaError, _IN_VAIN),
@@ -276,8 +277,18 @@ def view(image: GeneratedImage) -> dict[str, Any] | None:
 
 def advice(error: ImageGenerationError) -> str:
     """Return an error in words that a chat model can act on."""
+    if isinstance(error, ImageStoreError) and error.result is not None:
+        return _advice_on_unsaved(error, error.result)
     told = next((words for kind, words in _ADVICE if isinstance(error, kind)), "")
     return f"No picture was made: {without_paths(str(error)).rstrip('. ')}. {told}".strip()
+
+
+def _advice_on_unsaved(error: ImageStoreError, result: ImageResult) -> str:
+    """Return what the chat model reads if pictures were paid for and cannot be stored."""
+    why = without_paths(str(error.__cause__ or error)).rstrip(". ")
+    kept = result.response_id if result.image.stored is not False else None
+    where = f" The service keeps it as response {kept}, from which a developer can fetch it." if kept else ""
+    return f"The picture was drawn and paid for, but cannot be stored: {why}.{where} {_TELL_THE_USER}"
 
 
 def child(config: RunnableConfig, run_manager: Any) -> RunnableConfig:

@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from langchain_imagegen.errors import ImageStoreError
 from langchain_imagegen.images.result import ImageResult
 from langchain_imagegen.images.sniffing import Blob
 from langchain_imagegen.storage.store import ImageStore
-from langchain_imagegen.storage.writer import BlobWriter
+from langchain_imagegen.storage.writer import BlobWriter, OnFailure
 
 
-class CallStore:
-    """Puts the pictures of one call into the image store, and keeps those in memory that cannot be written there.
+class CallStore(ImageStore):
+    """An image store that keeps in memory the pictures of one call that cannot be written, and reads them from there.
 
-    It reads as a store does, so that the images of a failed call can be bound to it.
+    The images of a failed call can be bound to it. Unbound images are not looked for in it.
     """
 
     def __init__(self, store: ImageStore) -> None:
+        vars(self).update(vars(store))
         self._store = store
-        self._kept: dict[str, bytes] = {}
+        self._kept: dict[str, tuple[Blob, bytes]] = {}
         self._error: ImageStoreError | None = None
         self._warnings: dict[str, None] = {}
 
-    def put(self, data: bytes) -> Blob:
-        """Store a picture, or keep it in memory, and return what it is.
-
-        Raises:
-            CorruptImageError: `data` is no picture, only a part of one, or larger than the store allows.
-        """
-        with self.writer(len(data)) as writer:
-            writer.write(data)
-            return writer.commit()
-
-    def writer(self, expected: int = 0) -> BlobWriter:
+    def writer(self, expected: int = 0, *, on_failure: OnFailure | None = None) -> BlobWriter:
         """Return a writer whose `commit` keeps the picture in memory if the store fails."""
-        return self._store.writer(expected, on_failure=self._write_again_or_keep)
+        return super().writer(expected, on_failure=on_failure or self._write_again_or_keep)
+
+    def why_unsaved(self, sha256: str) -> ImageStoreError | None:
+        """Return why a picture is in memory alone; None for every other picture."""
+        return self._error if sha256 in self._kept else None
 
     def deliver(self, result: ImageResult) -> ImageResult:
         """Return the result of the call with its pictures bound to the store, and a warning if the fallback has some.
@@ -47,20 +44,21 @@ class CallStore:
         bound = result.model_copy(update={"images": images, "warnings": warnings})
         if unsaved:
             raise ImageStoreError(
-                f"{self._reason(bound, unsaved)}. Nothing is lost: error.result.image.save(path) writes the picture "
-                f"elsewhere, error.result has all of this call{_response_of(bound)}",
-                location=self._store.location,
+                f"{_count(unsaved, result)} drawn and cannot be stored: {self._error}. Nothing is lost: "
+                f"error.result.image.save(path) writes the picture elsewhere, error.result has all of this call"
+                f"{_response_of(bound)}",
+                location=self.location,
                 result=bound,
             ) from self._error
         return bound
 
     def get(self, sha256: str, mime_type: str | None = None) -> bytes:
-        """Return the bytes from memory or else from the store.
+        """Return the bytes from memory or else from the store."""
+        return self._kept[sha256][1] if sha256 in self._kept else super().get(sha256, mime_type)
 
-        Raises:
-            ImageStoreError: neither has them.
-        """
-        return self._kept[sha256] if sha256 in self._kept else self._store.get(sha256, mime_type)
+    def blob(self, sha256: str, mime_type: str | None = None) -> Blob:
+        """Return what a picture is, in memory or else in the store."""
+        return self._kept[sha256][0] if sha256 in self._kept else super().blob(sha256, mime_type)
 
     def url(self, sha256: str, mime_type: str, *, expires: int = 3600) -> str:
         """Return a link to a picture in the store.
@@ -70,23 +68,31 @@ class CallStore:
         """
         if sha256 in self._kept:
             raise ImageStoreError("a picture that could not be stored has no link: save it elsewhere first")
-        return self._store.url(sha256, mime_type, expires=expires)
+        return super().url(sha256, mime_type, expires=expires)
 
     def __contains__(self, sha256: object) -> bool:
-        return sha256 in self._kept or sha256 in self._store
+        return sha256 in self._kept or super().__contains__(sha256)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"store": self._store, "kept": self._kept}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        CallStore.__init__(self, state["store"])
+        self._kept.update(state["kept"])
 
     def _write_again_or_keep(self, blob: Blob, data: bytes, error: ImageStoreError) -> None:
         try:
-            warning = self._store.write_again(blob, data, error)
+            warning = self.write_again(blob, data, error)
         except ImageStoreError as failed:
-            self._kept[blob.sha256] = data
+            self._kept[blob.sha256] = blob, data
             self._error = failed
         else:
             self._warnings |= {warning: None} if warning else {}
 
-    def _reason(self, result: ImageResult, unsaved: int) -> str:
-        what = "the picture was" if len(result.images) == 1 else f"{unsaved} of {len(result.images)} pictures were"
-        return f"{what} drawn and cannot be stored: {self._error}"
+
+def _count(unsaved: int, result: ImageResult) -> str:
+    drawn = len(result.images)
+    return "the picture was" if drawn == 1 else f"{unsaved} of {drawn} pictures were"
 
 
 def _response_of(result: ImageResult) -> str:
