@@ -73,6 +73,7 @@ def draw(path: Path) -> None:
     assert_type(result.image.save(path), Path)
     assert_type(result.image.parents, tuple[str, ...])
     assert_type(generator.invoke(ImageRequest(prompt="Make it winter", images=[result])), ImageResult)
+    assert_type(generator.invoke("Draw a poster", once="poster-7", regenerate=True).from_ledger, bool)
     assert_type(generator.batch(["Draw a fox", {"prompt": "Draw an owl"}]), list[ImageResult])
     assert_type(generator.stream("Draw a fox"), Iterator[PartialImage | ImageResult])
 

@@ -30,6 +30,7 @@ from langchain_imagegen.agents.wording import without_paths
 from langchain_imagegen.conversation.channel import CHANNEL, as_update, images_of_result
 from langchain_imagegen.conversation.memory import ImageMemory
 from langchain_imagegen.drawing.generator import ImageGenerator
+from langchain_imagegen.drawing.request import FromToolCall
 from langchain_imagegen.errors import (
     AuthenticationError,
     ConnectionLostError,
@@ -164,7 +165,7 @@ class ImageGenerationTool(BaseTool):
 
     def _request(
         self, prompt: str, images: list[str] | None, options: Mapping[str, Any], runtime: Any
-    ) -> tuple[dict[str, Any], tuple[str, ...]]:
+    ) -> tuple[FromToolCall, tuple[str, ...]]:
         """Return the request for the generator, and a warning about each option that is left out of it.
 
         Handles are looked up in this conversation alone.
@@ -174,7 +175,8 @@ class ImageGenerationTool(BaseTool):
         chosen = {name: replace_surrogates(value) for name, value in options.items() if value is not None}
         chosen, ignored = drop_compression(self._generator().options, chosen)
         mask = self._mask(runtime, memory) if named else None
-        return {"prompt": replace_surrogates(prompt), "images": named, "mask": mask, "options": chosen}, ignored
+        request = {"prompt": replace_surrogates(prompt), "images": named, "mask": mask, "options": chosen}
+        return FromToolCall(request, *ids_of_call(runtime)), ignored
 
     def _named(self, reference: str, memory: ImageMemory) -> GeneratedImage | str:
         if self.allow_urls and reference.startswith(("http://", "https://")) and reference not in memory:
@@ -314,12 +316,23 @@ def messages_key(state: Any, call_id: str | None) -> str | None:
     """
     values = state if isinstance(state, Mapping) else getattr(state, "__dict__", {})
     keys = sorted(values, key=lambda key: key != "messages")  # another key may hold a copy of the messages
-    return next((key for key in keys if call_id and _makes_call(values[key], call_id)), None)
+    return next((key for key in keys if call_id and _message_of_call(values[key], call_id)), None)
 
 
-def _makes_call(messages: Any, call_id: str) -> bool:
+def ids_of_call(runtime: Any) -> tuple[str | None, str | None]:
+    """Return the ids of the message that makes a tool call and of the call, as far as a graph tells them."""
+    state, call_id = state_of(runtime), getattr(runtime, "tool_call_id", None)
+    key = messages_key(state, call_id)
+    if key is None:
+        return None, call_id
+    messages = state[key] if isinstance(state, Mapping) else getattr(state, key)
+    return getattr(_message_of_call(messages, str(call_id)), "id", None), call_id
+
+
+def _message_of_call(messages: Any, call_id: str) -> AIMessage | None:
     said = reversed(messages) if isinstance(messages, list) else ()
-    return any(isinstance(m, AIMessage) and any(call["id"] == call_id for call in m.tool_calls) for m in said)
+    made = (m for m in said if isinstance(m, AIMessage) and any(call["id"] == call_id for call in m.tool_calls))
+    return next(made, None)
 
 
 def _entry_of(image: GeneratedImage) -> dict[str, Any]:

@@ -7,7 +7,8 @@ no clock and no file: `runner` runs the steps.
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from langchain_imagegen.api import images_api, responses
@@ -41,8 +42,12 @@ from langchain_imagegen.options.text import replace_surrogates
 LONGEST_WAIT = 120.0  # seconds; if the service asks for a longer wait, its error is raised instead
 
 
-def draw(drawing: Drawing) -> Flow:
+def draw(drawing: Drawing, note_id: Callable[[str], None] | None = None) -> Flow:
     """Draw or edit with the first image model that can.
+
+    Args:
+        drawing: The request.
+        note_id: Called with the id of each response as soon as it is known; see `steps.Call`.
 
     Raises:
         ImageGenerationError: That of the first model if all failed without drawing anything, else that of the last.
@@ -52,7 +57,7 @@ def draw(drawing: Drawing) -> Flow:
     failed: list[ImageGenerationError] = []
     while True:
         try:
-            return (yield from _draw_with_one_model(drawing))
+            return (yield from _draw_with_one_model(drawing, note_id))
         except MODEL_ERRORS as error:
             failed.append(error)
             next_drawing = next_model(drawing, error)
@@ -61,7 +66,7 @@ def draw(drawing: Drawing) -> Flow:
             drawing = next_drawing
 
 
-def _draw_with_one_model(drawing: Drawing) -> Flow:
+def _draw_with_one_model(drawing: Drawing, note_id: Callable[[str], None] | None) -> Flow:
     """Draw or edit, naming each source by the first rung that works.
 
     Raises:
@@ -70,7 +75,7 @@ def _draw_with_one_model(drawing: Drawing) -> Flow:
     while True:
         call, rungs = yield from _build_call(drawing)
         try:
-            result = yield from _send(call, drawing)
+            result = yield from _send(replace(call, note_id=note_id), drawing)
         except ServiceError as error:
             next_drawing = next_rung(drawing, rungs, error)
             if next_drawing is None:

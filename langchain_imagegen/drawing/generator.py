@@ -6,6 +6,7 @@ It prepares requests and runs their flows. `request` reads the input, and `flows
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
@@ -55,14 +56,14 @@ class ImageGenerator(GeneratorSettings):
             ImageGenerationError: There is no picture. `errors` has a class for each kind of reason.
             ImageStoreError: There is one, and it cannot be stored: the error's `.result` has it in memory.
         """
-        drawing = self._prepare(input, fields, stream=self.delivery == "stream")
+        drawing = self._prepare(input, config, fields, stream=self.delivery == "stream")
         return self._call_with_config(lambda _: self._last(drawing), drawing.trace(), config)
 
     async def ainvoke(  # type: ignore[override]  # typed for editors
         self, input: Any, config: RunnableConfig | None = None, **fields: Unpack[CallFields]
     ) -> ImageResult:
         """Async twin of `invoke`."""
-        drawing = await self._aprepare(input, fields, stream=self.delivery == "stream")
+        drawing = await self._aprepare(input, config, fields, stream=self.delivery == "stream")
 
         async def last(_: Any) -> ImageResult:
             return await self._alast(drawing)
@@ -79,7 +80,7 @@ class ImageGenerator(GeneratorSettings):
 
         `options.partial_images` (1 to 3) asks for partial pictures; the service may send one without it.
         """
-        drawing = self._prepare(input, fields, stream=True)
+        drawing = self._prepare(input, config, fields, stream=True)
         steps: Any = lambda _: self._run(drawing)  # noqa: E731
         yield from self._transform_stream_with_config(iter([drawing.trace()]), steps, config)
 
@@ -90,7 +91,7 @@ class ImageGenerator(GeneratorSettings):
         **fields: Unpack[CallFields],
     ) -> AsyncIterator[PartialImage | ImageResult]:
         """Async twin of `stream`."""
-        drawing = await self._aprepare(input, fields, stream=True)
+        drawing = await self._aprepare(input, config, fields, stream=True)
 
         async def traced() -> AsyncIterator[Any]:
             yield drawing.trace()
@@ -220,6 +221,16 @@ class ImageGenerator(GeneratorSettings):
             async for piece in delivered:
                 yield self._remember(piece, drawing)
 
+    def _flow(self, drawing: Drawing) -> Flow:
+        """Return the steps of a call, which ask the ledger first if the call has a key."""
+        if drawing.key is None:
+            from langchain_imagegen.drawing.flows import draw
+
+            return draw(drawing)
+        from langchain_imagegen.drawing.purchase import buy_once
+
+        return buy_once(drawing, drawing.key, self.chosen_store.ledger(self.ledger_expires), self.chosen_store)
+
     def _last(self, drawing: Drawing) -> ImageResult:
         owned = threading.current_thread() is threading.main_thread()  # only there can a call be interrupted
         pieces = self._run(drawing, partials=drawing.asks_for_partials, owned=owned)
@@ -231,11 +242,10 @@ class ImageGenerator(GeneratorSettings):
 
     def _begin(self, drawing: Drawing) -> tuple[Runner, Flow, CallStore]:
         """Return what one call needs: a runner, the steps to run and the store for its pictures."""
-        from langchain_imagegen.drawing.flows import draw
         from langchain_imagegen.drawing.runner import Runner
         from langchain_imagegen.storage.call_store import CallStore
 
-        return Runner(self._transport, self.rate_limiter), draw(drawing), CallStore(self.chosen_store)
+        return Runner(self._transport, self.rate_limiter), self._flow(drawing), CallStore(self.chosen_store)
 
     def _call(self, drawing: Drawing, runner: Runner) -> Call:
         from langchain_imagegen.drawing.calls import Call
@@ -272,29 +282,42 @@ class ImageGenerator(GeneratorSettings):
 
     # --- from an input to a drawing
 
-    def _prepare(self, given: Any, fields: Mapping[str, Any], *, stream: bool) -> Drawing:
+    def _prepare(
+        self, given: Any, config: RunnableConfig | None, fields: Mapping[str, Any], *, stream: bool
+    ) -> Drawing:
         """Return a prepared request. Local image bytes are in the store from here on."""
         from langchain_imagegen.drawing.request import prepare
 
-        return prepare(self._reserve_place(given), fields, self, stream=stream)
+        return prepare(self._reserve_place(given, config, fields), fields, self, stream=stream)
 
-    async def _aprepare(self, given: Any, fields: Mapping[str, Any], *, stream: bool) -> Drawing:
+    async def _aprepare(
+        self, given: Any, config: RunnableConfig | None, fields: Mapping[str, Any], *, stream: bool
+    ) -> Drawing:
         """Async twin of `_prepare`, in a thread unless the input is text only, since it may read or write pictures."""
-        placed = self._reserve_place(given)
+        placed = self._reserve_place(given, config, fields)
         await self._transport.begin()
         if isinstance(given, str) and not fields and self.chosen_store.known_writable:
-            return self._prepare(placed, fields, stream=stream)
-        return await asyncio.to_thread(self._prepare, placed, fields, stream=stream)
+            return self._prepare(placed, config, fields, stream=stream)
+        return await asyncio.to_thread(self._prepare, placed, config, fields, stream=stream)
 
     def _resumed(self, response_id: str) -> Drawing:
         from langchain_imagegen.drawing.request import prepare_resumed
 
         return prepare_resumed(response_id, self._reserve_place(None).place, self)
 
-    def _reserve_place(self, given: Any) -> Placed:
-        """Return an input with its place in the memory: in the order of the calls, or of the inputs of a batch."""
-        from langchain_imagegen.drawing.request import Placed
+    def _reserve_place(
+        self, given: Any, config: RunnableConfig | None = None, fields: Mapping[str, Any] | None = None
+    ) -> Placed:
+        """Return an input with its place in memory and run: in the order of the calls, or of the inputs of a batch."""
+        from langchain_imagegen.drawing.request import FromToolCall, Placed
 
         if isinstance(given, Placed):
             return given
-        return Placed(given, None if self.memory is None else self.memory.reserve())
+        place, caller, tool_call = None if self.memory is None else self.memory.reserve(), None, None
+        if isinstance(given, FromToolCall):
+            given, tool_call = given.given, (given.message_id, given.call_id)
+        if self.once and "langgraph" in sys.modules:
+            from langchain_imagegen.drawing.executions import caller_of
+
+            caller = caller_of([given, fields or {}], config, tool_call)
+        return Placed(given, place, caller)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_imagegen.api.service_errors import SERVICE_ID, is_lost_reference
 from langchain_imagegen.conversation.references import Remote, Source
@@ -16,6 +16,9 @@ from langchain_imagegen.errors import ServiceError
 from langchain_imagegen.images.image import GeneratedImage, Origin, Rung, is_kept_by
 from langchain_imagegen.images.result import ImageResult
 from langchain_imagegen.options.options import Api, ImageOptions, Reference
+
+if TYPE_CHECKING:
+    from langchain_imagegen.drawing.executions import Key
 
 Rungs = Mapping[str, "Rung | None"]
 """The rung that names each source, keyed by `key_of`; `None` for a source that the service fetches itself."""
@@ -62,6 +65,7 @@ class Drawing:
     model_kwargs: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     place: int | None = None
+    key: Key | None = field(default=None, compare=False)
     failed: tuple[str, ...] = field(default=(), compare=False)
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.prompt_values import PromptValue, StringPromptValue
@@ -26,15 +26,28 @@ from langchain_imagegen.options.text import check_json, replace_surrogates
 from langchain_imagegen.options.validation import listed
 from langchain_imagegen.storage.store import ImageStore
 
+if TYPE_CHECKING:
+    from langchain_imagegen.drawing.executions import Caller
+
 _NO_CONVERSATION = Conversation(turns=(), prompt="", images=(), earlier=())
 
 
 @dataclass(frozen=True)
+class FromToolCall:
+    """An input that a chat model's tool call gives, with the ids of the call's message and of the call."""
+
+    given: Any
+    message_id: str | None
+    call_id: str | None
+
+
+@dataclass(frozen=True)
 class Placed:
-    """An input and the place in the memory that is reserved for its result."""
+    """An input, the place in the memory that is reserved for its result, and the step of a run that gives it."""
 
     given: Any
     place: int | None
+    caller: Caller | None = None
 
 
 def prepare(placed: Placed, fields: Mapping[str, Any], settings: GeneratorSettings, *, stream: bool) -> Drawing:
@@ -44,6 +57,15 @@ def prepare(placed: Placed, fields: Mapping[str, Any], settings: GeneratorSettin
         OptionError: The request can never work.
         UnknownImageError: A reference names no image.
     """
+    try:
+        return _prepare(placed, fields, settings, stream=stream)
+    except BaseException:
+        if placed.caller is not None:
+            placed.caller.give_back()
+        raise
+
+
+def _prepare(placed: Placed, fields: Mapping[str, Any], settings: GeneratorSettings, *, stream: bool) -> Drawing:
     read, conversation = read_input(placed.given, settings.chosen_store)
     request = ImageRequest.parse(join_fields(read, fields))
     check_json(
@@ -62,7 +84,7 @@ def prepare(placed: Placed, fields: Mapping[str, Any], settings: GeneratorSettin
     settings.chosen_store.check_writable()
     if settings.api == "images":
         _check_images_api(request, sources, conversation, instructions)
-    return replace(
+    drawing = replace(
         _without_input(settings, placed.place),
         prompt=request.prompt,
         options=_with_action(options, sources),
@@ -78,6 +100,20 @@ def prepare(placed: Placed, fields: Mapping[str, Any], settings: GeneratorSettin
         stream=stream,
         edits=bool(sources) and options.action in (None, "edit"),
     )
+    once = settings.once if request.once is None else request.once
+    return _named(drawing, str(once), placed.caller, settings, request) if once else drawing
+
+
+def _named(
+    drawing: Drawing, once: str, caller: Caller | None, settings: GeneratorSettings, request: ImageRequest
+) -> Drawing:
+    """Return a request with its key in the ledger. A stream answers it, since that tells the response id early."""
+    if once == "auto" and caller is None:
+        return drawing
+    from langchain_imagegen.drawing.once import key_of
+
+    key = key_of(drawing, once, caller, settings.namespace, regenerate=request.regenerate)
+    return replace(drawing, key=key, stream=drawing.stream or drawing.api == "responses")
 
 
 def prepare_resumed(response_id: str, place: int | None, settings: GeneratorSettings) -> Drawing:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.rate_limiters import BaseRateLimiter
@@ -40,6 +41,7 @@ SETTING_HINTS = {
         for name in ImageOptions.model_fields
         if name != "model"
     },
+    "once": "it is 'auto', False or None; a name belongs to one call: draw.invoke(prompt, once='poster-7')",
     **{name: f"it belongs to a request: draw.invoke(prompt, {name}=…)" for name in ("images", "mask", "conversation")},
 }
 """Advice for arguments that people expect `ImageGenerator` to take."""
@@ -82,6 +84,18 @@ class GeneratorSettings(OldPickles, Composable):
         default="direct",
         description="how the answer comes: with `stream`, `invoke` reads events too and knows the response id early; "
         "with `background`, the service draws on by itself, and nothing is lost with a connection or a process",
+    )
+    once: Literal["auto", False] | None = Field(
+        default="auto",
+        description="`auto` asks the ledger inside LangGraph runs with a thread id, so that a step that is run again "
+        "gets the picture that it has bought; `None` or `False` asks it only for a call with a name of its own",
+    )
+    ledger_expires: timedelta = Field(
+        default=timedelta(days=30), gt=timedelta(0), description="how long the ledger remembers what was bought"
+    )
+    ledger_namespace: str | None = Field(
+        default=None,
+        description="tells the calls of this application from others in the same image store; `None`: base URL and key",
     )
     prepare: bool = Field(
         default=True,
@@ -217,6 +231,11 @@ class GeneratorSettings(OldPickles, Composable):
     def provider(self) -> str:
         """The host of the service's base URL."""
         return self._transport.provider
+
+    @property
+    def namespace(self) -> str:
+        """What tells the calls of this generator from others in the ledger."""
+        return self.ledger_namespace or " ".join(self._transport.account)
 
     @property
     def chosen_store(self) -> ImageStore:

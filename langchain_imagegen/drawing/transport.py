@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import inspect
 import os
 import threading
@@ -13,7 +14,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from langchain_imagegen.api.sdk_errors import translate
-from langchain_imagegen.drawing.credentials import clean_key, settings_from_environment, url_from_environment
+from langchain_imagegen.drawing.credentials import (
+    clean_key,
+    key_from_environment,
+    settings_from_environment,
+    url_from_environment,
+)
 from langchain_imagegen.errors import AuthenticationError, OptionError
 
 if TYPE_CHECKING:
@@ -100,6 +106,17 @@ class Transport:
             return str(given.base_url.host)
         url = self._settings.get("base_url") or url_from_environment() or OPENAI_URL
         return urlsplit(url).hostname or ""
+
+    @property
+    def account(self) -> tuple[str, str]:
+        """Return the service's base URL and the digest of the key; of a key that a function supplies, nothing."""
+        given = self._given or self._given_async
+        if given is not None:
+            url, key = str(given.base_url), given.api_key
+        else:
+            url = self._settings.get("base_url") or url_from_environment() or OPENAI_URL
+            key = self._settings.get("api_key") or key_from_environment() or ""
+        return url.rstrip("/"), hashlib.sha256(str("" if callable(key) else key).encode()).hexdigest()
 
     @property
     def client(self) -> OpenAI:

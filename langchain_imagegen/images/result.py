@@ -78,6 +78,9 @@ class ImageResult(OldPickles, PromptValue):
     failures: tuple[ImageFailure, ...] = ()
     rung: Rung | None = Field(default=None, description="how the edit named its source; `None`: it was no edit")
     warnings: tuple[str, ...] = ()
+    from_ledger: bool = Field(
+        default=False, description="whether nothing was bought: the same call had bought these pictures before"
+    )
     sources: tuple[GeneratedImage, ...] = Field(default=(), description="the images it was made from, as now known")
 
     @property
@@ -130,6 +133,8 @@ class ImageResult(OldPickles, PromptValue):
     def record(self) -> dict[str, Any]:
         """Return the result as a plain JSON dict, which a tool returns as its artifact."""
         facts = self.model_dump(mode="json", exclude_none=True, exclude={"images", "sources"})
+        if not self.from_ledger:
+            del facts["from_ledger"]
         groups = {"images": self.images, "sources": self.sources}
         return facts | {name: [image.record() for image in group] for name, group in groups.items()}
 
@@ -140,7 +145,7 @@ class ImageResult(OldPickles, PromptValue):
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """Yield the images and whatever is out of the ordinary; `record()` has everything."""
-        names = ("text", "rung", "failures", "warnings")
+        names = ("text", "rung", "failures", "warnings", "from_ledger")
         told = ((name, getattr(self, name)) for name in names if getattr(self, name))
         return chain([("images", list(self.images))], told)
 

@@ -21,6 +21,8 @@ class CallFields(TypedDict, total=False):
     conversation: str | dict[str, Any] | None
     options: ImageOptions | Mapping[str, Any] | None
     instructions: str | None
+    once: str | Literal[False] | None
+    regenerate: bool
     model: str | None
     action: Literal["generate", "edit", "auto"] | None
     size: str | tuple[int, int] | None

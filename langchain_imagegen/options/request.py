@@ -48,6 +48,16 @@ class ImageRequest(OldPickles, BaseModel):
     )
     options: ImageOptions | None = Field(None, description="Options for this request; they win over the generator's.")
     instructions: str | None = Field(None, description="Instructions for the mainline model, besides the prompt.")
+    once: str | bool | None = Field(
+        None,
+        description="A name for the picture, which is then bought once whoever asks for it; `False` does not ask the "
+        "ledger, `auto` asks it inside LangGraph runs.",
+        examples=["poster-7"],
+    )
+    regenerate: bool = Field(
+        default=False,
+        description="Whether to buy another picture although the ledger has one.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -135,6 +145,8 @@ class ImageRequest(OldPickles, BaseModel):
             yield f"prompt={self.prompt!r} with no images asks for nothing: say what to draw"
         if self.previous_response_id and self.conversation:
             yield "previous_response_id and conversation exclude each other: give one of them"
+        if self.once is True or (isinstance(self.once, str) and not self.once.strip()):
+            yield f"once={self.once!r} names no picture: give it a name, such as once='poster-7', or once=False"
         if self.mask is not None and not self.images and not continues:
             yield "mask needs an image to apply to: give it in images, first if there are several"
 

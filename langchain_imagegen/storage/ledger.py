@@ -47,10 +47,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Done:
-    """A picture that was bought: the result's record, and the digest of the request it answers."""
+    """A picture that was bought: the result's record, the digest of its request, and the number of its claim."""
 
     record: Mapping[str, Any]
     request: str
+    claim: int = 0
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,7 @@ class Attempt:
     def __init__(self, ledger: Ledger, name: str, request: str, *, regenerate: bool) -> None:
         self._ledger, self._name, self._request, self._regenerate = ledger, name, request, regenerate
         self._begun = False
+        self._rejected = -1
         self._seen: tuple[int, object, float] | None = None  # a claim, its latest renewal, and when that was first seen
         self._seconds = _SHORTEST
 
@@ -147,6 +149,10 @@ class Attempt:
         """Return the picture that was bought, if there is one."""
         return self._valid(self._ledger.read(f"{self._name}.done"))
 
+    def reject(self, done: Done) -> None:
+        """Look for no result of this claim or an earlier one any more: its picture is lost."""
+        self._rejected = done.claim
+
     def _next_claim(self, first: int) -> Claim | Done | Busy:
         """Return a claim behind those that are over; `first` is the first that has no result."""
         number, responses = first, tuple[str, ...]()
@@ -166,7 +172,8 @@ class Attempt:
         """Return the picture of a note; None if it has expired or another one is wanted."""
         if note is None or self._regenerate or not _is_live(note) or not isinstance(note.get("record"), dict):
             return None
-        return Done(note["record"], str(note.get("request")))
+        done = Done(note["record"], str(note.get("request")), _claim_of(note))
+        return done if done.claim > self._rejected else None
 
     def _busy(self) -> Busy:
         seconds, self._seconds = self._seconds, min(self._seconds * _GROWTH, _LONGEST)
@@ -187,7 +194,7 @@ class Attempt:
 
 
 class Claim:
-    """The sole right to buy the picture of a call, until it is settled, released or left.
+    """The sole right to buy the picture of a call, until it is settled or given up.
 
     `inherited` has the ids of responses that earlier owners asked for: one may hold the picture, which is paid for.
     """
@@ -205,7 +212,7 @@ class Claim:
 
     @property
     def ended(self) -> bool:
-        """True once the claim is released or left."""
+        """True once the claim is given up."""
         return self._state != "running"
 
     def create(self) -> bool:
@@ -228,27 +235,28 @@ class Claim:
         """Note the result.
 
         Raises:
-            ImageStoreError: It cannot be written; the claim is left.
+            ImageStoreError: It cannot be written; the claim is given up.
         """
         note = {"record": record, "request": self._request, "claim": self._number}
         try:
             self._ledger.write(f"{self._name}.done", self._ledger.dated(note))
         except ImageStoreError:
-            self.leave()
+            self.give_up(drew_nothing=False)
             raise
         _heart.drop(self)
 
-    def release(self) -> None:
-        """Give the claim up: nothing was drawn."""
-        self._end("released")
-
-    def leave(self) -> None:
-        """Give the claim up: the picture may have been drawn."""
-        self._end("left")
+    def give_up(self, *, drew_nothing: bool) -> None:
+        """End the claim without a result. If a picture may have been drawn, its response is handed on."""
+        self._state = "released" if drew_nothing and not self._responses else "left"
+        try:
+            self.write()
+        except ImageStoreError as error:
+            logger.warning("a call could not be noted as ended, so others wait for it: %s", error)
+        _heart.drop(self)
 
     def abandon(self) -> None:
-        """Leave the claim without waiting; no-op if it has ended."""
-        if _heart.holds(self.token):
+        """End the claim as `give_up` does, without waiting; no-op if it has ended."""
+        if _heart.holds(self.token) and not self.ended:
             self._state = "left"
             _heart.renew(self, now=True)
 
@@ -256,14 +264,6 @@ class Claim:
         """Write the claim as it is now."""
         with self._writing:
             self._ledger.write(self._key, self._note())
-
-    def _end(self, state: Literal["released", "left"]) -> None:
-        self._state = state
-        try:
-            self.write()
-        except ImageStoreError as error:
-            logger.warning("a call could not be noted as ended, so others wait for it: %s", error)
-        _heart.drop(self)
 
     @property
     def _key(self) -> str:

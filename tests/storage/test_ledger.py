@@ -99,7 +99,7 @@ def test_of_many_at_once_exactly_one_buys(opened):
     with ThreadPoolExecutor(16) as threads:
         told = list(threads.map(ask, range(16)))
     claims = [answer for answer in told if isinstance(answer, Claim)]
-    claims[0].release()
+    claims[0].give_up(drew_nothing=True)
 
     assert len(claims) == 1
 
@@ -111,7 +111,7 @@ def test_of_many_that_wait_exactly_one_takes_over(opened):
     assert all(isinstance(attempt.begin(), Busy) for attempt in attempts)
     ready = threading.Barrier(16)
     first.note_response("resp_1")
-    first.leave()
+    first.give_up(drew_nothing=False)
 
     def ask(attempt: Any) -> object:
         ready.wait()
@@ -119,22 +119,39 @@ def test_of_many_that_wait_exactly_one_takes_over(opened):
 
     with ThreadPoolExecutor(16) as threads:
         claims = [answer for answer in threads.map(ask, attempts) if isinstance(answer, Claim)]
-    claims[0].release()
+    claims[0].give_up(drew_nothing=True)
 
     assert [claim.inherited for claim in claims] == [("resp_1",)]
 
 
-def test_what_drew_nothing_leaves_nothing_to_look_at(notes):
-    """After a release the next caller buys at once, and is told of no response."""
+@pytest.mark.parametrize(("began", "inherited"), [(False, ()), (True, ("resp_1",))])
+def test_what_drew_nothing_is_bought_at_once(notes, began, inherited):
+    """After a failure that drew nothing the next caller buys at once; a response that had begun is handed on."""
     claim = begin(notes)
-    claim.note_response("resp_1")
-    claim.release()
+    if began:
+        claim.note_response("resp_1")
+    claim.give_up(drew_nothing=True)
 
     again = begin(notes)
-    again.release()
+    again.give_up(drew_nothing=True)
 
     assert isinstance(again, Claim)
-    assert again.inherited == ()
+    assert again.inherited == inherited
+
+
+def test_a_lost_picture_is_bought_by_one(notes):
+    """Of two callers who find that a noted picture is lost, one buys it again and the other waits for that."""
+    begin(notes).settle(RECORD)
+    attempts = [notes.attempt(NAME, "request") for _ in range(2)]
+    for attempt in attempts:
+        attempt.reject(attempt.begin())
+    claim, other = (attempt.begin() for attempt in attempts)
+    assert isinstance(claim, Claim)
+    assert isinstance(other, Busy)
+
+    claim.settle({"images": []})
+
+    assert attempts[1].begin() == Done({"images": []}, "request", 1)
 
 
 def test_responses_of_all_owners_are_handed_on(notes):
@@ -142,10 +159,10 @@ def test_responses_of_all_owners_are_handed_on(notes):
     for id in ("resp_1", "resp_2"):
         claim = begin(notes)
         claim.note_response(id)
-        claim.leave()
+        claim.give_up(drew_nothing=False)
 
     third = begin(notes)
-    third.release()
+    third.give_up(drew_nothing=True)
 
     assert third.inherited == ("resp_1", "resp_2")
 
@@ -159,7 +176,7 @@ def test_abandoning_does_not_wait(notes):
     while not isinstance(told, Claim):
         told = attempt.begin()
         time.sleep(0.01)
-    told.release()
+    told.give_up(drew_nothing=True)
 
     assert told.inherited == ("resp_1",)
 
@@ -176,12 +193,12 @@ def test_regenerating_remembers_the_new_picture(notes):
     assert claim.inherited == ()
     claim.settle({"images": []})
 
-    assert begin(notes) == Done({"images": []}, "request")
+    assert begin(notes) == Done({"images": []}, "request", 1)
 
 
-def test_what_has_expired_is_bought_again(opened):
+def test_what_has_expired_is_bought_again(tmp_path):
     """After its time a result is not given any more, nor is its response looked at."""
-    brief = opened(timedelta(seconds=0.5))
+    brief = ImageStore(tmp_path / "images").ledger(timedelta(seconds=0.5))
     first = begin(brief)
     first.note_response("resp_1")
     first.write()
@@ -190,7 +207,7 @@ def test_what_has_expired_is_bought_again(opened):
     time.sleep(0.5)
 
     claim = begin(brief)
-    claim.release()
+    claim.give_up(drew_nothing=True)
 
     assert isinstance(claim, Claim)
     assert claim.inherited == ()
@@ -203,7 +220,7 @@ def test_a_damaged_result_is_none(notes, damaged):
     notes._place.write(f"ledger/{NAME}.done", damaged, "application/json")
 
     claim = begin(notes)
-    claim.release()
+    claim.give_up(drew_nothing=True)
 
     assert isinstance(claim, Claim)
 
@@ -221,7 +238,7 @@ def test_a_killed_process_is_succeeded_at_once(tmp_path):
         deadline = time.monotonic() + 5
         while isinstance(claim := attempt.begin(), Busy) and time.monotonic() < deadline:
             time.sleep(0.01)
-    claim.release()
+    claim.give_up(drew_nothing=True)
 
     assert claim.inherited == ("resp_1",)
 
@@ -239,7 +256,7 @@ def test_the_claim_of_another_machine_lasts_while_it_is_renewed(notes, monkeypat
     time.sleep(0.21)
 
     claim = attempt.begin()
-    claim.release()
+    claim.give_up(drew_nothing=True)
 
     assert claim.inherited == ("resp_1",)
 
@@ -251,7 +268,7 @@ def test_a_wrong_clock_does_not_end_a_claim(notes):
     claimed_elsewhere(notes, beat=time.time() - 3600)
 
     claim = begin(notes)
-    claim.release()
+    claim.give_up(drew_nothing=True)
 
     assert isinstance(claim, Claim)
 
@@ -292,7 +309,7 @@ def test_claims_are_renewed_by_one_thread_that_ends(notes, monkeypatch):
     time.sleep(0.2)
     later = beats()
     for claim in claims:
-        claim.release()
+        claim.give_up(drew_nothing=True)
     threads[0].join(5)
 
     assert len(threads) == 1
@@ -300,16 +317,18 @@ def test_claims_are_renewed_by_one_thread_that_ends(notes, monkeypatch):
     assert all(after > before for before, after in zip(first, later, strict=True))
 
 
-def test_a_claim_is_not_renewed_for_ever(notes, monkeypatch):
+@pytest.mark.skipif(not this_process()["machine"], reason="elsewhere the lease has to run out as well")
+def test_a_claim_is_not_renewed_for_ever(tmp_path, monkeypatch):
     """A call that is never ended, such as a stream that nobody reads on, loses its claim after a while."""
-    monkeypatch.setattr(heartbeat, "BEAT", 0.02)
-    monkeypatch.setattr(heartbeat, "LONGEST", 0.1)
-    forgotten = begin(notes)
+    monkeypatch.setattr(heartbeat, "BEAT", 0.1)
+    monkeypatch.setattr(heartbeat, "LONGEST", 0.5)
+    notes = ImageStore(tmp_path / "images").ledger(MONTH)
+    begin(notes)
     assert isinstance(begin(notes), Busy)
-    time.sleep(0.2)
+    time.sleep(0.8)
 
-    claim = begin(notes) if this_process()["machine"] else forgotten
-    claim.release()
+    claim = begin(notes)
+    claim.give_up(drew_nothing=True)
 
     assert isinstance(claim, Claim)
 
@@ -323,10 +342,10 @@ def test_a_forked_process_holds_none_of_its_parents_claims(tmp_path):
     if not (child := os.fork()):
         own = notes.attempt("cd" * 32, "request").begin()
         right = isinstance(begin(notes), Busy) and isinstance(own, Claim)
-        own.release()
+        own.give_up(drew_nothing=True)
         os._exit(0 if right else 1)
     ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    claim.release()
+    claim.give_up(drew_nothing=True)
 
     assert ended == 0
 
@@ -380,7 +399,7 @@ def test_the_response_id_costs_one_request_beside_the_drawing(s3):
         while not requests.lines and time.monotonic() < deadline:
             time.sleep(0.01)
         time.sleep(0.1)
-    claim.release()
+    claim.give_up(drew_nothing=True)
 
     assert requests.to("ledger") == ["PUT"]
     assert notes.read(f"{NAME}.begun.0")["responses"] == ["resp_1"]

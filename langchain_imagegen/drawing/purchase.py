@@ -1,0 +1,139 @@
+"""Buying a picture once: ask the ledger first, then for responses that were begun before, and buy only then.
+
+A flow like those of `flows`: no client, no clock, no file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from functools import partial
+from typing import Any
+
+from pydantic import ValidationError
+
+from langchain_imagegen.drawing.executions import Key
+from langchain_imagegen.drawing.flows import draw
+from langchain_imagegen.drawing.ladder import Drawing, finish_result, origin_of
+from langchain_imagegen.drawing.recovery import fetch_response
+from langchain_imagegen.drawing.steps import Do, Flow, Step, Wait
+from langchain_imagegen.errors import (
+    CorruptImageError,
+    ImageGenerationError,
+    ImageStoreError,
+    ModerationError,
+    NoImageError,
+    ServiceError,
+)
+from langchain_imagegen.images.lookup import ByteStore
+from langchain_imagegen.images.result import ImageResult
+from langchain_imagegen.storage.ledger import Busy, Claim, Done, Ledger
+
+_HAS_NO_SUCH_RESPONSE = (None, 400, 404, 405, 410, 422, 501)
+"""Statuses of a response that is unknown, expired or of an unknown form; `None`: the response says that it failed."""
+
+_NOT_SENT_AGAIN = (
+    "the request was not sent again: the first try of this step may have been billed, and nothing says which response "
+    "it became. Resume the run to buy another picture."
+)
+
+
+def buy_once(drawing: Drawing, key: Key, ledger: Ledger, store: ByteStore) -> Flow:
+    """Return the picture that the call has bought before; else buy it and note it in the ledger.
+
+    Raises:
+        ImageStoreError: The ledger cannot be read or written, and nothing was bought.
+        ImageGenerationError: As `flows.draw`. What may have been billed is looked for when the call is made again.
+    """
+    warnings: tuple[str, ...] = ()
+    if key.original and not key.regenerate:
+        done = yield Do(ledger.attempt(key.original, key.request).done)
+        if done and (result := (yield from _remembered(done, drawing, key, store))):
+            return result
+    attempt = ledger.attempt(key.name, key.request, regenerate=key.regenerate)
+    while True:
+        found: Claim | Done | Busy = yield Do(attempt.begin)
+        if isinstance(found, Busy):
+            yield Wait(found.seconds)
+        elif isinstance(found, Claim):
+            return warned((yield from _buy(drawing, key, found)), *warnings)
+        elif result := (yield from _remembered(found, drawing, key, store)):
+            return result
+        else:
+            attempt.reject(found)
+            warnings = (
+                "the picture of this call was bought before, but neither the image store nor the service has it",
+            )
+
+
+def warned(result: ImageResult, *warnings: str) -> ImageResult:
+    """Return the result with more warnings."""
+    return result.model_copy(update={"warnings": (*result.warnings, *warnings)}) if warnings else result
+
+
+def _remembered(done: Done, drawing: Drawing, key: Key, store: ByteStore) -> Generator[Step, Any, ImageResult | None]:
+    """Return the result that the ledger has noted, with its bytes in the store; None if they are nowhere."""
+    try:
+        result = ImageResult.model_validate({**done.record, "from_ledger": True})
+    except ValidationError:
+        return None
+    if key.by_hand is not None and done.request != key.request:
+        result = warned(
+            result,
+            f"the picture named once={key.by_hand!r} was bought with another request; regenerate=True buys a new one",
+        )
+    if (yield Do(lambda: all(image.sha256 in store for image in result.images))):
+        return result
+    fetched = (yield from _fetch(result.response_id, drawing)) if result.response_id else None
+    if fetched is None:
+        return None
+    warning = f"the image store had lost the picture; it was fetched again as response {result.response_id!r}"
+    return warned(result.model_copy(update={"images": fetched.images}), warning)
+
+
+def _buy(drawing: Drawing, key: Key, claim: Claim) -> Flow:
+    """Return the picture of a claim, and settle or give up the claim."""
+    try:
+        result = (yield from _bought_earlier(drawing, claim)) or (yield from _bought_now(drawing, key, claim))
+    except ImageGenerationError as error:
+        key.note_failure(error)
+        yield Do(partial(claim.give_up, drew_nothing=not error.may_be_billed))
+        raise
+    finally:
+        claim.abandon()
+    try:
+        yield Do(partial(claim.settle, result.record()))
+    except ImageStoreError as error:
+        return warned(result, f"the ledger could not note the picture, so the same call may buy it again: {error}")
+    return result
+
+
+def _bought_earlier(drawing: Drawing, claim: Claim) -> Generator[Step, Any, ImageResult | None]:
+    """Return the picture of a response that an earlier try of the call has begun, the latest first."""
+    for id in reversed(claim.inherited):
+        result = yield from _fetch(id, drawing)
+        if result is not None:
+            warning = f"an earlier try of this call had begun the picture; it was fetched as response {id!r}"
+            return warned(result.model_copy(update={"from_ledger": True}), warning)
+    return None
+
+
+def _bought_now(drawing: Drawing, key: Key, claim: Claim) -> Flow:
+    """Return a picture that is bought now, but none if the same run has just failed to and may have been billed."""
+    failure = key.failure
+    if failure is not None and not claim.inherited:
+        failure.add_note(_NOT_SENT_AGAIN)
+        raise failure
+    return (yield from draw(drawing, claim.note_response))
+
+
+def _fetch(response_id: str, drawing: Drawing) -> Generator[Step, Any, ImageResult | None]:
+    """Return the result of a response; None if the service certainly has no picture of it."""
+    try:
+        result = yield from fetch_response(response_id, origin_of(drawing), drawing.patience)
+    except (NoImageError, ModerationError, CorruptImageError):
+        return None
+    except ServiceError as error:
+        if error.status in _HAS_NO_SUCH_RESPONSE:
+            return None
+        raise
+    return finish_result(drawing, result, {})
