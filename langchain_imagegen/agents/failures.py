@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from langchain_imagegen.api.sdk_errors import translate
-from langchain_imagegen.api.service_errors import read_error
-from langchain_imagegen.errors import ModerationError
+from langchain_imagegen.api.service_errors import after_drawing_began, read_error
+from langchain_imagegen.errors import ImageGenerationError, ModerationError, RateLimitError
 
 _STAGE = re.compile(r"moderation_stage\W+(\w+)")
 _CATEGORIES = re.compile(r"categories\W*\[([^\]]*)\]")
@@ -25,7 +25,29 @@ def read_failure(error: Exception) -> Exception:
         refusal = read_error(_error_object(error.args[0]))
         if isinstance(refusal, ModerationError):
             return refusal
-    return translate(error)
+    ours = translate(error)
+    if isinstance(ours, RateLimitError) and ours.status is None:  # in a stream, perhaps behind a picture
+        return after_drawing_began(ours)
+    return ours
+
+
+def as_both(ours: ImageGenerationError, theirs: Exception) -> Exception:
+    """Return an error that is of both classes: those who expect a chat model's error catch it, and so does `retry_on`.
+
+    Its message and the facts about money are ours; everything that the chat model's error holds is there too.
+    """
+    try:
+        kind = _joined(type(ours), type(theirs))
+        both = kind.__new__(kind)
+    except TypeError:  # a class that cannot be combined
+        return ours
+    vars(both).update({**vars(theirs), **vars(ours)})
+    both.args, both.__cause__ = ours.args, theirs
+    return both
+
+
+def _joined(ours: type[ImageGenerationError], theirs: type[Exception]) -> type[Exception]:
+    return type(ours.__name__, (ours, theirs), {"__module__": ours.__module__, "__doc__": ours.__doc__})
 
 
 def _error_object(told: object) -> Mapping[str, Any]:

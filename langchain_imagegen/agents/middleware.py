@@ -204,7 +204,8 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
             return ModelResponse(result=[rescued]), 0.0
         delay = turn.retry_delay(error)
         if delay is None:
-            raise error
+            failure = turn.failure(error)
+            raise failure from failure.__cause__
         return None, delay
 
     def _light_response(self, turn: Turn, response: ModelResponse[Any]) -> ExtendedModelResponse[Any]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
 from langchain_imagegen.agents.broken_answers import completed_answers, rescued_answer
-from langchain_imagegen.agents.failures import read_failure
+from langchain_imagegen.agents.failures import as_both, read_failure
 from langchain_imagegen.agents.history import (
     calls_of,
     inventory,
@@ -39,7 +39,7 @@ from langchain_imagegen.conversation.memory import ImageMemory
 from langchain_imagegen.conversation.message_forms import message_text
 from langchain_imagegen.conversation.references import prepare_sources
 from langchain_imagegen.drawing.flows import retry_delay
-from langchain_imagegen.errors import ImageGenerationError, ModerationError, OptionError, RateLimitError
+from langchain_imagegen.errors import ImageGenerationError, ModerationError, OptionError
 from langchain_imagegen.images.image import GeneratedImage, Origin, is_kept_by
 from langchain_imagegen.storage.call_store import CallStore
 
@@ -147,9 +147,8 @@ class Turn:
             return None
         if self.forget(ours):
             return 0.0
-        in_stream = isinstance(ours, RateLimitError) and ours.status is None
-        if in_stream or self._attempts >= self.service.retries:
-            return None  # the chat model does not tell whether a picture had arrived in the stream before
+        if self._attempts >= self.service.retries:
+            return None
         self._attempts += 1
         return retry_delay(ours, self._attempts - 1)
 
@@ -157,6 +156,13 @@ class Turn:
         """Return the messages that the turn was given with references in place of base64, where they are stored."""
         pairs = zip(given, self.messages, strict=True)
         return [message if any(message is each for each in self.staying) else light for message, light in pairs]
+
+    def failure(self, error: Exception) -> Exception:
+        """Return the error to raise: the chat model's, which is also ours if a retry could help or buy again."""
+        ours = read_failure(error) if self.service.hosted else error
+        if isinstance(ours, ImageGenerationError) and (ours.retryable or ours.may_be_billed):
+            return as_both(ours, error)
+        return error
 
     def forget(self, error: Exception) -> bool:
         """Return True if the service rejected a reference to an earlier image and can be asked without it."""

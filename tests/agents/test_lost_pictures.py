@@ -222,13 +222,12 @@ def test_error_without_an_id_drops_all_ids(talk, talks):
 @pytest.mark.parametrize(
     "fault",
     [
-        server_error(),
         http_error(401, code="invalid_api_key", message="Incorrect API key provided."),
         http_error(404, code="model_not_found", message="The model 'gpt-5.4' does not exist or is not found."),
         http_error(404, message=NOT_FOUND.format("file-abcdef")),
         http_error(400, message="Previous response with id 'resp_abcdef' not found."),
     ],
-    ids=["500", "401", "model", "file", "response"],
+    ids=["401", "model", "file", "response"],
 )
 def test_unrelated_error_is_raised_unchanged(talk, talks, fault):
     """An error that is not about an earlier picture reaches the caller unchanged after one request."""

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import openai
 import pytest
+from langchain.agents.middleware import ModelRetryMiddleware
 from langchain_core.runnables import RunnableBinding
+from langgraph.graph import START, StateGraph
+from langgraph.types import RetryPolicy
 
-from langchain_imagegen import ImageGenerationMiddleware
+from langchain_imagegen import ImageGenerationMiddleware, retry_on
 from langchain_imagegen.agents.middleware import retries_of
+from langchain_imagegen.errors import ImageGenerationError, RateLimitError, ServiceError
 from langchain_imagegen.http.clients import without_retries
 from langchain_imagegen.simulator import (
     cut_body,
     delay,
     failed,
     html_page,
+    nested_error_event,
     rate_limited,
     refuse_connection,
     server_error,
 )
 from tests.conversations import SMALL
+from tests.graphs import THREAD, Gallery
 
 MAYBE_BILLED = {
     "cut": (cut_body(fraction=0.5), {}),
@@ -76,6 +84,65 @@ def test_a_failed_response_is_not_repeated(talks):
     with pytest.raises(Exception, match="told to fail"):
         talk.say("draw a fox", streaming=True)
     assert len(talk.requests) == 1
+
+
+@pytest.mark.parametrize("name", MAYBE_BILLED)
+@pytest.mark.parametrize("policy", [RetryPolicy(), RetryPolicy(retry_on=retry_on)], ids=["default", "retry_on"])
+def test_a_node_with_a_retry_policy_buys_once(talks, half, policy, name):
+    """An agent that is a node under a retry policy does not run again after an error that may have been billed."""
+    fault, settings = MAYBE_BILLED[name]
+    talks.simulator.script(fault)
+    talk = talks.start(ImageGenerationMiddleware(SMALL), model=talks.model(**settings))
+
+    with pytest.raises(ImageGenerationError) as caught:
+        half.invoke(as_node(talk.agent, policy), {"messages": "draw a fox"}, config=THREAD)
+    assert caught.value.may_be_billed
+    assert len(talks.simulator.requests) == 1
+
+
+@pytest.mark.parametrize("fault", [server_error(), rate_limited(0.01)], ids=["500", "429"])
+def test_the_retries_of_others_take_our_errors(talks, half, fault):
+    """`retry_on` fits LangGraph's policy and LangChain's `ModelRetryMiddleware` around a hosted call."""
+    talks.simulator.script(fault, fault)
+    retry = ModelRetryMiddleware(retry_on=retry_on, max_retries=1, initial_delay=0.0, on_failure="error")
+    talk = talks.start(retry, ImageGenerationMiddleware(SMALL))
+    node = as_node(talk.agent, RetryPolicy(retry_on=retry_on, initial_interval=0.01))
+    half.invoke(node, {"messages": "draw a fox"}, config=THREAD)
+
+    assert (len(talks.simulator.requests), talks.simulator.pictures) == (3, 1)
+
+
+def test_an_error_of_a_hosted_call_is_of_both_classes(talks):
+    """Code that expects the SDK's error catches it with its facts, and ours tells what was billed."""
+    talks.simulator.script(rate_limited(0.2))
+    talk = talks.start(ImageGenerationMiddleware(SMALL), model=talks.model())
+
+    with pytest.raises(openai.RateLimitError, match="Rate limit reached") as caught:
+        talk.say("draw a fox")
+    error: Any = caught.value
+    assert isinstance(error, RateLimitError)
+    assert (error.status_code, error.status, error.response.status_code) == (429, 429, 429)
+    assert (error.retry_after, error.retryable, error.may_be_billed) == (0.2, True, False)
+    assert not isinstance(error.__cause__, ImageGenerationError)
+
+
+def test_a_rate_limit_within_a_hosted_stream_may_be_billed(talks):
+    """A picture may have arrived in the stream before, which the chat model does not tell: it is not repeated."""
+    talks.simulator.script(nested_error_event("rate_limit_exceeded", "Please try again in 1ms."))
+    talk = talks.start(ImageGenerationMiddleware(SMALL), model=talks.model(max_retries=2))
+
+    with pytest.raises(ServiceError, match="try again in 1ms") as caught:
+        talk.say("draw a fox", streaming=True)
+    assert not isinstance(caught.value, retry_on)
+    assert len(talk.requests) == 1
+
+
+def as_node(agent: Any, policy: RetryPolicy) -> Any:
+    """Return a graph whose one node is the agent, under a retry policy."""
+    builder = StateGraph(Gallery)
+    builder.add_node("artist", agent, retry_policy=policy)
+    builder.add_edge(START, "artist")
+    return builder.compile()
 
 
 def test_the_users_model_is_not_changed(talks):
