@@ -20,7 +20,7 @@ from tests.scripted import scripted_model
 
 
 class State(MessagesState, ImageState):
-    """Messages and images of a graph of the user's own."""
+    """A state with messages and images."""
 
 
 @pytest.mark.parametrize("wire", [False, True], ids=["plain", "wire"])
@@ -73,8 +73,8 @@ def test_next_request_says_why_a_call_was_refused(talks, wire, at):
     assert [message.type for message in talk.state["messages"]] == ["human", "human", "ai", "human", "ai"]
 
 
-def test_refusal_that_a_graph_handled_is_told(half, talks, tmp_path):
-    """Where a node catches the error of its agent, the next turn tells the model why no picture came."""
+def test_refusal_that_a_node_caught_is_in_the_next_request(half, talks, tmp_path):
+    """If a node catches the `ModerationError` of its agent, the next request tells the model the reason."""
     agent = create_agent(talks.model(), middleware=[ImageGenerationMiddleware(SMALL)])
 
     def call(state: State) -> dict[str, Any]:
@@ -102,8 +102,8 @@ def test_refusal_that_a_graph_handled_is_told(half, talks, tmp_path):
     assert talks.simulator.pictures == 1
 
 
-def test_refusal_that_langchain_handled_is_told_once(talks):
-    """With `ModelRetryMiddleware(on_failure="continue")` the reason stands in its message, and nowhere else."""
+def test_refusal_that_langchain_caught_is_told_once(talks):
+    """With `ModelRetryMiddleware(on_failure="continue")` the next request holds the reason exactly once."""
     talks.simulator.script(moderated("input", ["violence"]))
     middleware = [ModelRetryMiddleware(max_retries=0, on_failure="continue"), ImageGenerationMiddleware(SMALL)]
     talk = talks.start(*middleware)
