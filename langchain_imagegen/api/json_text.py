@@ -30,7 +30,7 @@ def read_json(text: bytes, *, cut: bool = False) -> tuple[Any, str | None]:
         The value, `None` if nothing can be read.
     """
     try:
-        return from_json(text, allow_partial=cut), None
+        return from_json(text, allow_partial=cut, cache_strings="keys"), None  # ids and prompts never come again
     except ValueError:
         return _read_repaired(_repair(text), cut=cut), REPAIRED
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import filecmp
 import io
 import os
+import re
 import time
 import uuid
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from typing import BinaryIO
 from langchain_imagegen.errors import ImageStoreError, OptionError
 
 _DAY = 24 * 60 * 60
+_PARTIAL = re.compile(r"\d+-[0-9a-f]{32}")  # names of temporary files, see `Folder.open_partial`
 
 
 @contextmanager
@@ -112,15 +114,20 @@ class Folder:
 
     def find(self, folder: str, stem: str) -> str | None:
         """Return a key in `folder` whose name is `stem` with any extension."""
-        with _store_errors(self.root, "read"):
-            return next((f"{folder}/{path.name}" for path in (self.root / folder).glob(f"{stem}.*")), None)
+        with _store_errors(self.root, "read"):  # no `glob`, which compiles and caches a pattern for each stem
+            try:
+                names = os.listdir(self.root / folder)
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+            return next((f"{folder}/{name}" for name in names if name.startswith(f"{stem}.")), None)
 
     def listing(self) -> Iterator[tuple[str, float]]:
-        """Yield each key one folder deep, with the time it was written."""
+        """Yield each key one folder deep, with the time it was written. Links to other folders are not followed."""
         with _store_errors(self.root, "listed"):
             for path in sorted(self.root.glob("[!.]*/*")):
                 with suppress(FileNotFoundError):
-                    yield path.relative_to(self.root).as_posix(), path.stat().st_mtime
+                    if not path.parent.is_symlink():
+                        yield path.relative_to(self.root).as_posix(), path.stat().st_mtime
 
     def remove(self, key: str) -> None:
         """Remove the key if it is there."""
@@ -132,7 +139,8 @@ class Folder:
         with _store_errors(self.root, "pruned"):
             for path in self._partial.glob("*"):
                 with suppress(FileNotFoundError):
-                    if path.stat().st_mtime < time.time() - _DAY:
+                    ours = _PARTIAL.fullmatch(path.name) and not self._partial.is_symlink()
+                    if ours and path.lstat().st_mtime < time.time() - _DAY:
                         path.unlink()
 
     def sign(self, key: str, expires: int) -> None:
