@@ -76,6 +76,9 @@ class ImageMemory:
     ) -> ImageMemory:
         """Return the images of a graph state or an agent's result: those of its channel and its messages, merged.
 
+        Clients can write messages. So the record in the channel is the truth about an image that both name; a message
+        only adds ways of naming it that have failed.
+
         Args:
             state: A mapping, an object with the state's keys as attributes, or a snapshot that `get_state` gave.
             image_store: Where bytes are read, and where they are put if a message still holds some.
@@ -94,10 +97,11 @@ class ImageMemory:
             record = found.record() if isinstance(found, GeneratedImage) else found
             merge_into(seen, {record["id"]: record})
         memory = cls(image_store=image_store)
+        memory._digests.update((records[id]["sha256"], id) for id in reversed(records))
         for id in joined(list(records), seen):
             memory._remember(records.get(id) or seen[id])
         for id in seen.keys() & records.keys():
-            memory._remember(seen[id])
+            memory._remember({**records[id], "dead_rungs": seen[id].get("dead_rungs")})
         return memory
 
     def add(self, *items: GeneratedImage | ImageResult | Mapping[str, Any], place: int | None = None) -> None:
