@@ -20,6 +20,12 @@ LARGEST_SENT = 50_000_000  # bytes; the service takes no more (guide on image ed
 LONGEST_EDGE = 8192  # pixels of a picture that is written anew; the service's own are 3840 at most
 
 _HEIF = ("image/heic", "image/heif")
+_READERS = {
+    "image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WEBP", "image/gif": "GIF", "image/bmp": "BMP",
+    "image/tiff": "TIFF", "image/avif": "AVIF", "image/heic": "HEIF", "image/heif": "HEIF",
+}  # fmt: skip
+"""Pillow's reader of each format. It has others for data that is no picture, one of which runs Ghostscript."""
+
 _LOSSY = ("JPEG", "MPO", "HEIF", "AVIF")
 _WITH_ALPHA = {"RGBA", "LA", "PA", "RGBa", "La"}
 
@@ -46,18 +52,28 @@ def open_picture(data: bytes, purpose: str) -> Image:
             f"{purpose} cannot read SVG, since Pillow draws no vectors: save() it, or turn it into pixels first "
             "(for example with cairosvg.svg2png)"
         )
-    most = Image.MAX_IMAGE_PIXELS
-    if media and most and (media.width or 0) * (media.height or 0) > most:
-        raise CorruptImageError(
-            f"{purpose} opens no picture of {media.width}x{media.height} pixels: more than "
-            f"PIL.Image.MAX_IMAGE_PIXELS={most}; make it smaller first"
-        )
+    if media is None:
+        raise CorruptImageError(f"{purpose} cannot read {kind}: it is no picture of a known format")
+    _check_pixels((media.width or 0, media.height or 0), purpose)
     if kind in _HEIF:
         _open_heic(purpose)
     try:
-        return Image.open(io.BytesIO(data))
+        picture = Image.open(io.BytesIO(data), formats=[_READERS[kind]])
     except Exception as error:  # Pillow's formats raise many kinds
         raise CorruptImageError(f"{purpose} cannot read {kind}: {type(error).__name__}") from error
+    _check_pixels(picture.size, purpose)  # some formats have their size behind everything else
+    return picture
+
+
+def _check_pixels(size: tuple[int, int], purpose: str) -> None:
+    from PIL import Image
+
+    most = Image.MAX_IMAGE_PIXELS
+    if most and size[0] * size[1] > most:
+        raise CorruptImageError(
+            f"{purpose} opens no picture of {size[0]}x{size[1]} pixels: more than "
+            f"PIL.Image.MAX_IMAGE_PIXELS={most}; make it smaller first"
+        )
 
 
 def _open_heic(purpose: str) -> None:
