@@ -1,4 +1,4 @@
-# Everything happens in .venv (and .venv-standard); no root, no system package manager.
+# Everything happens in .venv (and .venv-standard, .venv-audit); no root, no system package manager.
 
 PYTHON ?= python3
 PROMPT ?=
@@ -7,14 +7,17 @@ export PROMPT
 
 BIN := .venv/bin
 STANDARD := .venv-standard/bin
+AUDIT := .venv-audit/bin
 
-.PHONY: help demo test check bench record notebooks clean
+.PHONY: help demo test check bench soak audit record notebooks clean
 
 help:
 	@echo 'make demo [PROMPT="draw …"]  draw a picture and edit it; offline unless OPENAI_API_KEY is set'
 	@echo 'make test                    run all tests, offline'
 	@echo 'make check                   check style, formatting and types'
 	@echo 'make bench                   compare time and memory with other clients; writes benchmarks/RESULTS.md'
+	@echo 'make soak                    draw 10,000 pictures in one process, fail on growth; writes benchmarks/SOAK.md'
+	@echo 'make audit                   look up known vulnerabilities of the dependencies; needs the network'
 	@echo 'make record                  record the cassettes again'
 	@echo 'make notebooks               run the notebooks again, in place'
 	@echo 'make clean                   remove environments, caches, demo/ and dist/'
@@ -37,6 +40,12 @@ bench: .venv/tested
 	$(BIN)/python -m benchmarks.extract
 	$(BIN)/python -m benchmarks
 
+soak: .venv/tested
+	$(BIN)/python -m benchmarks.soak --write
+
+audit: .venv-audit/ready
+	@$(AUDIT)/python tools/audit.py
+
 record: .venv/tested
 	$(BIN)/python cassettes/record.py
 
@@ -44,15 +53,16 @@ notebooks: .venv/tested
 	$(BIN)/python notebooks/run.py
 
 clean:
-	rm -rf .venv .venv-standard demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf .venv .venv-standard .venv-audit demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 
 # langchain-tests needs vcrpy before 9 and our own tests need 9, so there are two environments.
 .venv/ready: WANTED = -e ".[all]"
 .venv/tested: WANTED = -e ".[all]" --group test --group bench --group lint
 .venv-standard/ready: WANTED = -e ".[simulator]" --group standard
+.venv-audit/ready: WANTED = -e ".[all]" --group audit
 
 .venv/tested: .venv/ready
-.venv/ready .venv/tested .venv-standard/ready: pyproject.toml
+.venv/ready .venv/tested .venv-standard/ready .venv-audit/ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo '$(PYTHON) is not Python 3.11 or later: select another one, as in "make PYTHON=python3.12 …"' >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \

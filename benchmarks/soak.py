@@ -204,8 +204,9 @@ def _config(thread: str) -> Any:
 
 async def _sample(pictures: int, seconds: float) -> Sample:
     """Return what the process holds once nothing is under way, which may take a moment."""
-    ends = time.monotonic() + 2.0
-    while len(asyncio.all_tasks()) > 1 and time.monotonic() < ends:
+    for _ in range(200):
+        if len(asyncio.all_tasks()) == 1:
+            break
         await asyncio.sleep(0.01)
     gc.collect()
     return Sample(

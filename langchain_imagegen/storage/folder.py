@@ -116,7 +116,7 @@ class Folder:
         """Return a key in `folder` whose name is `stem` with any extension."""
         with _store_errors(self.root, "read"):  # no `glob`, which compiles and caches a pattern for each stem
             try:
-                names = os.listdir(self.root / folder)
+                names = [path.name for path in (self.root / folder).iterdir()]
             except (FileNotFoundError, NotADirectoryError):
                 return None
             return next((f"{folder}/{name}" for name in names if name.startswith(f"{stem}.")), None)
