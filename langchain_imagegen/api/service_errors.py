@@ -165,6 +165,11 @@ def _kind(
         return QuotaError, "The account has no credit left: add some or raise the limit; waiting does not help."
     if "must be verified" in message:
         return OrganizationNotVerifiedError, f"Verify it at {VERIFY_URL}, or use an image model open to everyone."
+    if code == "model_not_found":  # 404, or 403 where the project has no access to the model
+        return (
+            ModelNotFoundError,
+            "Check the name of the mainline model and of the image model, and that the account may use both.",
+        )
     if status in (401, 403) or code == "invalid_api_key":
         return (
             AuthenticationError,
@@ -174,8 +179,6 @@ def _kind(
         if should_retry is False:
             return QuotaError, "The service says that waiting does not help: check the limits of the account."
         return RateLimitError, "Send fewer requests at once (max_concurrency), or wait and try again."
-    if code == "model_not_found":
-        return ModelNotFoundError, "Check the name of the mainline model, and that the account may use it."
     if status is None or status < 400:
         return ServiceError, "The fault is the service's: try again later."
     return _kind_by_status(status, own=own, should_retry=should_retry)

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import pytest
 
-from langchain_imagegen.api.service_errors import delay_in, is_lost_reference, read_error, without_key
+from langchain_imagegen.api.service_errors import (
+    after_drawing_began,
+    delay_in,
+    is_lost_reference,
+    read_error,
+    without_key,
+)
 from langchain_imagegen.errors import (
     AuthenticationError,
+    GatewayError,
+    ImageGenerationError,
     InvalidRequestError,
     ModelNotFoundError,
     ModerationError,
+    OptionError,
     OptionRefusedError,
     OrganizationNotVerifiedError,
     QuotaError,
     RateLimitError,
     ServiceError,
     ServiceUnavailableError,
+    UnknownImageError,
+    drew_nothing,
 )
 
 
@@ -42,6 +53,9 @@ from langchain_imagegen.errors import (
         ({"param": "tools", "message": "Tool choice 'image_generation' not found"}, 400, InvalidRequestError),
         ({"param": "tools[0].size"}, 500, ServiceUnavailableError),
         ({"code": "model_not_found"}, 404, ModelNotFoundError),
+        ({"code": "model_not_found", "message": "The project does not have access."}, 403, ModelNotFoundError),
+        ({}, 408, GatewayError),
+        ({}, 504, GatewayError),
         ({}, 413, InvalidRequestError),
         ({}, None, ServiceError),
         ("upstream says no", None, ServiceError),
@@ -50,6 +64,38 @@ from langchain_imagegen.errors import (
 def test_error_classes(error, status, kind):
     """Each error object becomes the error class whose advice fits it."""
     assert type(read_error(error, status=status)) is kind
+
+
+@pytest.mark.parametrize(
+    ("status", "own", "should_retry", "kind", "billed"),
+    [
+        (503, True, None, ServiceUnavailableError, False),
+        (503, True, False, ServiceError, False),
+        (503, False, None, GatewayError, True),
+        (503, False, True, ServiceUnavailableError, False),
+        (524, True, None, GatewayError, True),
+        (409, True, True, ServiceUnavailableError, False),
+        (409, True, None, InvalidRequestError, False),
+        (429, False, None, RateLimitError, False),
+        (429, True, False, QuotaError, False),
+        (401, True, True, AuthenticationError, False),
+    ],
+)
+def test_kinds_by_header_and_body(
+    status: int, own: bool, should_retry: bool | None, kind: type[ServiceError], billed: bool
+):
+    """The header `x-should-retry` decides; without it, whether the body is the service's own JSON error."""
+    error = read_error({"message": "No."}, status=status, own=own, should_retry=should_retry)
+
+    assert (type(error), error.may_be_billed) == (kind, billed)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in drew_nothing if kind not in (OptionError, UnknownImageError)])
+def test_after_the_drawing_began_no_error_says_that_nothing_was_drawn(kind: type[ImageGenerationError]):
+    """An error behind a part of a picture keeps its message, and is of no class that allows another request."""
+    error = after_drawing_began(kind("It broke."))
+
+    assert (str(error), error.may_be_billed, isinstance(error, drew_nothing)) == ("It broke.", True, False)
 
 
 def test_message():
