@@ -26,9 +26,11 @@ from langchain_imagegen.errors import (
     RateLimitError,
     ServiceError,
     ServiceUnavailableError,
+    drew_nothing,
 )
 from langchain_imagegen.simulator import (
     Simulator,
+    bad_key,
     flat_error_event,
     html_page,
     http_error,
@@ -126,6 +128,17 @@ def test_a_rate_limit_after_a_partial_picture_is_not_retried(half: Any, low: Mak
         half.stream(low(), "draw a fox", partial_images=2)
     assert (caught.value.may_be_billed, isinstance(caught.value, retry_on)) == (True, False)
     assert (len(simulator.requests), simulator.pictures) == (1, 1)
+
+
+@pytest.mark.parametrize("fault", [bad_key(), http_error(404, message="No such response.")], ids=["401", "404"])
+def test_an_error_while_polling_may_be_billed(fault: Any, half: Any, low: Make, simulator: Simulator):
+    """Once a background response was accepted, an error of a later GET says nothing about its picture."""
+    simulator.script(NOTHING, fault)
+
+    with pytest.raises(ServiceError) as caught:
+        half.invoke(low(delivery="background"), "draw a fox")
+    assert (caught.value.may_be_billed, isinstance(caught.value, drew_nothing)) == (True, False)
+    assert [request.method for request in simulator.requests] == ["POST", "GET"]
 
 
 def until_partial(events: list[Any]) -> list[Any]:
