@@ -98,8 +98,9 @@ def _buy(drawing: Drawing, key: Key, claim: Claim) -> Flow:
         key.note_failure(error)
         yield Do(partial(claim.give_up, drew_nothing=not error.may_be_billed))
         raise
-    finally:
+    except BaseException:  # the caller has gone, or the process ends
         claim.abandon()
+        raise
     try:
         yield Do(partial(claim.settle, result.record()))
     except ImageStoreError as error:
