@@ -133,7 +133,7 @@ def test_a_rate_limit_after_a_partial_picture_is_not_retried(half: Any, low: Mak
 @pytest.mark.parametrize("fault", [bad_key(), http_error(404, message="No such response.")], ids=["401", "404"])
 def test_an_error_while_polling_may_be_billed(fault: Any, half: Any, low: Make, simulator: Simulator):
     """Once a background response was accepted, an error of a later GET says nothing about its picture."""
-    simulator.script(NOTHING, fault)
+    simulator.script(fault, method="GET")
 
     with pytest.raises(ServiceError) as caught:
         half.invoke(low(delivery="background"), "draw a fox")
