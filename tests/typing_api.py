@@ -126,6 +126,7 @@ def delete(store: ImageStore, memory: ImageMemory) -> None:
     assert_type(tenant.prune(keep=memory), list[str])
     assert_type(tenant.prune(keep=[memory, image, image.sha256], older_than=timedelta(days=30)), list[str])
     assert_type(ImageGenerator().delete_remote(image), bool)
+    assert_type(memory.forget(image), dict[str, dict[str, Any]])
 
 
 def failures() -> None:

@@ -32,6 +32,7 @@ Block = Mapping[str, Any]
 Message = TypeVar("Message", bound=BaseMessage)
 
 IMAGE_URL = "image_url"
+_DELETED = "(A picture was here, and was deleted.)"
 
 _HANDLE = re.compile(r"\b(?:img_[0-9a-f]{4,64}|ig_\w{8,})\b")
 _TOLD = 80  # characters of a prompt by which a picture is told apart
@@ -229,6 +230,8 @@ def _sendable(block: Any, memory: ImageMemory, kept: Collection[str], gone: Coll
         return block
     if item["type"] != CALL:
         return None if item.get("id") in gone else block
+    if memory.has_forgotten(item.get("id")):
+        return text_block(_DELETED)
     if item.get("id") not in memory:  # it failed, or is not of this conversation
         return text_block(no_picture(reason_of(item)))
     image = memory.get(item["id"])
@@ -255,7 +258,8 @@ def _restore(block: Any, memory: ImageMemory, *, named: bool) -> list[Any]:
     if pointer is None and _is_unreadable(block):  # the chat model would raise
         return [text_block("(A part of this message cannot be read.)")]
     if pointer is None or pointer.record is None or pointer.record["id"] not in memory:
-        return [block]
+        forgotten = pointer is not None and pointer.record is not None and memory.has_forgotten(pointer.record["id"])
+        return [text_block(_DELETED)] if forgotten else [block]
     image = memory.get(pointer.record["id"])
     words, *pictures = picture_blocks(image, memory.handle(image))
     if block.get("type") == "non_standard" and block["value"].get("form") == IMAGE_URL:
@@ -265,6 +269,7 @@ def _restore(block: Any, memory: ImageMemory, *, named: bool) -> list[Any]:
 
 def _line(image: GeneratedImage, memory: ImageMemory) -> str:
     parents = [memory.handle(parent) for parent in image.parents if parent in memory]
+    parents += ["a deleted image" for parent in image.parents if memory.has_forgotten(parent)]
     made = f" (made from {', '.join(parents)})" if parents else ""
     return f"- {memory.handle(image)}: {_prompt(image)}{made}"
 

@@ -8,7 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from langchain_imagegen.conversation.records import ID_LISTS, Record, clean_records, pass_over
+from langchain_imagegen.conversation.records import (
+    FORGOTTEN,
+    ID_LISTS,
+    Record,
+    clean_records,
+    is_trace,
+    pass_over,
+    trace_of,
+)
 from langchain_imagegen.conversation.states import value_in
 from langchain_imagegen.images.image import GeneratedImage, is_record
 from langchain_imagegen.images.result import ImageResult
@@ -27,7 +35,12 @@ Records = dict[str, Record]
 
 
 def merge_record(old: Mapping[str, Any], new: Mapping[str, Any]) -> Record:
-    """Merge two records of the same image: a known value wins over None, and lists of ids grow."""
+    """Merge two records of the same image: a known value wins over None, and lists of ids grow.
+
+    The trace of a forgotten image wins over any record of it, whichever comes first.
+    """
+    if old.get(FORGOTTEN) is True or new.get(FORGOTTEN) is True:
+        return trace_of({**old, **new})
     news = {key: value for key, value in new.items() if value is not None and key not in ID_LISTS}
     if old.get("provider") and not new.get("provider"):  # without the provider the handle is another one
         news = {key: value for key, value in news.items() if key not in ("provider", "handle")}
@@ -41,7 +54,8 @@ def merge_images(left: Records | None, right: Any) -> Records:
     """Merge an update into the channel: the reducer of `ImageState`.
 
     Records of the same image are merged field by field: `None` never overwrites a value; `parents`, `companion_ids` and
-    `dead_rungs` are unions. The first appearance fixes the order. Neither input is changed.
+    `dead_rungs` are unions. The first appearance fixes the order. Neither input is changed. An image that was forgotten
+    (`ImageMemory.forget`) leaves a trace in place of its record, which no record of it overwrites.
 
     Args:
         left: What the channel holds.
@@ -58,7 +72,10 @@ def merge_images(left: Records | None, right: Any) -> Records:
 def merge_into(records: Records, update: Mapping[str, Mapping[str, Any]]) -> None:
     """Merge an update into `records` in place; the records themselves are replaced, not changed."""
     for id, record in update.items():
-        records[id] = merge_record(records[id], record) if id in records else dict(record)
+        if id in records:
+            records[id] = merge_record(records[id], record)
+        else:
+            records[id] = trace_of(record) if record.get(FORGOTTEN) is True else dict(record)
 
 
 def records_of(update: Any) -> Mapping[str, Record]:
@@ -69,10 +86,10 @@ def records_of(update: Any) -> Mapping[str, Record]:
     """
     if update is None:
         return {}
-    if isinstance(update, Mapping) and not is_record(update):
+    if isinstance(update, Mapping) and not is_record(update) and not is_trace(update):
         return _mappings(update)
     items = list(update) if isinstance(update, (list, tuple, set, frozenset)) else [update]
-    if not all(isinstance(item, (GeneratedImage, ImageResult)) or is_record(item) for item in items):
+    if not all(isinstance(item, (GeneratedImage, ImageResult)) or is_record(item) or is_trace(item) for item in items):
         raise TypeError(
             f"the state's {CHANNEL!r} takes records by image id, an ImageResult, a GeneratedImage or a list of these, "
             f"not {type(update).__name__}"
@@ -95,7 +112,9 @@ def images_of_result(result: ImageResult) -> tuple[GeneratedImage, ...]:
 
 
 def channel_of(state: object) -> Records:
-    """Return the records in a graph state's channel by image id; empty if the state has no such channel.
+    """Return the records in a graph state's channel by image id, traces of forgotten images among them.
+
+    It is empty if the state has no such channel.
 
     Raises:
         TypeError: the state uses the name for something else.
@@ -107,7 +126,9 @@ def channel_of(state: object) -> Records:
         records and not any(isinstance(each, Mapping) for each in records.values())
     ):
         raise TypeError(MISDECLARED)
-    return {record["id"]: record for record in clean_records(records.values())}
+    traces = {value["id"]: trace_of(value) for value in records.values() if is_trace(value)}
+    known = clean_records(value for value in records.values() if not is_trace(value))
+    return {**{record["id"]: record for record in known}, **traces}
 
 
 def _mappings(update: Mapping[Any, Any]) -> Mapping[str, Record]:
@@ -127,4 +148,6 @@ def _words(value: object) -> list[str]:
 def _records_in(item: GeneratedImage | ImageResult | Mapping[str, Any]) -> Iterable[Record]:
     if isinstance(item, ImageResult):
         return [image.record() for image in images_of_result(item)]
+    if is_trace(item):
+        return [trace_of(item)]
     return [item.record()] if isinstance(item, GeneratedImage) else clean_records([item])

@@ -30,7 +30,9 @@ def tree_order(parents: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, int]
                 ahead += [(child, depth + 1) for child in reversed(below.get(id, ()))]
 
 
-def tree_node(image: GeneratedImage, name: str, depth: int, *, others: Sequence[str] = ()) -> dict[str, Any]:
+def tree_node(
+    image: GeneratedImage, name: str, depth: int, *, others: Sequence[str] = (), deleted: bool = False
+) -> dict[str, Any]:
     """Return what the tree shows of an image.
 
     Args:
@@ -38,9 +40,11 @@ def tree_node(image: GeneratedImage, name: str, depth: int, *, others: Sequence[
         name: Its handle.
         depth: How far it is indented.
         others: Handles of the parents below which it does not stand.
+        deleted: Whether an image that it was made from was forgotten.
     """
     picture, problem = _thumbnail(image, name)
     notes = [f"with {', '.join(others)}"] if others else []
+    notes += ["made from an image that was deleted"] if deleted else []
     notes += [problem] if problem else []
     label = (image.prompt or image.revised_prompt or "sent by the user")[:80]
     told = f"{label} ({'; '.join(notes)})" if notes else label

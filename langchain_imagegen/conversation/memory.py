@@ -17,20 +17,19 @@ from langchain_imagegen.conversation.channel import (
 from langchain_imagegen.conversation.content_blocks import name_in
 from langchain_imagegen.conversation.family_tree import tree_node, tree_order
 from langchain_imagegen.conversation.messages import found_in
+from langchain_imagegen.conversation.names import NameIndex
 from langchain_imagegen.conversation.order import CallOrder
-from langchain_imagegen.conversation.records import Record, clean_record, read_record
+from langchain_imagegen.conversation.records import Record, clean_record, is_trace, is_upload, read_record, trace_of
 from langchain_imagegen.conversation.states import joined, messages_of, values_of
+from langchain_imagegen.conversation.unknown import unknown_image
 from langchain_imagegen.errors import UnknownImageError
 from langchain_imagegen.images import notebook
 from langchain_imagegen.images.image import GeneratedImage, is_record, name_of
 from langchain_imagegen.images.result import ImageResult
 from langchain_imagegen.storage.store import ImageStore, default_store
 
-_SHORTEST = 8  # hex digits of a handle
-_LISTED = 20
+_SHORTEST = len("img_") + 4  # characters by which a handle is known to mean a forgotten image
 _DIGITS = 9  # of an ordinal; `int` refuses text of some thousands of them
-_QUOTED = 40  # characters of a reference in an error
-_UPLOADED = ("user", "tool")
 
 
 class ImageMemory:
@@ -54,9 +53,9 @@ class ImageMemory:
         self._records: dict[str, Record] = {}
         self._images: dict[str, GeneratedImage] = {}
         self._order = CallOrder()
-        self._names: dict[str, str] = {}
-        self._buckets: dict[str, list[str]] = {}
+        self._names = NameIndex()
         self._digests: dict[str, str] = {}
+        self._forgotten: dict[str, Record] = {}
         self._unclaimed: list[ImageResult] = []
         self.add(*images)
 
@@ -97,12 +96,40 @@ class ImageMemory:
             record = found.record() if isinstance(found, GeneratedImage) else found
             merge_into(seen, {record["id"]: record})
         memory = cls(image_store=image_store)
+        memory.add(*(records.pop(id) for id in [id for id, record in records.items() if is_trace(record)]))
         memory._digests.update((records[id]["sha256"], id) for id in reversed(records))
         for id in joined(list(records), seen):
             memory._remember(records.get(id) or seen[id])
         for id in seen.keys() & records.keys():
             memory._remember({**records[id], "dead_rungs": seen[id].get("dead_rungs")})
         return memory
+
+    def forget(self, reference: object) -> dict[str, dict[str, Any]]:
+        """Forget an image, and return the update that makes a graph's state forget it too.
+
+        Write it to the channel: `graph.update_state(config, {"generated_images": memory.forget("last")})`, or return it
+        from a node. Id and digest stay there, so that no older message brings the image back, nor does an upload of it.
+        Images made from it stay, and so do its bytes (`ImageStore.delete`), its response at the service
+        (`ImageGenerator.delete_remote`), messages and earlier checkpoints.
+
+        Args:
+            reference: As for `get`; a result stands for all its images.
+
+        Raises:
+            UnknownImageError: as `get`.
+        """
+        update = {id: trace_of(self._records[id]) for id in self._ids(reference)}
+        for trace in update.values():
+            self._leave_trace(trace)
+        return update
+
+    def has_forgotten(self, reference: object) -> bool:
+        """Return True if a handle or id names an image that was forgotten here."""
+        text = name_in(reference)
+        if text in self._forgotten or not text.startswith("img_") or len(text) < _SHORTEST:
+            return text in self._forgotten
+        digits = text.removeprefix("img_").lower()
+        return any(name_of(each.get("provider") or "", id).startswith(digits) for id, each in self._forgotten.items())
 
     def add(self, *items: GeneratedImage | ImageResult | Mapping[str, Any], place: int | None = None) -> None:
         """Remember images. A known image keeps its place, and what is new about it is merged.
@@ -115,6 +142,8 @@ class ImageMemory:
                 self.add(*images_of_result(item), place=place)
             elif isinstance(item, GeneratedImage):
                 self._remember(item.record(), place)
+            elif is_trace(item):
+                self._leave_trace(trace_of(item))
             elif is_record(item):
                 if record := clean_record(item):
                     self._remember(record, place)
@@ -128,7 +157,10 @@ class ImageMemory:
 
         They are no part of the memory, so that `"last"` does not change by itself; `memory.add(result)` claims one.
         """
-        return [result for result in list(self._unclaimed) if any(i.id not in self._records for i in result.images)]
+        return [result for result in list(self._unclaimed) if not self._knows(result)]
+
+    def _knows(self, result: ImageResult) -> bool:
+        return all(image.id in self._records or image.id in self._forgotten for image in result.images)
 
     def keep_unclaimed(self, result: ImageResult) -> None:
         """Keep a result that nobody waits for any more."""
@@ -162,7 +194,7 @@ class ImageMemory:
 
     def handle(self, reference: object) -> str:
         """Return the handle of an image: `img_` and 8 digits, or more if another image here begins alike."""
-        return self._handle(self._id(reference))
+        return self._names.handle(self._id(reference))
 
     def lineage(self, reference: object) -> list[GeneratedImage]:
         """Return the ancestors of an image, the oldest first, and the image itself last."""
@@ -189,8 +221,11 @@ class ImageMemory:
         return {digest for digests in named for digest in digests if isinstance(digest, str)}
 
     def to_records(self) -> list[dict[str, Any]]:
-        """Return the memory as plain JSON; `ImageMemory(records)` makes the same memory again."""
-        return [dict(self._records[id]) for id in self._order]
+        """Return the memory as plain JSON; `ImageMemory(records)` makes the same memory again.
+
+        Traces of forgotten images come first.
+        """
+        return [*map(dict, self._forgotten.values()), *(dict(self._records[id]) for id in self._order)]
 
     def __iter__(self) -> Iterator[GeneratedImage]:
         return (self._image(id) for id in self._order)
@@ -216,10 +251,11 @@ class ImageMemory:
         return len(self._find(reference)) == 1
 
     def __repr__(self) -> str:
-        return f"ImageMemory({', '.join(map(self._handle, self._order[-5:]))}; {len(self)} in all)"
+        return f"ImageMemory({', '.join(map(self._names.handle, self._order[-5:]))}; {len(self)} in all)"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_store": self._store, "_records": self._records, "_order": list(self._order)}
+        records = {**self._forgotten, **self._records}
+        return {"_store": self._store, "_records": records, "_order": [*self._forgotten, *self._order]}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Build the indexes anew: version 0.1.0 had others."""
@@ -228,39 +264,37 @@ class ImageMemory:
     def _remember(self, record: Record, place: int | None = None) -> None:
         """Add a checked record, which the memory may keep."""
         id, digest = record["id"], record["sha256"]
-        if self._digests.get(digest, id) != id and _is_upload(record):
+        if id in self._forgotten or (self._digests.get(digest, id) != id and is_upload(record)):
             return
         name = name_of(record.get("provider") or "", id)
         known = self._records.setdefault(id, record)  # one step: threads of a batch may bring the same image
         if known is record:
-            self._index(id, name)
+            self._names.put(id, name)
             self._digests.setdefault(digest, id)
             self._order.put(id, place)
             return
         self._records[id] = merged = merge_record(known, record)
         self._images.pop(id, None)
-        if (name := name_of(merged.get("provider") or "", id)) != self._names.get(id):
-            self._index(id, name)
+        self._names.put(id, name_of(merged.get("provider") or "", id))
 
-    def _index(self, id: str, name: str) -> None:
-        """Let an image be found by its name, and by an earlier name of it no more."""
-        if earlier := self._names.get(id):
-            self._buckets[earlier[:_SHORTEST]].remove(id)
-        self._names[id] = name
-        self._buckets.setdefault(name[:_SHORTEST], []).append(id)
+    def _leave_trace(self, trace: Record) -> None:
+        """Put the trace of a forgotten image in place of its record; uploads of its bytes are the same image."""
+        id = trace["id"]
+        self._forgotten[id] = merge_record(self._forgotten.get(id, trace), trace)
+        record = self._records.pop(id, None)
+        if record is not None:
+            self._images.pop(id, None)
+            self._names.remove(id)
+            self._order.drop(id)
+        if digest := trace.get("sha256"):
+            self._digests[digest] = next((i for i in self._order if self._records[i]["sha256"] == digest), id)
 
     def _id(self, reference: object) -> str:
         found = self._find(reference)
         if len(found) == 1:
             return found[0]
-        known = [self._handle(id) for id in self._order]
-        if found:
-            names = ", ".join(map(self._handle, found[:_LISTED]))
-            more = f" and {len(found) - _LISTED} others" if len(found) > _LISTED else ""
-            raise UnknownImageError(
-                f"{_quoted(reference)} names several images: {names}{more}; {_advice(reference)}", known=known
-            )
-        raise UnknownImageError(f"no image {_quoted(reference)}; {_listed(known)}", known=known)
+        known, rivals = [self._names.handle(id) for id in self._order], [self._names.handle(id) for id in found]
+        raise unknown_image(reference, known, rivals=rivals, forgotten=self.has_forgotten(reference))
 
     def _ids(self, reference: object) -> list[str]:
         """Return the ids of all images that a reference names; a result stands for all its images."""
@@ -272,7 +306,7 @@ class ImageMemory:
         if id not in self._images:
             image = read_record(self._records[id])
             if image is None:
-                raise UnknownImageError(f"the record of {self._handle(id)} cannot be read: draw the picture again")
+                raise UnknownImageError(f"the record of {id[:40]!r} cannot be read: draw the picture again")
             self._images[id] = image.bind(self._store)
         return self._images[id]
 
@@ -287,25 +321,12 @@ class ImageMemory:
         if text in self._records:
             return [text]
         if text.startswith("sha256:"):
-            return [self._digests[text[7:]]] if text[7:] in self._digests else []
+            known = self._digests.get(text[7:])
+            return [known] if known in self._records else []
         if text.isdecimal() and len(text) <= _DIGITS:
             position = int(text)
             return self._order[position - 1 : position] if position else []
-        return self._beginning(text.removeprefix("img_").lower()) if text.startswith("img_") else []
-
-    def _beginning(self, digits: str) -> list[str]:
-        """Return the ids of the images whose name begins with some hex digits; one look-up from 8 digits on."""
-        if len(digits) >= _SHORTEST:
-            near = self._buckets.get(digits[:_SHORTEST], [])
-            return [id for id in near if self._names[id].startswith(digits)]
-        return [id for start, ids in self._buckets.items() if digits and start.startswith(digits) for id in ids]
-
-    def _handle(self, id: str) -> str:
-        name, length = self._names[id], _SHORTEST
-        rivals = [self._names[other] for other in self._beginning(name[:length]) if other != id]
-        while any(rival.startswith(name[:length]) for rival in rivals):
-            length += 1
-        return f"img_{name[:length]}"
+        return self._names.beginning_with(text.removeprefix("img_").lower()) if text.startswith("img_") else []
 
     def _parents(self, id: str) -> list[str]:
         """Return the ids of the known images that an image was made from."""
@@ -316,33 +337,15 @@ class ImageMemory:
         """Return the family tree as a notebook shows it."""
         del include, exclude
         parents = {id: self._parents(id) for id in self._order}
-        nodes = [
-            tree_node(self._image(id), self._handle(id), depth, others=list(map(self._handle, parents[id][1:])))
-            for id, depth in tree_order(parents)
-        ]
-        text, html = notebook.tree(nodes)
+        text, html = notebook.tree([self._node(id, depth, parents[id]) for id, depth in tree_order(parents)])
         return {"text/plain": text, "text/html": html}
 
-
-def _is_upload(record: Mapping[str, Any]) -> bool:
-    return record.get("origin") in _UPLOADED and record["id"] == f"sha256:{record['sha256']}"
+    def _node(self, id: str, depth: int, parents: Sequence[str]) -> dict[str, Any]:
+        image, others = self._image(id), list(map(self._names.handle, parents[1:]))
+        deleted = any(map(self.has_forgotten, image.parents))
+        return tree_node(image, self._names.handle(id), depth, others=others, deleted=deleted)
 
 
 def _is_id(parent: str) -> bool:
     """True if a parent is written as an id; records hold no ordinals and no handles."""
     return parent != "last" and not parent.isdecimal() and not parent.startswith("img_")
-
-
-def _quoted(reference: object) -> str:
-    return repr(reference[:_QUOTED] if isinstance(reference, str) else reference)[: _QUOTED + 2]
-
-
-def _advice(reference: object) -> str:
-    return "give one of its images" if isinstance(reference, ImageResult) else "use more digits"
-
-
-def _listed(known: Sequence[str]) -> str:
-    if not known:
-        return "there is no image in this conversation yet: draw one first"
-    more = f"{len(known) - _LISTED} older, " if len(known) > _LISTED else ""
-    return f"known here, oldest first: {more}{', '.join(known[-_LISTED:])}; or 'last'"

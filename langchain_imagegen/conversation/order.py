@@ -29,3 +29,10 @@ class CallOrder(list[str]):
             index = bisect_right(self._places, place)
             self._places.insert(index, place)
             self.insert(index, id)
+
+    def drop(self, id: str) -> None:
+        """Take an id out; the others keep their order."""
+        with self._changing:
+            index = self.index(id)
+            del self._places[index]
+            del self[index]

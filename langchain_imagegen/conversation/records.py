@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from pydantic import ValidationError
 
@@ -20,6 +20,9 @@ Record = dict[str, Any]
 
 ID_LISTS = ("parents", "companion_ids", "dead_rungs")
 """The fields that hold lists of words: merging two records keeps the words of both."""
+
+FORGOTTEN = "forgotten"
+"""Key of a trace: what the channel keeps in place of the record of an image that was forgotten."""
 
 _LOG = logging.getLogger(__name__)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -59,6 +62,22 @@ def read_record(value: object) -> GeneratedImage | None:
     except ValidationError:
         pass_over("a record that cannot be read", value)
         return None
+
+
+def trace_of(record: Mapping[str, Any]) -> Record:
+    """Return what stays of the record of a forgotten image: enough to know the image again, and nothing of it."""
+    kept = {name: record[name] for name in ("id", "provider", "sha256") if isinstance(record.get(name), str)}
+    return {**kept, FORGOTTEN: True}
+
+
+def is_upload(record: Mapping[str, Any]) -> bool:
+    """Return True if a record is of a picture that a user or a tool brought: its id is the digest of its bytes."""
+    return record.get("origin") in ("user", "tool") and record["id"] == f"sha256:{record['sha256']}"
+
+
+def is_trace(value: object) -> TypeGuard[Mapping[str, Any]]:
+    """Return True if a value is the trace of a forgotten image."""
+    return isinstance(value, Mapping) and value.get(FORGOTTEN) is True and isinstance(value.get("id"), str)
 
 
 def clean_records(values: Iterable[object]) -> Iterator[Record]:

@@ -131,7 +131,7 @@ def _named(text: str, memory: ImageMemory | None, store: ImageStore) -> Source:
         return Remote(url=text)
     if scheme.startswith("data:"):
         return _at(of_url(f"data:{text[5:]}"), memory, store)
-    if memory is not None and text in memory:
+    if memory is not None and (text in memory or memory.has_forgotten(text)):
         return memory.get(text)
     data = picture_in_base64(text)
     if data is not None:
@@ -159,7 +159,8 @@ def _at(pointer: Pointer, memory: ImageMemory | None, store: ImageStore) -> Sour
     if pointer.base64 is not None:
         return _of_bytes(pointer.decode(), memory, store)
     if pointer.call_id:
-        return memory.get(pointer.call_id) if memory and pointer.call_id in memory else Remote(call_id=pointer.call_id)
+        known = memory is not None and (pointer.call_id in memory or memory.has_forgotten(pointer.call_id))
+        return memory.get(pointer.call_id) if memory is not None and known else Remote(call_id=pointer.call_id)
     for name, value in (("url", pointer.url), ("file_id", pointer.file_id)):
         if value is not None and not isinstance(value, str):
             raise UnknownImageError(f"the {name} of an image block must be a str, not {type(value).__name__}")

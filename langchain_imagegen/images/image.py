@@ -197,8 +197,8 @@ class GeneratedImage(OldPickles, BaseModel):
         store, unasked = store_with(self.sha256)
         if store is None:
             raise ImageStoreError(
-                f"no image store at hand holds {self.handle} (sha256 {self.sha256[:12]}…); "
-                "open the ImageStore that it was drawn into, or pass it as image_store="
+                f"no image store at hand holds {self.handle} (sha256 {self.sha256[:12]}…): it was deleted or "
+                "pruned, or its store is not open: open the ImageStore it was drawn into, or pass it as image_store="
                 + "".join(f"; {reason}" for reason in unasked)
             )
         return store
@@ -212,7 +212,11 @@ class GeneratedImage(OldPickles, BaseModel):
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         """Return what a notebook shows; SVG goes into an `<img>`, so that no script in it runs."""
         del include, exclude
-        return notebook.picture(self.read(), self.mime_type, alt=self.revised_prompt or self.prompt or self.handle)
+        try:
+            data = self.read()
+        except ImageStoreError as error:
+            return notebook.missing(self.handle, str(error))
+        return notebook.picture(data, self.mime_type, alt=self.revised_prompt or self.prompt or self.handle)
 
 
 class PartialImage(BaseModel):
@@ -275,6 +279,14 @@ def is_kept_by(provider: str, image: GeneratedImage) -> bool:
     """Return True if the service at `provider` drew an image and, as far as is known, keeps it under its call id."""
     drawn = image.origin == "model" and not image.id.startswith("sha256:")
     return drawn and image.stored is not False and image.provider in ("", provider)
+
+
+def shown(image: GeneratedImage) -> notebook.Shown:
+    """Return what a notebook shows of an image among others."""
+    try:
+        return notebook.Shown(image.handle, image.mime_type, image.read())
+    except ImageStoreError as error:
+        return notebook.Shown(image.handle, image.mime_type, why_missing=str(error))
 
 
 def is_record(value: object) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -23,17 +24,40 @@ def picture(data: bytes, mime_type: str, *, alt: str) -> dict[str, Any]:
     return {"text/html": img(data, mime_type, alt=alt), "text/plain": alt}
 
 
-def pictures(shown: Sequence[tuple[bytes, str, str]], *, caption: str) -> dict[str, Any]:
-    """Return the MIME bundle of several pictures `(bytes, MIME type, name)`; a single one is shown as itself."""
-    if len(shown) == 1:
-        data, mime_type, name = shown[0]
-        return picture(data, mime_type, alt=f"{name}: {caption}")
+def missing(name: str, why: str) -> dict[str, Any]:
+    """Return the MIME bundle of a picture whose bytes cannot be read."""
+    text = f"{name} is not at hand: {why}"
+    return {"text/html": f"<p>{escape(text)}</p>", "text/plain": text}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A picture among several: its bytes, or else why they cannot be read."""
+
+    name: str
+    mime_type: str
+    data: bytes = b""
+    why_missing: str = ""
+
+    def html(self) -> str:
+        """Return the picture, or what is said in its place."""
+        if self.why_missing:
+            return str(missing(self.name, self.why_missing)["text/html"])
+        return img(self.data, self.mime_type, alt=self.name, width=320)
+
+
+def pictures(shown: Sequence[Shown], *, caption: str) -> dict[str, Any]:
+    """Return the MIME bundle of several pictures; a single one is shown as itself."""
+    absent = [f"{each.name} is not at hand: {each.why_missing}" for each in shown if each.why_missing]
+    text = "\n".join([caption, *absent])
+    if len(shown) == 1 and not absent:
+        return picture(shown[0].data, shown[0].mime_type, alt=f"{shown[0].name}: {caption}")
     figures = "".join(
-        f'<figure style="display:inline-block;margin:4px">{img(data, mime_type, alt=name, width=320)}'
-        f"<figcaption>{escape(name)}</figcaption></figure>"
-        for data, mime_type, name in shown
+        f'<figure style="display:inline-block;margin:4px">{each.html()}'
+        f"<figcaption>{escape(each.name)}</figcaption></figure>"
+        for each in shown
     )
-    return {"text/html": f"<div>{figures}<p>{escape(caption)}</p></div>", "text/plain": caption}
+    return {"text/html": f"<div>{figures}<p>{escape(caption)}</p></div>", "text/plain": text}
 
 
 def img(data: bytes, mime_type: str, *, alt: str, width: int = 512) -> str:

@@ -21,7 +21,7 @@ from langchain_imagegen.images.lookup import ByteStore
 
 if TYPE_CHECKING:
     from typing import Self
-from langchain_imagegen.images.image import GeneratedImage, Rung
+from langchain_imagegen.images.image import GeneratedImage, Rung, shown
 
 
 class ImageUsage(BaseModel):
@@ -151,8 +151,7 @@ class ImageResult(OldPickles, PromptValue):
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         del include, exclude
-        shown = [(image.read(), image.mime_type, image.handle) for image in self.images]
-        return notebook.pictures(shown, caption=self.image.revised_prompt or self.text)
+        return notebook.pictures(list(map(shown, self.images)), caption=self.image.revised_prompt or self.text)
 
 
 def _counts(details: Mapping[str, Any] | None) -> dict[str, int]:

@@ -51,6 +51,8 @@ def _digests_of(kept: object) -> Iterator[str]:
         yield kept
     elif isinstance(kept, NamesDigests):
         yield from kept.digests()
+    elif isinstance(kept, Mapping) and kept.get("forgotten") is True:
+        return  # the trace of an image that a memory was told to forget
     elif isinstance(kept, Mapping) and "sha256" in kept:
         yield from (digest for name in ("sha256", "sent_sha256") if isinstance(digest := kept.get(name), str))
     elif isinstance(kept, Mapping):
