@@ -28,7 +28,6 @@ from langchain_imagegen.images.image import GeneratedImage, is_record, name_of
 from langchain_imagegen.images.result import ImageResult
 from langchain_imagegen.storage.store import ImageStore, default_store
 
-_SHORTEST = len("img_") + 4  # characters by which a handle is known to mean a forgotten image
 _DIGITS = 9  # of an ordinal; `int` refuses text of some thousands of them
 
 
@@ -56,6 +55,7 @@ class ImageMemory:
         self._names = NameIndex()
         self._digests: dict[str, str] = {}
         self._forgotten: dict[str, Record] = {}
+        self._forgotten_names = NameIndex()
         self._unclaimed: list[ImageResult] = []
         self.add(*images)
 
@@ -126,10 +126,8 @@ class ImageMemory:
     def has_forgotten(self, reference: object) -> bool:
         """Return True if a handle or id names an image that was forgotten here."""
         text = name_in(reference)
-        if text in self._forgotten or not text.startswith("img_") or len(text) < _SHORTEST:
-            return text in self._forgotten
-        digits = text.removeprefix("img_").lower()
-        return any(name_of(each.get("provider") or "", id).startswith(digits) for id, each in self._forgotten.items())
+        digits = text.removeprefix("img_").lower() if text.startswith("img_") else ""
+        return text in self._forgotten or bool(self._forgotten_names.beginning_with(digits))
 
     def add(self, *items: GeneratedImage | ImageResult | Mapping[str, Any], place: int | None = None) -> None:
         """Remember images. A known image keeps its place, and what is new about it is merged.
@@ -281,6 +279,7 @@ class ImageMemory:
         """Put the trace of a forgotten image in place of its record; uploads of its bytes are the same image."""
         id = trace["id"]
         self._forgotten[id] = merge_record(self._forgotten.get(id, trace), trace)
+        self._forgotten_names.put(id, name_of(trace.get("provider") or "", id))
         record = self._records.pop(id, None)
         if record is not None:
             self._images.pop(id, None)

@@ -220,7 +220,7 @@ def test_no_record_leads_out_of_a_scope(low: Any, image_store: ImageStore):
 def test_an_unbound_image_is_not_looked_for_in_a_scope(held: str, low: Any, image_store: ImageStore):
     """Unbound images are looked for in the stores of this process, but never in the scopes of tenants."""
     scope = image_store.scoped("tenant-8")
-    theirs = low(image_store=scope).invoke("draw a fox").image
+    theirs = low(image_store=scope).invoke(f"draw a fox {uuid.uuid4()}").image  # which no other test drew
     kept = scope if held == "scoped" else pickle.loads(pickle.dumps(scope))
 
     with pytest.raises(ImageStoreError, match="no image store at hand"):
