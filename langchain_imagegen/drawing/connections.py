@@ -39,7 +39,15 @@ class Connections:
         return self._made["calls"]  # type: ignore[no-any-return]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return partial(Connections, **self._clients), (self._settings,)
+        return partial(Connections, **self._clients), (without_secrets(self._settings),)
 
     def __deepcopy__(self, memo: object) -> Connections:
         return self
+
+
+def without_secrets(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings for a pickle: without a key, unless a function gives it, and without a password in an address."""
+    from langchain_imagegen.drawing.credentials import split_user
+
+    key, url = settings.get("api_key"), settings.get("base_url")
+    return {**settings, "api_key": key if callable(key) else None, "base_url": split_user(url)[0] if url else url}

@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from langchain_imagegen.errors import AuthenticationError, OptionError
 
@@ -142,6 +142,19 @@ def redact_url(url: str) -> str:
     before, at, after = url.rpartition("@")
     scheme, slashes, _ = before.partition("://")
     return f"{scheme}{slashes}***@{after}" if at and slashes else f"***@{after}" if at else url
+
+
+def split_user(url: str) -> tuple[str, tuple[str, str] | None]:
+    """Return an address without its user name and password, and these two; `None` if it has none.
+
+    HTTP clients log the address of each request.
+    """
+    before, at, after = url.rpartition("@")
+    scheme, slashes, _ = before.partition("://")
+    if not (at and slashes):
+        return url, None
+    parts = urlsplit(url)
+    return f"{scheme}://{after}", (unquote(parts.username or ""), unquote(parts.password or ""))
 
 
 def key_from_environment() -> str | None:

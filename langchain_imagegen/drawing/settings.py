@@ -112,7 +112,8 @@ class GeneratorSettings(OldPickles, Composable):
     api_key: SecretStr | Callable[[], Any] | None = Field(
         default=None,
         repr=False,
-        description="the key, or a sync or async function that returns it; `None` reads OPENAI_API_KEY",
+        description="the key, or a sync or async function that returns it; `None` reads OPENAI_API_KEY. "
+        "A pickle holds the function and no key",
     )
     base_url: str | None = Field(default=None, description="`None` reads OPENAI_BASE_URL, else OpenAI is used")
     organization: str | None = None
@@ -216,11 +217,17 @@ class GeneratorSettings(OldPickles, Composable):
         )
 
     def __getstate__(self) -> dict[Any, Any]:
-        """Return the state for `pickle`, in which an `InMemoryRateLimiter` is replaced by its rate."""
+        """Return the state for `pickle`, in which an `InMemoryRateLimiter` is replaced by its rate.
+
+        It holds no key and no password, like the pickle of an image store: another process takes them from its own
+        environment. A function that gives the key is kept.
+        """
+        from langchain_imagegen.drawing.connections import without_secrets
         from langchain_imagegen.drawing.rate_limits import for_pickle
 
         state = super().__getstate__()
-        return {**state, "__dict__": {**state["__dict__"], "rate_limiter": for_pickle(self.rate_limiter)}}
+        fields = {**without_secrets(state["__dict__"]), "rate_limiter": for_pickle(self.rate_limiter)}
+        return {**state, "__dict__": fields}
 
     @property
     def patience(self) -> float:

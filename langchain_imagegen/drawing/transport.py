@@ -18,6 +18,7 @@ from langchain_imagegen.drawing.credentials import (
     clean_key,
     key_from_environment,
     settings_from_environment,
+    split_user,
     url_from_environment,
 )
 from langchain_imagegen.errors import AuthenticationError, OptionError
@@ -218,15 +219,18 @@ class Transport:
         settings = {**settings_from_environment(), **self._settings}
         if callable(settings.get("api_key")):
             settings["api_key"] = (_akey_of if name == "AsyncOpenAI" else _key_of)(settings["api_key"])
+        user = None
+        if url := settings.get("base_url"):
+            settings["base_url"], user = split_user(url)
         try:
-            client = getattr(openai, name)(**settings, http_client=_http_client(name))
+            client = getattr(openai, name)(**settings, http_client=_http_client(name, auth=user))
         except openai.OpenAIError as error:
             raise translate(error) from None
         Private.with_large_reads(Private.http_client(client))
         return client
 
 
-def _http_client(name: str) -> Any:
+def _http_client(name: str, **settings: Any) -> Any:
     """Return a new HTTP client as the SDK makes it.
 
     The SDK's own HTTP client closes itself when it is garbage collected, in whichever event loop is running then.
@@ -234,7 +238,8 @@ def _http_client(name: str) -> Any:
     import openai
 
     try:
-        return openai.DefaultAsyncHttpxClient() if name == "AsyncOpenAI" else openai.DefaultHttpxClient()
+        made: Any = openai.DefaultAsyncHttpxClient if name == "AsyncOpenAI" else openai.DefaultHttpxClient
+        return made(**settings)
     except (ImportError, OSError, ValueError) as error:
         raise OptionError(
             f"no HTTP client can be made here ({type(error).__name__}): check the environment variables for proxies "

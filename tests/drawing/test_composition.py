@@ -163,8 +163,11 @@ def test_a_batch_fills_one_memory(half: Any, low: Make, image_store: ImageStore)
     assert all(result.image.handle in drawing.memory for result in results)
 
 
-def test_a_generator_can_be_pickled(low: Make, image_store: ImageStore, generators: list[ImageGenerator]):
-    """An unpickled generator has the same options and store and a copy of the memory."""
+def test_a_generator_can_be_pickled(
+    low: Make, image_store: ImageStore, generators: list[ImageGenerator], monkeypatch: pytest.MonkeyPatch
+):
+    """An unpickled generator has the same options and store, a copy of the memory, and the key of the environment."""
+    monkeypatch.setenv("OPENAI_API_KEY", "simulated")
     drawing = low(memory=ImageMemory(image_store=image_store))
     drawing.invoke("draw a fox")
 
