@@ -280,15 +280,15 @@ def view(image: GeneratedImage) -> dict[str, Any] | None:
 def advice(error: ImageGenerationError) -> str:
     """Return an error in words that a chat model can act on."""
     if isinstance(error, ImageStoreError) and error.result is not None:
-        return _advice_on_unsaved(error, error.result)
+        return _advice_on_unsaved(error)
     told = next((words for kind, words in _ADVICE if isinstance(error, kind)), "")
     return f"No picture was made: {without_paths(str(error)).rstrip('. ')}. {told}".strip()
 
 
-def _advice_on_unsaved(error: ImageStoreError, result: ImageResult) -> str:
+def _advice_on_unsaved(error: ImageStoreError) -> str:
     """Return what the chat model reads if pictures were paid for and cannot be stored."""
     why = without_paths(str(error.__cause__ or error)).rstrip(". ")
-    kept = result.response_id if result.image.stored is not False else None
+    kept = error.response_id
     where = f" The service keeps it as response {kept}, from which a developer can fetch it." if kept else ""
     return f"The picture was drawn and paid for, but cannot be stored: {why}.{where} {_TELL_THE_USER}"
 

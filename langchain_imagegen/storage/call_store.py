@@ -43,14 +43,21 @@ class CallStore(ImageStore):
         images, warnings = tuple(image.bind(store) for image in result.images), (*result.warnings, *self._warnings)
         bound = result.model_copy(update={"images": images, "warnings": warnings})
         if unsaved:
-            raise ImageStoreError(
-                f"{_count(unsaved, result)} drawn and cannot be stored: {self._error}. Nothing is lost: "
-                f"error.result.image.save(path) writes the picture elsewhere, error.result has all of this call"
-                f"{_response_of(bound)}",
-                location=self.location,
-                result=bound,
-            ) from self._error
+            raise self._unsaved(bound, unsaved) from self._error
         return bound
+
+    def _unsaved(self, result: ImageResult, unsaved: int) -> ImageStoreError:
+        drawn, id = len(result.images), result.response_id if result.image.stored is not False else None
+        what = "the picture was" if drawn == 1 else f"{unsaved} of {drawn} pictures were"
+        where = f", and the service keeps it as response {id!r} (ImageGenerator.resume fetches it)" if id else ""
+        error = ImageStoreError(
+            f"{what} drawn and cannot be stored: {self._error}. Nothing is lost: error.result.image.save(path) writes "
+            f"the picture elsewhere, error.result has all of this call{where}",
+            location=self.location,
+            result=result,
+        )
+        error.response_id = id
+        return error
 
     def get(self, sha256: str, mime_type: str | None = None) -> bytes:
         """Return the bytes from memory or else from the store."""
@@ -88,15 +95,3 @@ class CallStore(ImageStore):
             self._error = failed
         else:
             self._warnings |= {warning: None} if warning else {}
-
-
-def _count(unsaved: int, result: ImageResult) -> str:
-    drawn = len(result.images)
-    return "the picture was" if drawn == 1 else f"{unsaved} of {drawn} pictures were"
-
-
-def _response_of(result: ImageResult) -> str:
-    """Return where else a developer finds the pictures, if the service keeps them."""
-    if result.response_id is None or result.image.stored is False:
-        return ""
-    return f", and the service keeps it as response {result.response_id!r}"

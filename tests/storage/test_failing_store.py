@@ -124,6 +124,10 @@ def test_the_error_says_where_the_picture_is(low: Any, folder: Path):
         unstored = failing(lambda: low(store=False, image_store=other).invoke("draw a fox"))
 
     assert repr(error.result.response_id) in str(error)
+    assert error.response_id == error.result.response_id
+    assert unstored.response_id is None
+    assert error.may_be_billed
+    assert not error.retryable
     assert "error.result.image.save(path)" in str(error)
     assert "Not a directory" in str(error)
     assert str(folder) not in str(error)
