@@ -9,7 +9,7 @@ BIN := .venv/bin
 STANDARD := .venv-standard/bin
 AUDIT := .venv-audit/bin
 
-.PHONY: help demo test check bench soak audit record notebooks clean
+.PHONY: help demo test check bench soak workers audit record notebooks clean
 
 help:
 	@echo 'make demo [PROMPT="draw …"]  draw a picture and edit it; offline unless OPENAI_API_KEY is set'
@@ -17,6 +17,7 @@ help:
 	@echo 'make check                   check style, formatting and types'
 	@echo 'make bench                   compare time and memory with other clients; writes benchmarks/RESULTS.md'
 	@echo 'make soak                    draw 10,000 pictures in one process, fail on growth; writes benchmarks/SOAK.md'
+	@echo 'make workers                 run 200 threads of five turns through two worker processes'
 	@echo 'make audit                   look up known vulnerabilities of the dependencies; needs the network'
 	@echo 'make record                  record the cassettes again'
 	@echo 'make notebooks               run the notebooks again, in place'
@@ -42,6 +43,9 @@ bench: .venv/tested
 
 soak: .venv/tested
 	$(BIN)/python -m benchmarks.soak --write
+
+workers: .venv/tested
+	IMAGEGEN_THREADS=200 $(BIN)/python -m pytest -s tests/agents/test_workers.py
 
 audit: .venv-audit/ready
 	@$(AUDIT)/python tools/audit.py

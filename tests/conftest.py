@@ -49,6 +49,15 @@ def s3() -> Iterator[dict[str, Any]]:
         yield options
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """Yield the address of a PostgreSQL server with an empty database, one for all tests."""
+    from tests.postgres import serving
+
+    with serving() as address:
+        yield address
+
+
 @pytest.fixture
 def image_store(tmp_path: Path) -> ImageStore:
     """Return an image store in a folder of the test's own."""

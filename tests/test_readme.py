@@ -24,12 +24,14 @@ def sections() -> dict[str, list[tuple[str, str]]]:
 
 
 @pytest.mark.parametrize(("title", "blocks"), sections().items(), ids=list(sections()))
-def test_section_runs(title, blocks, simulator, tmp_path, monkeypatch):
+def test_section_runs(title, blocks, simulator, tmp_path, monkeypatch, request):
     """The blocks of a section run in order and print the output that the page shows."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OPENAI_BASE_URL", simulator.base_url)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-simulated")
     monkeypatch.setenv("LANGCHAIN_IMAGEGEN_STORE", str(tmp_path / "store"))
+    if any("DATABASE_URL" in code for code, _ in blocks):
+        monkeypatch.setenv("DATABASE_URL", request.getfixturevalue("postgres"))
     names: dict[str, object] = {"__name__": "readme"}
 
     for code, expected in blocks:
