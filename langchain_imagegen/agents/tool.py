@@ -25,6 +25,7 @@ from pydantic import (
     PrivateAttr,
 )
 
+from langchain_imagegen.agents.addresses import Addresses
 from langchain_imagegen.agents.arguments import EXPOSED, arguments, refusal
 from langchain_imagegen.agents.wording import without_paths
 from langchain_imagegen.conversation.channel import CHANNEL, as_update, images_of_result
@@ -86,7 +87,7 @@ class ImageGenerationTool(BaseTool):
         generator: Draws the pictures, with the options that the model cannot change; made on first use if `None`.
         exposed: Names of the options that the model may choose.
         note: What the model is told beside the handles.
-        allow_urls: Whether the model may name pictures by web address, which the service then fetches.
+        allow_urls: Whether the model may name pictures by web address; see `addresses` for which are fetched.
         show_to_model: Whether the message also shows the picture, downscaled, to a model that can see; needs Pillow.
         mask: Confines edits to a part of the first image: any reference to a picture that is transparent where to edit,
             or a function that gives one, or `None`, of LangGraph's runtime (`runtime.state`, `runtime.context`; outside
@@ -138,7 +139,7 @@ class ImageGenerationTool(BaseTool):
         **options: Any,
     ) -> tuple[Any, dict[str, Any] | None]:
         try:
-            request, ignored = self._request(prompt, images, options, runtime)
+            request, ignored = self._request(prompt, self._addresses().fetch(images), options, runtime)
             result = self._generator().invoke(request, child(config, run_manager))
             result = warned(result, ignored)
             return self._answer(result, runtime)
@@ -156,7 +157,8 @@ class ImageGenerationTool(BaseTool):
         **options: Any,
     ) -> tuple[Any, dict[str, Any] | None]:
         try:
-            request, ignored = await asyncio.to_thread(self._request, prompt, images, options, runtime)
+            named = await self._addresses().afetch(images)
+            request, ignored = await asyncio.to_thread(self._request, prompt, named, options, runtime)
             result = await self._generator().ainvoke(request, child(config, run_manager))
             result = warned(result, ignored)
             return await asyncio.to_thread(self._answer, result, runtime)
@@ -164,24 +166,22 @@ class ImageGenerationTool(BaseTool):
             raise ToolException(advice(error)) from error
 
     def _request(
-        self, prompt: str, images: list[str] | None, options: Mapping[str, Any], runtime: Any
+        self, prompt: str, images: Iterable[str | GeneratedImage], options: Mapping[str, Any], runtime: Any
     ) -> tuple[FromToolCall, tuple[str, ...]]:
         """Return the request for the generator, and a warning about each option that is left out of it.
 
         Handles are looked up in this conversation alone.
         """
         memory = self._memory(runtime)
-        named = [self._named(reference, memory) for reference in images or ()]
+        named = [each if isinstance(each, GeneratedImage) else memory.get(each[:LONGEST_REFERENCE]) for each in images]
         chosen = {name: replace_surrogates(value) for name, value in options.items() if value is not None}
         chosen, ignored = drop_compression(self._generator().options, chosen)
         mask = self._mask(runtime, memory) if named else None
         request = {"prompt": replace_surrogates(prompt), "images": named, "mask": mask, "options": chosen}
         return FromToolCall(request, *ids_of_call(runtime)), ignored
 
-    def _named(self, reference: str, memory: ImageMemory) -> GeneratedImage | str:
-        if self.allow_urls and reference.startswith(("http://", "https://")) and reference not in memory:
-            return reference
-        return memory.get(reference[:LONGEST_REFERENCE])
+    def _addresses(self) -> Addresses:
+        return Addresses(self._generator().chosen_store, allowed=self.allow_urls)
 
     def _mask(self, runtime: Any, memory: ImageMemory) -> Any:
         try:

@@ -371,15 +371,6 @@ def test_only_images_of_the_conversation_can_be_named(tool_with_memory, half, si
     assert len(simulator.requests) == before
 
 
-def test_web_addresses_can_be_allowed(generator, half, simulator):
-    """With `allow_urls` the schema mentions web addresses, and the request holds the one that the model gives."""
-    tool = ImageGenerationTool(generator=generator(), allow_urls=True)
-
-    half.invoke(tool, image_call("a", "edit it", images=["https://pictures.test/fox.png"]))
-    assert "web addresses" in parameters(tool)["images"]["description"]
-    assert "https://pictures.test/fox.png" in json.dumps(simulator.requests[-1].body)
-
-
 def test_web_addresses_do_not_open_files(generator, half, simulator):
     """With `allow_urls` the tool still refuses a `file:` address and sends nothing."""
     tool = ImageGenerationTool(generator=generator(), allow_urls=True)
