@@ -433,6 +433,32 @@ def test_a_picture_that_is_nowhere_is_bought_again(half, low, graph, simulator, 
     assert seen[2].image == seen[1].image
 
 
+# --- limits, as README tells them
+
+
+def test_a_retried_chain_looks_like_variations(half, low, graph, simulator):
+    """A chain that `with_retry` repeats behind its drawing, in one node, buys again; with a name it does not."""
+    for fields, pictures in (({}, 2), ({"once": "poster-7"}, 3)):
+        fail = failing(1)
+        chain = low().bind(**fields) | (lambda result, fail=fail: fail() or result)
+        again = chain.with_retry(retry_if_exception_type=(OwnError,), wait_exponential_jitter=False)
+        run(half, graph(drawing_node(half, again)), thread=str(pictures))
+        assert simulator.pictures == pictures
+
+
+def test_a_subgraph_that_is_started_anew_draws_anew(half, low, saver, simulator):
+    """A retried node that is a subgraph starts it from its beginning, with new ids, and buys again."""
+    inner = StateGraph(Drawn)
+    inner.add_node("node", drawing_node(half, low(), failing(1)))
+    inner.add_edge(START, "node")
+    outer = StateGraph(Drawn)
+    outer.add_node("inner", inner.compile(), retry_policy=AGAIN)
+    outer.add_edge(START, "inner")
+    run(half, outer.compile(checkpointer=saver))
+
+    assert simulator.pictures == 2
+
+
 # --- failures
 
 
