@@ -31,6 +31,7 @@ from langchain_imagegen.storage.ledger import Busy, Claim, Done, Ledger
 _HAS_NO_SUCH_RESPONSE = (None, 400, 404, 405, 410, 422, 501)
 """Statuses of a response that is unknown, expired or of an unknown form; `None`: the response says that it failed."""
 
+_LOST = "the picture of this call was bought before, but neither the image store nor the service has it"
 _NOT_SENT_AGAIN = (
     "the request was not sent again: the first try of this step may have been billed, and nothing says which response "
     "it became. Resume the run to buy another picture."
@@ -44,25 +45,24 @@ def buy_once(drawing: Drawing, key: Key, ledger: Ledger, store: ByteStore) -> Fl
         ImageStoreError: The ledger cannot be read or written, and nothing was bought.
         ImageGenerationError: As `flows.draw`. What may have been billed is looked for when the call is made again.
     """
-    warnings: tuple[str, ...] = ()
-    if key.original and not key.regenerate:
-        done = yield Do(ledger.attempt(key.original, key.request).done)
-        if done and (result := (yield from _remembered(done, drawing, key, store))):
-            return result
-    attempt = ledger.attempt(key.name, key.request, regenerate=key.regenerate)
-    while True:
+    attempt = ledger.attempt(key.name, key.request, original=key.original, regenerate=key.regenerate)
+    try:
         found: Claim | Done | Busy = yield Do(attempt.begin)
+    except ImageStoreError:
+        if ledger.fallback is None:
+            raise
+        return (yield from buy_once(drawing, key, ledger.fallback, store))
+    warnings: tuple[str, ...] = ()
+    while not isinstance(found, Claim):
         if isinstance(found, Busy):
             yield Wait(found.seconds)
-        elif isinstance(found, Claim):
-            return warned((yield from _buy(drawing, key, found)), *warnings)
         elif result := (yield from _remembered(found, drawing, key, store)):
             return result
         else:
             attempt.reject(found)
-            warnings = (
-                "the picture of this call was bought before, but neither the image store nor the service has it",
-            )
+            warnings = (_LOST,)
+        found = yield Do(attempt.begin)
+    return warned((yield from _buy(drawing, key, found)), *warnings)
 
 
 def warned(result: ImageResult, *warnings: str) -> ImageResult:

@@ -67,29 +67,33 @@ class Ledger:
     Args:
         place: Where the image store keeps its files.
         keep: How long a picture that was bought is remembered.
+        fallback: The ledger of the store's fallback, for calls that begin while the place cannot be reached.
     """
 
-    def __init__(self, place: Place, keep: timedelta) -> None:
-        self._place, self._keep = place, keep.total_seconds()
+    def __init__(self, place: Place, keep: timedelta, fallback: Ledger | None = None) -> None:
+        self._place, self._keep, self.fallback = place, keep.total_seconds(), fallback
 
-    def attempt(self, name: str, request: str, *, regenerate: bool = False) -> Attempt:
+    def attempt(self, name: str, request: str, *, original: str | None = None, regenerate: bool = False) -> Attempt:
         """Return an attempt to get the picture of a call.
 
         Args:
             name: What names the call, 64 hex digits.
             request: The digest of its request, which is noted with the result.
+            original: What named the call before a replay; its result is taken, but nothing is noted under this name.
             regenerate: Whether another picture is bought although there is one.
         """
-        return Attempt(self, name, request, regenerate=regenerate)
+        return Attempt(self, name, request, original=original, regenerate=regenerate)
 
     def read(self, key: str) -> dict[str, Any] | None:
-        """Return a note; None where there is none or it is damaged."""
+        """Return a note, an empty one if it is damaged; None where there is none."""
         data = self._place.read(f"{FOLDER}/{key}")
-        try:
-            note = json.loads(data or b"null")
-        except ValueError:
+        if data is None:
             return None
-        return note if isinstance(note, dict) else None
+        try:
+            note = json.loads(data)
+        except ValueError:
+            return {}
+        return note if isinstance(note, dict) else {}
 
     def create(self, key: str, note: Mapping[str, Any]) -> bool:
         """Write a note unless there is one. Of several writers exactly one gets True."""
@@ -124,8 +128,9 @@ class Ledger:
 class Attempt:
     """One caller's attempt to get the picture of a call: `begin` until it says something other than `Busy`."""
 
-    def __init__(self, ledger: Ledger, name: str, request: str, *, regenerate: bool) -> None:
+    def __init__(self, ledger: Ledger, name: str, request: str, *, original: str | None, regenerate: bool) -> None:
         self._ledger, self._name, self._request, self._regenerate = ledger, name, request, regenerate
+        self._original = original
         self._begun = False
         self._rejected = -1
         self._seen: tuple[int, object, float] | None = None  # a claim, its latest renewal, and when that was first seen
@@ -137,6 +142,9 @@ class Attempt:
         Raises:
             ImageStoreError: The ledger cannot be read or written; nothing was bought.
         """
+        if self._original and (done := self._valid(self._ledger.read(f"{self._original}.done"))):
+            return done
+        self._original = None
         if not self._begun:
             self._begun = True
             claim = Claim(self._ledger, self._name, self._request)
@@ -151,7 +159,9 @@ class Attempt:
 
     def reject(self, done: Done) -> None:
         """Look for no result of this claim or an earlier one any more: its picture is lost."""
-        self._rejected = done.claim
+        if self._original is None:
+            self._rejected = done.claim
+        self._original = None
 
     def _next_claim(self, first: int) -> Claim | Done | Busy:
         """Return a claim behind those that are over; `first` is the first that has no result."""

@@ -181,7 +181,7 @@ class ImageStore:
         """Return the ledger of paid calls, whose notes lie beside the pictures; it remembers a picture for `keep`."""
         from langchain_imagegen.storage.ledger import Ledger
 
-        return Ledger(self._shelf.place, keep)
+        return Ledger(self._shelf.place, keep, self._fallback.ledger(keep) if self._fallback else None)
 
     def url(self, sha256: str, mime_type: str, *, expires: int = 3600) -> str:
         """Return a link to a picture for a browser: the public one, or one signed for `expires` seconds.

@@ -201,3 +201,14 @@ def test_a_rate_limit_is_not_remembered(half, low, simulator):
 
     assert not half.invoke(draw, "draw a fox", once="poster-7").from_ledger
     assert simulator.pictures == 1
+
+
+def test_the_fallback_keeps_notes_too(half, low, simulator, tmp_path):
+    """While the store cannot be reached, its fallback has pictures and notes, and nothing is bought twice."""
+    (tmp_path / "broken").write_text("a file where a folder should be")
+    store = ImageStore(tmp_path / "broken", fallback=tmp_path / "other")
+    results = [half.invoke(low(image_store=store), "draw a fox", once="poster-7") for _ in range(2)]
+
+    assert [result.from_ledger for result in results] == [False, True]
+    assert results[1].image.read()
+    assert simulator.pictures == 1

@@ -225,6 +225,16 @@ def test_a_damaged_result_is_none(notes, damaged):
     assert isinstance(claim, Claim)
 
 
+def test_a_damaged_claim_is_over(notes):
+    """A claim that cannot be read, such as one of a full disk, does not make others wait for ever."""
+    notes._place.write(f"ledger/{NAME}.begun.0", b"{", "application/json")
+
+    claim = begin(notes)
+    claim.give_up(drew_nothing=True)
+
+    assert isinstance(claim, Claim)
+
+
 @pytest.mark.skipif(not this_process()["machine"], reason="only Linux tells that a process is gone")
 def test_a_killed_process_is_succeeded_at_once(tmp_path):
     """When the process that buys is killed, the next caller takes over without waiting and knows its response."""
