@@ -68,7 +68,7 @@ def stored(files: Any, bucket: str) -> Callable[[], set[str]]:
 @pytest.fixture
 def drawing_is_noted(files: Any, bucket: str) -> Callable[[], bool]:
     """Tells whether a worker has noted in the bucket which response it waits for."""
-    return lambda: any(b"resp_" in files.cat_file(note) for note in files.find(f"{bucket}/ledger"))
+    return lambda: any(b"resp_" in files.cat_file(name) for name in files.find(bucket) if "/ledger/" in name)
 
 
 @pytest.fixture
@@ -159,9 +159,11 @@ def test_a_worker_killed_before_its_checkpoint(start, drawing_is_noted, database
         wait_until(drawing_is_noted)
         with psycopg.connect(database) as blocking, psycopg.connect(database, autocommit=True) as watching:
             blocking.execute("LOCK TABLE checkpoint_writes IN EXCLUSIVE MODE")
-            waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-            wait_until(lambda: watching.execute(waiting).fetchone() != (0,))
+            waiting = "SELECT pid FROM pg_locks WHERE NOT granted"
+            wait_until(lambda: watching.execute(waiting).fetchall())
             one.kill()
+            # the server would still carry out what it has been sent, so it arrives too late
+            watching.execute(f"SELECT pg_terminate_backend(pid) FROM ({waiting}) AS sessions")
             assert simulator.pictures == 1
             blocking.rollback()
         (fox,) = other.answer(thread)
