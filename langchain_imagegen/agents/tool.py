@@ -34,10 +34,8 @@ from langchain_imagegen.drawing.generator import ImageGenerator
 from langchain_imagegen.drawing.request import FromToolCall
 from langchain_imagegen.errors import (
     AuthenticationError,
-    ConnectionLostError,
     ImageGenerationError,
     ImageStoreError,
-    ImageTimeoutError,
     OptionError,
     OrganizationNotVerifiedError,
     QuotaError,
@@ -70,8 +68,6 @@ _ADVICE: tuple[tuple[type[ImageGenerationError], str], ...] = (
     (AuthenticationError, _IN_VAIN),
     (ImageStoreError, _IN_VAIN),
     (RateLimitError, "Wait before trying again, and ask for one picture at a time."),
-    (ImageTimeoutError, _PERHAPS_PAID),
-    (ConnectionLostError, _PERHAPS_PAID),
     (OptionError, "Correct the arguments and call again."),
 )
 
@@ -282,6 +278,8 @@ def advice(error: ImageGenerationError) -> str:
     if isinstance(error, ImageStoreError) and error.result is not None:
         return _advice_on_unsaved(error)
     told = next((words for kind, words in _ADVICE if isinstance(error, kind)), "")
+    if error.may_be_billed and not told:
+        told = _PERHAPS_PAID
     return f"No picture was made: {without_paths(str(error)).rstrip('. ')}. {told}".strip()
 
 

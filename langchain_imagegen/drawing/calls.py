@@ -24,6 +24,9 @@ from langchain_imagegen.images.result import ImageResult
 
 logger = logging.getLogger("langchain_imagegen")
 
+THREAD = "imagegen-call"
+"""The name of the thread of a call."""
+
 Piece: TypeAlias = "PartialImage | ImageResult"
 
 
@@ -98,7 +101,8 @@ class Calls:
         """Yield the pieces of a call, which runs in a thread of its own."""
         outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         run = copy_context().run
-        threading.Thread(target=run, args=(self._drain, call, pieces, outcomes.put), daemon=True).start()
+        drain = (self._drain, call, pieces, outcomes.put)
+        threading.Thread(target=run, args=drain, name=THREAD, daemon=True).start()
         try:
             while (outcome := outcomes.get()) != _END:
                 yield _piece_of(outcome)

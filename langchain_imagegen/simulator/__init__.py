@@ -15,6 +15,7 @@ from langchain_imagegen.simulator.faults import (
     delay,
     failed,
     flat_error_event,
+    gzipped,
     image,
     incomplete,
     keepalive,
@@ -27,7 +28,9 @@ from langchain_imagegen.simulator.faults import (
     refusal,
     refuse_connection,
     shortened_base64,
+    small_chunks,
     unknown_event,
+    wrong_length,
 )
 from langchain_imagegen.simulator.http_faults import (
     answer,
@@ -54,6 +57,7 @@ __all__ = [
     "delay",
     "failed",
     "flat_error_event",
+    "gzipped",
     "html_page",
     "http_error",
     "image",
@@ -72,6 +76,8 @@ __all__ = [
     "refuse_connection",
     "server_error",
     "shortened_base64",
+    "small_chunks",
     "unknown_event",
+    "wrong_length",
     "xai_item",
 ]

@@ -53,12 +53,18 @@ class Delivery:
         before_headers, before_body: Delays in seconds.
         cut: Takes the length of the body and returns how many bytes to send. The connection then breaks.
         refuse: Close the connection without an answer and without any work.
+        compress: Send the body with gzip.
+        chunk: Send the body in chunks of this many bytes.
+        declare: Takes the length of the body and returns the `content-length` to send in place of chunks.
     """
 
     before_headers: float = 0.0
     before_body: float = 0.0
     cut: Callable[[int], int] | None = None
     refuse: bool = False
+    compress: bool = False
+    chunk: int | None = None
+    declare: Callable[[int], int] | None = None
 
 
 @dataclass(frozen=True)
@@ -275,3 +281,18 @@ def delay(seconds: float, at: Literal["headers", "body"] = "headers") -> Fault:
 def refuse_connection() -> Fault:
     """Close the connection before the answer starts. No work was done."""
     return Fault("refuse_connection", delivery=Delivery(refuse=True))
+
+
+def gzipped() -> Fault:
+    """Send the answer compressed with gzip."""
+    return Fault("gzipped", delivery=Delivery(compress=True))
+
+
+def small_chunks(size: int = 1) -> Fault:
+    """Send the answer in chunks of this many bytes."""
+    return Fault("small_chunks", delivery=Delivery(chunk=size))
+
+
+def wrong_length(more: int) -> Fault:
+    """Declare a `content-length` that is this many bytes more, or less, than the body has."""
+    return Fault("wrong_length", delivery=Delivery(declare=lambda total: total + more))

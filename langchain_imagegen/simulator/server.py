@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import socket
 import socketserver
 import sys
 import threading
 import urllib.parse
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 
@@ -16,6 +17,7 @@ from langchain_imagegen.simulator.faults import Delivery, Fault
 from langchain_imagegen.simulator.service import Answer, Call
 
 HOST = "127.0.0.1"
+NO_CONTENT = 204
 
 
 class Application(Protocol):
@@ -138,33 +140,56 @@ class _Handler(BaseHTTPRequestHandler):
     def _write_answer(self, answer: Answer, fault: Fault) -> None:
         """Write the answer. With a delivery fault, build the full body first, because unsent pictures are drawn too."""
         delivery, wait = fault.delivery, self.server.application.wait
-        body = answer.body if delivery == Delivery() else [b"".join(answer.body)]
+        body = answer.body if delivery == Delivery() else [_encode(b"".join(answer.body), delivery)]
         if delivery.before_headers:
             wait(delivery.before_headers)
         self.send_response(answer.status)
-        self._write_headers(answer)
+        self._write_headers(answer, _framing(answer, body, delivery))
         self.end_headers()
         if delivery.before_body:
             wait(delivery.before_body)
-        self._write_body(body, delivery)
+        if answer.status != NO_CONTENT:
+            self._write_body(body, delivery)
 
     def _write_body(self, body: Iterable[bytes], delivery: Delivery) -> None:
-        if delivery.cut is None:
-            self._write_chunks(body)
-            self.wfile.write(b"0\r\n\r\n")
-        else:
+        if delivery.declare is not None:
+            self.wfile.write(b"".join(body))
+            self.close_connection = True
+        elif delivery.cut is not None:
             self._write_chunks([piece[: delivery.cut(len(piece))] for piece in body])
             self.close_connection = True
+        else:
+            self._write_chunks(_split(body, delivery.chunk) if delivery.chunk else body)
+            self.wfile.write(b"0\r\n\r\n")
 
-    def _write_headers(self, answer: Answer) -> None:
+    def _write_headers(self, answer: Answer, framing: dict[str, str]) -> None:
         self.send_header("content-type", answer.content_type)
-        self.send_header("transfer-encoding", "chunked")
         self.send_header("x-request-id", self.server.application.request_id())
         self.send_header("openai-version", "2020-10-01")
         self.send_header("openai-processing-ms", "1")
-        for name, value in answer.headers.items():
+        for name, value in {**framing, **answer.headers}.items():
             self.send_header(name, value)
 
     def _write_chunks(self, pieces: Iterable[bytes]) -> None:
         for piece in filter(None, pieces):
             self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+
+
+def _framing(answer: Answer, body: Iterable[bytes], delivery: Delivery) -> dict[str, str]:
+    """Return the headers that say how the body is encoded and where it ends."""
+    if answer.status == NO_CONTENT:
+        return {}
+    encoding = {"content-encoding": "gzip"} if delivery.compress else {}
+    if delivery.declare is not None:
+        return {**encoding, "content-length": str(delivery.declare(sum(map(len, body))))}
+    return {**encoding, "transfer-encoding": "chunked"}
+
+
+def _encode(body: bytes, delivery: Delivery) -> bytes:
+    return gzip.compress(body, mtime=0) if delivery.compress else body
+
+
+def _split(body: Iterable[bytes], size: int) -> Iterator[bytes]:
+    for piece in body:
+        for start in range(0, len(piece), size):
+            yield piece[start : start + size]
