@@ -19,6 +19,7 @@ help:
 	@echo 'make soak                    draw 10,000 pictures in one process, fail on growth; writes benchmarks/SOAK.md'
 	@echo 'make workers                 run 200 threads of five turns through two worker processes'
 	@echo 'make audit                   look up known vulnerabilities of the dependencies; needs the network'
+	@echo 'make faults                   break things in every way and count pictures; writes docs/faults.md'
 	@echo 'make record                  record the cassettes again'
 	@echo 'make notebooks               run the notebooks again, in place'
 	@echo 'make clean                   remove environments, caches, demo/ and dist/'
@@ -49,6 +50,9 @@ workers: .venv/tested
 
 audit: .venv-audit/ready
 	@$(AUDIT)/python tools/audit.py
+
+faults: .venv/tested
+	$(BIN)/python -m tests.faults
 
 record: .venv/tested
 	$(BIN)/python cassettes/record.py

@@ -1,7 +1,8 @@
 """Errors of a hosted call as a chat model raises them, read as our errors.
 
 `ChatOpenAI` raises the SDK's errors for HTTP errors and for the `error` event of a stream. For a response of status
-`failed` it raises `ValueError`, which holds the service's error object or, if it streamed, only the text of it.
+`failed` it raises `ValueError`, which holds the service's error object or, if it streamed, only the text of it. For an
+answer of status 200 that is no JSON, as a gateway's page, it raises `AttributeError`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 from langchain_imagegen.api.sdk_errors import translate
 from langchain_imagegen.api.service_errors import after_drawing_began, read_error
-from langchain_imagegen.errors import ImageGenerationError, ModerationError, RateLimitError
+from langchain_imagegen.errors import GatewayError, ImageGenerationError, ModerationError, RateLimitError
 
 _STAGE = re.compile(r"moderation_stage\W+(\w+)")
 _CATEGORIES = re.compile(r"categories\W*\[([^\]]*)\]")
@@ -22,9 +23,16 @@ _MESSAGE = re.compile(r"\bmessage=(['\"])(.*?)\1(?: \w+=|$)", re.DOTALL)
 def read_failure(error: Exception) -> Exception:
     """Return our error for one that a chat model raised for a hosted call; any other error is returned itself."""
     if isinstance(error, ValueError) and error.args:
-        refusal = read_error(_error_object(error.args[0]))
-        if isinstance(refusal, ModerationError):
-            return refusal
+        told = read_error(_error_object(error.args[0]))
+        if isinstance(told, ModerationError):
+            return told
+        if not isinstance(error.args[0], str) and type(error) is ValueError:
+            return after_drawing_began(told)
+    if isinstance(error, AttributeError) and "'str' object has no attribute" in str(error):
+        return GatewayError(
+            "the answer is not the service's JSON: a gateway or proxy may have answered in its place, and the picture "
+            "may have been drawn and billed"
+        )
     ours = translate(error)
     if isinstance(ours, RateLimitError) and ours.status is None:  # in a stream, perhaps behind a picture
         return after_drawing_began(ours)
@@ -47,7 +55,17 @@ def as_both(ours: ImageGenerationError, theirs: Exception) -> Exception:
 
 
 def _joined(ours: type[ImageGenerationError], theirs: type[Exception]) -> type[Exception]:
-    return type(ours.__name__, (ours, theirs), {"__module__": ours.__module__, "__doc__": ours.__doc__})
+    facts = {"__module__": ours.__module__, "__doc__": ours.__doc__, "__reduce__": _pickled}
+    return type(ours.__name__, (ours, theirs), facts)
+
+
+def _pickled(both: Exception) -> tuple[Any, ...]:
+    """Return what is pickled in place of an error of both classes: ours, as theirs may hold a connection."""
+    ours = type(both).__bases__[0]
+    plain = {
+        name: value for name, value in vars(both).items() if isinstance(value, (str, int, float, tuple, type(None)))
+    }
+    return ours, both.args, plain
 
 
 def _error_object(told: object) -> Mapping[str, Any]:

@@ -158,7 +158,9 @@ def _why_none(parts: Sequence[Part], store: ImageStore) -> ImageGenerationError:
     messages = readable_messages(list(messages_in(parts)))
     message = next((message for message in reversed(messages) if isinstance(message, AIMessage)), None)
     if message is not None:
-        return _reason(list(hosted_items(message)), message_text(message), _refusal(message), store)
+        why = _reason(list(hosted_items(message)), message_text(message), _refusal(message), store)
+        why.response_id = why.response_id or _response_id_of(message)
+        return why
     answer = next((part for part in reversed(parts) if isinstance(part, (Answer, ImagesAnswer))), None)
     if isinstance(answer, Answer):
         return _why_none_in_response(answer.payload, store)
@@ -181,6 +183,11 @@ def _reason(items: Sequence[Mapping[str, Any]], text: str, refusal: str, store: 
         return NoImageError(f"the model refused to draw: {refusal!r}; change what is asked for", text=refusal)
     said = f"the model answered with text and drew nothing: {text!r}" if text else "there is no image in the input"
     return NoImageError(f"{said}; {_ADVICE}", text=text)
+
+
+def _response_id_of(message: AIMessage) -> str | None:
+    id = message.response_metadata.get("id")
+    return id if isinstance(id, str) and id.startswith("resp_") else None
 
 
 def _refusal(message: AIMessage) -> str:

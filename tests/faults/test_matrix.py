@@ -8,6 +8,7 @@ import openai
 import pytest
 
 from langchain_imagegen.errors import ImageGenerationError
+from tests.faults.__main__ import DOCUMENT
 from tests.faults.cases import CASES
 from tests.faults.cells import Outcome, run_cell
 from tests.faults.ways import WAYS, ToolError
@@ -38,3 +39,13 @@ def _is_expected(outcome: Outcome, way: str) -> bool:
         return not outcome.bought or outcome.found == 1 or "paid" in str(error)
     assert isinstance(error, ImageGenerationError)
     return not outcome.bought or outcome.found == 1 or error.may_be_billed
+
+
+def test_the_document_shows_every_cell():
+    """docs/faults.md has a row for each fault and a column for each way, and shows no picture bought twice."""
+    lines = DOCUMENT.read_text(encoding="utf-8").splitlines()
+    rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("|") and "---" not in line]
+
+    assert rows[0] == list(WAYS)
+    assert [row[0] for row in rows[1:]] == list(CASES)
+    assert all(cell.startswith(("0/0", "1/0", "1/1")) for row in rows[1:] for cell in row[1:])
