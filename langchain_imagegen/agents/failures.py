@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from langchain_imagegen.api.sdk_errors import translate
@@ -54,6 +55,7 @@ def as_both(ours: ImageGenerationError, theirs: Exception) -> Exception:
     return both
 
 
+@cache
 def _joined(ours: type[ImageGenerationError], theirs: type[Exception]) -> type[Exception]:
     facts = {"__module__": ours.__module__, "__doc__": ours.__doc__, "__reduce__": _pickled}
     return type(ours.__name__, (ours, theirs), facts)

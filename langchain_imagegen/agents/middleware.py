@@ -232,7 +232,7 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         from langchain_imagegen.http.clients import wired, without_retries
 
         once = without_retries(model)
-        return wired(once, self._store(), turn.stored) if self.wire else once
+        return wired(once, self._store(), turn.arrived) if self.wire else once
 
     def _tools(self, tools: Sequence[Any], *, hosted: bool) -> list[Any]:
         """Return the tools with either the hosted one or ours; with `hosted=False` the developer's own stay."""

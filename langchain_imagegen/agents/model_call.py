@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
@@ -40,11 +40,9 @@ from langchain_imagegen.conversation.message_forms import message_text
 from langchain_imagegen.conversation.references import prepare_sources
 from langchain_imagegen.drawing.flows import retry_delay
 from langchain_imagegen.errors import ImageGenerationError, ModerationError, OptionError
+from langchain_imagegen.http.rewriter import Arrived
 from langchain_imagegen.images.image import GeneratedImage, Origin, is_kept_by
 from langchain_imagegen.storage.call_store import CallStore
-
-if TYPE_CHECKING:
-    from langchain_imagegen.http.rewriter import StoredCall
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +83,7 @@ class Turn:
         offload: True if the user's own pictures leave the state too.
         refusals: Why earlier hosted calls were refused.
         staying: The messages that the state must keep as they are, since a picture of them is in no store.
-        stored: The image calls of the answer whose pictures are in the store, as an `ImageTransport` lists them.
+        arrived: What has arrived of the answer, as an `ImageTransport` notes it.
     """
 
     messages: Sequence[BaseMessage]
@@ -96,7 +94,7 @@ class Turn:
     carry: int = 1
     offload: bool = True
     refusals: Refusals = field(default_factory=Refusals)
-    stored: list[StoredCall] = field(default_factory=list)
+    arrived: Arrived = field(default_factory=Arrived)
     staying: list[BaseMessage] = field(default_factory=list)
     _light: dict[str, BaseMessage] = field(default_factory=dict)
     _lost: set[str] = field(default_factory=set)
@@ -113,7 +111,7 @@ class Turn:
 
     def request(self, system: SystemMessage | None) -> tuple[list[BaseMessage], SystemMessage | None]:
         """Return messages and system message for the model, with pictures restored and all others listed by handle."""
-        self.stored.clear()
+        self.arrived.clear()
         self._prepare_uploads()
         kept = {image.id for image in self.memory if self.service.resolves(image)}
         seen = seen_ids(self.messages, self.memory, kept)
@@ -128,7 +126,7 @@ class Turn:
 
     def rescue(self, error: Exception) -> AIMessage | None:
         """Return the answer that ended in an error, as far as its pictures are stored; None if none is."""
-        return rescued_answer(error, self.stored)
+        return rescued_answer(error, self.arrived.calls)
 
     def retry_delay(self, error: Exception) -> float | None:
         """Return the seconds to wait before the request is sent again; None if it must not be, it may be paid for.
@@ -161,6 +159,7 @@ class Turn:
         """Return the error to raise: the chat model's, which is also ours if a retry could help or buy again."""
         ours = read_failure(error) if self.service.hosted else error
         if isinstance(ours, ImageGenerationError) and (ours.retryable or ours.may_be_billed):
+            ours.response_id = self.arrived.response_id if self.service.stored else None
             return as_both(ours, error)
         return error
 
@@ -180,7 +179,7 @@ class Turn:
 
     def keep(self, answers: Sequence[BaseMessage]) -> tuple[list[BaseMessage], dict[str, Any]]:
         """Return the answer without base64, and the update of the state that goes with it."""
-        whole = completed_answers(answers, self.stored)
+        whole = completed_answers(answers, self.arrived.calls)
         light = [self._light_answer(answer) if isinstance(answer, AIMessage) else answer for answer in whole]
         update: dict[str, Any] = {}
         if self._light:

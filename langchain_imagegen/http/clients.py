@@ -19,7 +19,7 @@ from langchain_core.runnables import RunnableBinding
 
 from langchain_imagegen.errors import OptionError
 from langchain_imagegen.http.large_reads import AsyncLargeReads, LargeReads
-from langchain_imagegen.http.rewriter import StoredCall
+from langchain_imagegen.http.rewriter import Arrived
 from langchain_imagegen.http.transports import AsyncImageTransport, ImageTransport
 from langchain_imagegen.storage.store import ImageStore
 
@@ -113,18 +113,18 @@ def _close_all(transports: Iterable[ImageTransport]) -> None:
         transport.close()
 
 
-def wired(model: Model, image_store: ImageStore, stored: list[StoredCall] | None = None) -> Model:
+def wired(model: Model, image_store: ImageStore, arrived: Arrived | None = None) -> Model:
     """Return a copy of an OpenAI chat model whose answers hold tokens, and any other model itself.
 
-    A binding of an OpenAI chat model is copied with its model. `stored` gets each image call whose picture was stored.
+    A binding of an OpenAI chat model is copied with its model. `arrived` gets what arrives of an answer.
     """
 
     def sync(client: Any) -> Any:
-        return _rewired(client, lambda owner, inner: ImageTransport(_Lent(owner, inner), image_store, stored=stored))
+        return _rewired(client, lambda owner, inner: ImageTransport(_Lent(owner, inner), image_store, arrived=arrived))
 
     def asynchronous(client: Any) -> Any:
         return _rewired(
-            client, lambda owner, inner: AsyncImageTransport(_AsyncLent(owner, inner), image_store, stored=stored)
+            client, lambda owner, inner: AsyncImageTransport(_AsyncLent(owner, inner), image_store, arrived=arrived)
         )
 
     return _with_clients(model, sync, asynchronous)

@@ -7,8 +7,10 @@ transport can run them in a thread. A picture that cannot be stored passes uncha
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from langchain_imagegen.errors import CorruptImageError, ImageGenerationError
@@ -24,12 +26,28 @@ Parts = Sequence["bytes | Gap"]
 
 logger = logging.getLogger(__name__)
 
+_BEGINNING = 4096
+_RESPONSE_ID = re.compile(rb'"id"\s*:\s*"(resp_[\w-]{1,128})"')
+
 
 class StoredCall(NamedTuple):
     """An image call whose finished picture is in the store: the call's id if it is known, and the picture's token."""
 
     id: str | None
     token: str
+
+
+@dataclass
+class Arrived:
+    """What has arrived of an answer: the response id, and the image calls whose pictures are in the store."""
+
+    response_id: str | None = None
+    calls: list[StoredCall] = field(default_factory=list)
+
+    def clear(self) -> None:
+        """Forget the answer: the request is sent again."""
+        self.response_id = None
+        self.calls.clear()
 
 
 class Picture(Sink):
@@ -118,12 +136,13 @@ class Reader:
 
     Args:
         store: Where pictures go.
-        stored: Gets each image call whose picture was stored; nothing is told of partial pictures.
+        arrived: Gets the response id, and each image call whose picture was stored; nothing of partial pictures.
     """
 
-    def __init__(self, store: ImageStore, stored: list[StoredCall] | None = None) -> None:
+    def __init__(self, store: ImageStore, arrived: Arrived | None = None) -> None:
         self._store = store
-        self._calls = [] if stored is None else stored
+        self._arrived = arrived or Arrived()
+        self._beginning = b""
         self._ids: dict[int, str | None] = {}
         self._extractor = Extractor(self._open)
         self._pictures: dict[int, Picture] = {}
@@ -153,6 +172,7 @@ class Reader:
         """Return the text with a token or the original picture in each gap; write what is buffered of the next one."""
         with self._using:
             text = b"".join(self._string(part) if isinstance(part, Gap) else part for part in parts)
+            self._note_id(text)
             for picture in self._pictures.values():
                 if picture.due:
                     picture.flush()
@@ -163,6 +183,13 @@ class Reader:
         with self._using:
             pictures, self._pictures = self._pictures, {}
             _discard(pictures.values())
+
+    def _note_id(self, text: bytes) -> None:
+        """Look for the response id at the beginning of the answer."""
+        if self._arrived.response_id is None and len(self._beginning) < _BEGINNING:
+            self._beginning += text[:_BEGINNING]
+            found = _RESPONSE_ID.search(self._beginning)
+            self._arrived.response_id = found and found[1].decode()
 
     def _open(self, before: bytes) -> Picture:
         picture = self._pictures[self._count] = Picture(self._store)
@@ -176,7 +203,7 @@ class Reader:
         try:
             token = picture.token(self._stored)
             if gap.number in self._ids:
-                self._calls.append(StoredCall(self._ids[gap.number], token))
+                self._arrived.calls.append(StoredCall(self._ids[gap.number], token))
             return b'"%b"' % token.encode()
         except ImageGenerationError as error:
             self._tell(str(error))

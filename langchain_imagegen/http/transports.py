@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx2
 
-from langchain_imagegen.http.rewriter import Parts, Reader, StoredCall
+from langchain_imagegen.http.rewriter import Arrived, Parts, Reader
 from langchain_imagegen.storage.store import ImageStore, default_store
 
 _LIBRARIES = ("httpx2", "httpx")
@@ -35,7 +35,7 @@ class ImageTransport(httpx2.BaseTransport):
     Args:
         inner: The transport that does the work; `None`: one as `httpx2.Client` makes.
         image_store: Where the pictures go; `None`: the default store.
-        stored: Gets each image call whose picture was stored, so that it is not lost if its answer breaks off.
+        arrived: Gets the response id and the stored pictures, so that they are not lost if the answer breaks off.
     """
 
     def __init__(
@@ -43,16 +43,16 @@ class ImageTransport(httpx2.BaseTransport):
         inner: httpx2.BaseTransport | None = None,
         image_store: ImageStore | None = None,
         *,
-        stored: list[StoredCall] | None = None,
+        arrived: Arrived | None = None,
     ) -> None:
         self._inner = httpx2.HTTPTransport() if inner is None else inner
         self._store = default_store() if image_store is None else image_store
-        self._stored = stored
+        self._arrived = arrived
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send the request and return its answer, whose body is rewritten while it is read."""
         response = self._inner.handle_request(request)
-        answer: httpx2.Response = _read_through(response, request, Reader(self._store, self._stored), _Stream)
+        answer: httpx2.Response = _read_through(response, request, Reader(self._store, self._arrived), _Stream)
         return answer
 
     def close(self) -> None:
@@ -68,16 +68,16 @@ class AsyncImageTransport(httpx2.AsyncBaseTransport):
         inner: httpx2.AsyncBaseTransport | None = None,
         image_store: ImageStore | None = None,
         *,
-        stored: list[StoredCall] | None = None,
+        arrived: Arrived | None = None,
     ) -> None:
         self._inner = httpx2.AsyncHTTPTransport() if inner is None else inner
         self._store = default_store() if image_store is None else image_store
-        self._stored = stored
+        self._arrived = arrived
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send the request and return its answer, whose body is rewritten while it is read."""
         response = await self._inner.handle_async_request(request)
-        answer: httpx2.Response = _read_through(response, request, Reader(self._store, self._stored), _AsyncStream)
+        answer: httpx2.Response = _read_through(response, request, Reader(self._store, self._arrived), _AsyncStream)
         return answer
 
     async def aclose(self) -> None:

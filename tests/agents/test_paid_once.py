@@ -13,7 +13,7 @@ from langgraph.types import RetryPolicy
 
 from langchain_imagegen import ImageGenerationMiddleware, retry_on
 from langchain_imagegen.agents.middleware import retries_of
-from langchain_imagegen.errors import ImageGenerationError, RateLimitError, ServiceError
+from langchain_imagegen.errors import ConnectionLostError, ImageGenerationError, RateLimitError, ServiceError
 from langchain_imagegen.http.clients import without_retries
 from langchain_imagegen.simulator import (
     cut_body,
@@ -52,6 +52,18 @@ def test_request_that_may_be_billed_is_sent_once(talks, name, wire):
         talk.say("draw a fox")
     assert len(talk.requests) == 1
     assert talks.simulator.pictures <= 1
+
+
+@pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streaming"])
+def test_a_cut_answer_is_found_by_its_response_id(talks, generator, half, streaming):
+    """With `wire=True` the error has the response id, by which the picture that was paid for is fetched."""
+    talks.simulator.script(cut_body(fraction=0.1))
+    talk = talks.start(ImageGenerationMiddleware(SMALL, wire=True), model=talks.model(max_retries=2))
+
+    with pytest.raises(ConnectionLostError) as caught:
+        talk.say("draw a fox", streaming=streaming)
+    assert half.call(generator(), "resume", caught.value.response_id).image.read()
+    assert talks.simulator.pictures == 1
 
 
 @pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streaming"])

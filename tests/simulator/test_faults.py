@@ -490,3 +490,33 @@ def test_latency_is_spent_before_pictures_only():
         drawn = asyncio.run(run(8, tool_choice=FORCED))
 
     assert text < 0.3 <= drawn < 8 * 0.3
+
+
+# Framings of the body
+
+
+@pytest.mark.parametrize("fault", [faults.gzipped(), faults.small_chunks(7)], ids=lambda fault: fault.name)
+def test_other_framings(call, simulator, fault):
+    """A compressed answer and one in tiny chunks are read like any other."""
+    simulator.script(fault)
+
+    assert len(pictures(call("responses.create", **DRAW))) == 1
+
+
+def test_gzip_is_announced(simulator):
+    """A compressed answer says so in its headers."""
+    simulator.script(faults.gzipped())
+    headers = {"authorization": "Bearer sk-a"}
+
+    answer = httpx.post(f"{simulator.base_url}/responses", json=DRAW, headers=headers)
+    assert answer.headers["content-encoding"] == "gzip"
+
+
+@pytest.mark.parametrize("more", [1_000, -1_000])
+def test_wrong_length(call, simulator, more):
+    """A declared length that is not that of the body cuts it, or leaves the client waiting for more."""
+    simulator.script(faults.wrong_length(more))
+
+    with pytest.raises((APIConnectionError, json.JSONDecodeError)):
+        call("responses.create", **DRAW)
+    assert simulator.pictures == 1
