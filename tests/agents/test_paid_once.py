@@ -62,7 +62,7 @@ def test_a_cut_answer_is_found_by_its_response_id(talks, generator, half, stream
 
     with pytest.raises(ConnectionLostError) as caught:
         talk.say("draw a fox", streaming=streaming)
-    assert half.call(generator(), "resume", caught.value.response_id).image.read()
+    assert half.call(generator(api_key="sk-a"), "resume", caught.value.response_id).image.read()
     assert talks.simulator.pictures == 1
 
 
