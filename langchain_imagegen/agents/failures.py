@@ -46,8 +46,8 @@ def as_both(ours: ImageGenerationError, theirs: Exception) -> Exception:
     Its message and the facts about money are ours; everything that the chat model's error holds is there too.
     """
     try:
-        kind = _joined(type(ours), type(theirs))
-        both = kind.__new__(kind)
+        kind: Any = _joined(type(ours), type(theirs))  # type: ignore[arg-type]
+        both: Exception = kind.__new__(kind)
     except TypeError:  # a class that cannot be combined
         return ours
     vars(both).update({**vars(theirs), **vars(ours)})
