@@ -9,6 +9,7 @@ import os
 import random
 import struct
 import sys
+import threading
 import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
@@ -202,11 +203,13 @@ def decodings(work: Callable[[], object]) -> int:
         nonlocal calls
         calls += event == "c_call" and function is pybase64.b64decode
 
+    threading.setprofile(count)  # for threads that begin now: a call of the main thread runs in one of its own
     sys.setprofile(count)
     try:
         work()
     finally:
         sys.setprofile(None)
+        threading.setprofile(None)
     return calls
 
 
