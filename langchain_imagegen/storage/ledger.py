@@ -114,15 +114,25 @@ class Ledger:
             listing: Keys of the place, with the time at which each was written.
         """
         oldest = time.time() - UNREAD.total_seconds()
-        calls: dict[str, dict[str, float]] = {}
-        for key, written in listing:
-            folder, _, name = key.partition("/")
-            if folder == FOLDER:
-                calls.setdefault(name.partition(".")[0], {})[name] = written
-        for notes in calls.values():
+        for notes in _calls_in(listing):
             if max(notes.values()) < oldest and not any(_is_live(self.read(name)) for name in notes):
-                for name in sorted(notes, reverse=True):
-                    self._place.remove(f"{FOLDER}/{name}")
+                self._remove(notes)
+
+    def forget(self, sha256: str, listing: Iterable[tuple[str, float]]) -> None:
+        """Remove the notes of the calls that drew a picture. Each result is read, since none is found by its picture.
+
+        Args:
+            sha256: The digest of the picture.
+            listing: As for `sweep`.
+        """
+        for notes in _calls_in(listing):
+            results = (self._place.read(f"{FOLDER}/{name}") for name in notes if name.endswith(".done"))
+            if any(sha256.encode() in (result or b"") for result in results):
+                self._remove(notes)
+
+    def _remove(self, names: Iterable[str]) -> None:
+        for name in sorted(names, reverse=True):
+            self._place.remove(f"{FOLDER}/{name}")
 
 
 class Attempt:
@@ -282,6 +292,16 @@ class Claim:
     def _note(self) -> dict[str, Any]:
         note = {"token": self.token, "owner": this_process(), "state": self._state, "responses": list(self._responses)}
         return self._ledger.dated({**note, "began": self._began, "beat": time.time()})
+
+
+def _calls_in(listing: Iterable[tuple[str, float]]) -> Iterable[dict[str, float]]:
+    """Return the names of the notes of each call, with the time at which each was written."""
+    calls: dict[str, dict[str, float]] = {}
+    for key, written in listing:
+        folder, _, name = key.partition("/")
+        if folder == FOLDER:
+            calls.setdefault(name.partition(".")[0], {})[name] = written
+    return calls.values()
 
 
 def _is_live(note: Mapping[str, Any] | None) -> bool:

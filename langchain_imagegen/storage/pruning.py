@@ -113,7 +113,10 @@ def prune(place: Place, kept: set[str], older_than: timedelta | None) -> Iterato
 
 
 def delete(place: Place, sha256: str) -> bool:
-    """Remove a picture, under whichever extension it was written; return False if it was not there."""
+    """Remove a picture, and what the ledger has of it; return False if the picture was not there."""
+    from langchain_imagegen.storage.ledger import Ledger
+
+    Ledger(place, timedelta(0)).forget(sha256, place.listing())
     removed = False
     for _ in EXTENSIONS:
         key = place.find(sha256[:2], sha256)

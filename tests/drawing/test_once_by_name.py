@@ -7,6 +7,7 @@ import time
 import uuid
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -212,3 +213,16 @@ def test_the_fallback_keeps_notes_too(half, low, simulator, tmp_path):
     assert [result.from_ledger for result in results] == [False, True]
     assert results[1].image.read()
     assert simulator.pictures == 1
+
+
+def test_deleting_a_picture_forgets_its_call(half, low, simulator, image_store):
+    """A picture that is deleted is gone from the ledger with its prompt; the same name then buys another one."""
+    draw = partial(half.invoke, low())
+    fox, cat = draw("draw a fox", once="poster-7"), draw("draw a cat", once="poster-8")
+    image_store.delete(fox.image)
+
+    notes = [path.read_text() for path in Path(image_store.location).glob("ledger/*")]
+    assert not any(fox.image.sha256 in note or "draw a fox" in note for note in notes)
+    assert draw("draw a cat", once="poster-8").image == cat.image
+    assert not draw("draw a fox", once="poster-7").from_ledger
+    assert simulator.pictures == 3
