@@ -1,0 +1,21 @@
+"""Agents for LangGraph's development server: run `langgraph dev` in this folder.
+
+The server keeps threads, history and branches, so no agent has a checkpointer of its own. Its clients may write
+messages: `trust="channel"` believes no picture that only a message names.
+"""
+
+from __future__ import annotations
+
+from langchain.agents import create_agent
+from langchain.agents.middleware import HumanInTheLoopMiddleware
+from langchain_openai import ChatOpenAI
+
+from langchain_imagegen import ImageGenerationMiddleware, ImageGenerationTool, ImageGenerator
+
+model = ChatOpenAI(model="gpt-5.4", use_responses_api=True)
+tool = ImageGenerationTool(generator=ImageGenerator(delivery="background"))
+pictures = ImageGenerationMiddleware(tool=tool, hosted=False, trust="channel")
+approval = HumanInTheLoopMiddleware(interrupt_on={tool.name: True})
+
+artist = create_agent(model, middleware=[pictures])
+supervised_artist = create_agent(model, middleware=[approval, pictures])
