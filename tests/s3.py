@@ -4,14 +4,50 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
 import pytest
 
 KEY, SECRET = "an-access-key", "a-very-secret-key"
+
+
+class _Conflicting(BaseHTTPRequestHandler):
+    """Answers each write with the next of the server's S3 errors, and then with success."""
+
+    protocol_version = "HTTP/1.1"  # clients wait for its `100 Continue`
+    server: Any
+
+    def do_PUT(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        status, code = self.server.answers.pop(0) if self.server.answers else (200, "")
+        body = f"<Error><Code>{code}</Code><Condition>If-None-Match</Condition></Error>".encode() if code else b""
+        self.send_response(status)
+        self.send_header("content-length", str(len(body)))
+        self.send_header("connection", "close")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Write no log."""
+
+
+@contextmanager
+def conflicting(*answers: tuple[int, str]) -> Iterator[dict[str, Any]]:
+    """Start a server that answers writes with S3 errors, each a status and a code; gives the storage options for it."""
+    pytest.importorskip("s3fs", reason="needs the extra s3")
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Conflicting) as server:
+        server.answers = list(answers)  # type: ignore[attr-defined]
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        endpoint = {"endpoint_url": f"http://127.0.0.1:{server.server_port}", "region_name": "us-east-1"}
+        yield {"key": KEY, "secret": SECRET, "client_kwargs": endpoint, "skip_instance_cache": True}
+        server.shutdown()
+        thread.join()
 
 
 @contextmanager

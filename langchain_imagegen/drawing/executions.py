@@ -198,12 +198,12 @@ def _context(config: RunnableConfig | None) -> tuple[Any, Mapping[str, Any]]:
 
 
 def _look() -> tuple[Any, Mapping[str, Any]]:
-    from langgraph.config import get_config
-    from langgraph.runtime import get_runtime
-
     try:
+        from langgraph.config import get_config
+        from langgraph.runtime import get_runtime
+
         return getattr(get_runtime(), "execution_info", None), get_config().get("metadata") or {}
-    except (RuntimeError, LookupError):
+    except (ImportError, RuntimeError, LookupError):  # an older version, or no run
         return None, {}
 
 

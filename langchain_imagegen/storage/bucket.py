@@ -20,6 +20,7 @@ from langchain_imagegen.errors import ImageStoreError
 
 _CONTENT_TYPE = {"s3": "ContentType", "s3a": "ContentType", "gs": "content_type", "gcs": "content_type"}
 _LISTS_BY_PREFIX = {*_CONTENT_TYPE, "az", "abfs", "abfss"}
+_AFTER_A_CONFLICT = (0.05, 0.2, 0.5)  # seconds to wait before the write is tried again
 _NOT_SECRET = {"endpoint_url", "region_name", "project", "account_name", "profile", "protocol"}
 
 
@@ -71,10 +72,17 @@ class Bucket:
     def create(self, key: str, data: bytes) -> bool:
         """Write `data` unless the key exists. Of several writers at once, exactly one gets True."""
         with self._driver_errors("written") as (files, root), self._creating_in_memory():
-            try:
-                files.pipe_file(f"{root}/{key}", data, mode="create")
-            except FileExistsError:
-                return False
+            for wait in (*_AFTER_A_CONFLICT, None):
+                try:
+                    files.pipe_file(f"{root}/{key}", data, mode="create")
+                except FileExistsError:
+                    return False
+                except OSError as error:
+                    if wait is None or not _is_conflict(error):
+                        raise
+                    time.sleep(wait)
+                else:
+                    break
             return True
 
     def read(self, key: str) -> bytes | None:
@@ -190,6 +198,12 @@ class BucketUpload:
     def discard(self) -> None:
         """Release the bytes; a no-op after `commit`."""
         self._data = io.BytesIO()
+
+
+def _is_conflict(error: OSError) -> bool:
+    """Return True if S3 says that another creates the same object at this moment, and that the write be tried again."""
+    response = getattr(error.__cause__, "response", None) or {}
+    return bool(response.get("Error", {}).get("Code") == "ConditionalRequestConflict")
 
 
 def masked(text: str, options: Mapping[str, Any] | None = None) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import operator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
+from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.func import entrypoint, task
@@ -431,6 +433,24 @@ def test_a_picture_that_is_nowhere_is_bought_again(half, low, graph, simulator, 
     assert [result.from_ledger for result in seen] == [False, False, True]
     assert "neither the image store nor the service has it" in seen[1].warnings[0]
     assert seen[2].image == seen[1].image
+
+
+def test_threads_of_a_node(low, simulator):
+    """A node that draws in threads of its own, to which it passes its configuration, is known there too."""
+    draw, fail = low(), failing(1)
+
+    def node(_: Any, config: RunnableConfig) -> Any:
+        with ThreadPoolExecutor(2) as threads:
+            pictures = list(threads.map(lambda prompt: draw.invoke(prompt, config), ["draw a fox", "draw an owl"]))
+        fail()
+        return {"drawn": [result.image.sha256 for result in pictures]}
+
+    builder = StateGraph(Drawn)
+    builder.add_node("node", node, retry_policy=AGAIN)
+    builder.add_edge(START, "node")
+    builder.compile(checkpointer=InMemorySaver()).invoke({"drawn": []}, THREAD)
+
+    assert simulator.pictures == 2
 
 
 # --- limits, as README tells them

@@ -22,7 +22,7 @@ from langchain_imagegen.errors import ImageStoreError
 from langchain_imagegen.storage import heartbeat, ledger
 from langchain_imagegen.storage.ledger import Busy, Claim, Done, Ledger
 from langchain_imagegen.storage.processes import is_gone, this_process
-from tests.s3 import Requests
+from tests.s3 import Requests, conflicting
 
 NAME = "ab" * 32
 MONTH = timedelta(days=30)
@@ -413,3 +413,21 @@ def test_the_response_id_costs_one_request_beside_the_drawing(s3):
 
     assert requests.to("ledger") == ["PUT"]
     assert notes.read(f"{NAME}.begun.0")["responses"] == ["resp_1"]
+
+
+@pytest.mark.parametrize(("behind", "created"), [((), True), ([(412, "PreconditionFailed")], False)])
+def test_a_conflict_of_two_writers_is_resolved(behind, created):
+    """S3 may tell one of two writers at the same moment to try again: then it has the note, or the other has it."""
+    with conflicting((409, "ConditionalRequestConflict"), *behind) as options:
+        store = ImageStore("s3://pictures/conflict", **options)
+
+        assert store.put_if_absent("key", b"1") is created
+
+
+def test_a_conflict_that_lasts_is_told():
+    """A conflict that does not end is the store's error."""
+    with conflicting(*[(409, "ConditionalRequestConflict")] * 4) as options:
+        store = ImageStore("s3://pictures/conflict", **options)
+
+        with pytest.raises(ImageStoreError, match="cannot be written"):
+            store.put_if_absent("key", b"1")
