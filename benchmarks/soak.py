@@ -75,7 +75,7 @@ class Limit:
 
 LIMITS = {
     "rss": Limit(12.0, 1000.0),  # MB; the allocator keeps what it has had
-    "traced": Limit(0.3, 150.0),  # MB; a record has more than 300 bytes, a picture of this run 14,000
+    "traced": Limit(0.12, 100.0),  # MB; a record has about 1,000 bytes, a picture of this run 14,000
     "files": Limit(2),
     "threads": Limit(1),
     "tasks": Limit(0),

@@ -47,8 +47,18 @@ def test_no_block_is_missed():
 
 
 def test_links_lead_somewhere():
-    """Every relative link in README, CONTRIBUTING and CHANGELOG leads to a file."""
-    pages = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+    """Every relative link in README, CONTRIBUTING, CHANGELOG and SECURITY leads to a file."""
+    pages = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")]
     links = {link for page in pages for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8"))}
 
     assert not [link for link in links if not (ROOT / link).exists()]
+
+
+def test_every_promise_of_security_names_its_tests():
+    """Every row of SECURITY's table names test files, and each of them exists."""
+    page = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    rows = [re.findall(r"`(tests/[\w/]+\.py)`", line) for line in page.splitlines() if line.startswith("| ")][2:]
+
+    assert len(rows) > 10
+    assert all(rows)
+    assert all((ROOT / name).exists() for row in rows for name in row)

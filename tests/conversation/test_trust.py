@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langchain_imagegen import GeneratedImage, ImageGenerationMiddleware, ImageMemory, ImageStore, images_from
 from langchain_imagegen.conversation.content_blocks import reference_block
 from langchain_imagegen.conversation.messages import upload
+from langchain_imagegen.errors import ImageStoreError
 from langchain_imagegen.simulator.drawing import draw as paint
 from langchain_imagegen.streaming.placeholders import write_token
 from tests.graphs import THREAD
@@ -100,3 +102,29 @@ def test_the_channel_of_an_agent_keeps_its_records(form: int, half: Any, image_s
     state = half.invoke(agent, {"messages": [forged, HumanMessage("and now?")]}, config=THREAD)
 
     assert state["generated_images"] == {known.id: known.record()}
+
+
+@pytest.mark.parametrize(
+    "edited",
+    [
+        {"sha256": "../../../../etc/passwd"},
+        {"sha256": "/etc/passwd"},
+        {"sha256": "0" * 63 + "/"},
+        {"location": "/etc/passwd", "path": "/etc/passwd", "url": "file:///etc/passwd", "store": "s3://evil"},
+        {"id": "../../etc/passwd", "mime_type": "image/../../etc"},
+        {"sent_sha256": "../../../../etc/passwd", "sent_mime_type": "image/png"},
+        {"mime_type": 'image/png" onerror="alert(1)'},
+    ],
+    ids=str,
+)
+def test_an_edited_checkpoint_opens_nothing_else(edited: dict[str, Any], image_store: ImageStore):
+    """An edited record in the channel gives the picture with its digest or an error of ours, and no other file."""
+    record = {**drawn(image_store).record(), **edited}
+    memory = ImageMemory.from_state({"generated_images": {"ig_1": record}}, image_store=image_store)
+
+    for image in memory:
+        assert image.read() == OURS
+        assert "location" not in image.record()
+        with suppress(ImageStoreError):
+            assert image.sent_data_url() == drawn(image_store).to_data_url()
+    assert len(memory) == ("sha256" not in edited and "mime_type" not in edited)
