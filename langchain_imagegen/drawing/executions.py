@@ -1,19 +1,19 @@
 """Which step of a LangGraph run a call is made in, and which of the equal calls of that step it is.
 
-LangGraph runs a step again after an error, an interrupt or a crash, and when a person replays it. What stays the same
-then is what names the step here:
+LangGraph runs a step again after an error, an interrupt or a crash, and in a replay. A step is named by what stays the
+same then:
 
-- A resumed run and a retried node start from the same checkpoint, so the step is named by the thread, its checkpoint,
-  its number and its node; with `Send` and `@task` by its place among the others too. A step of a subgraph is named by
-  LangGraph's `checkpoint_ns`, which holds the task ids of all graphs around it.
-- A replay starts from a copy of the checkpoint, so that every id in it is new and its steps count one more. But the run
-  tells which checkpoint was asked for, and so `original` names the step as it was run the first time. This holds for
-  the first step of a replay alone; those after it are new steps, as are all of a branch that `update_state` began.
+- A retried node and a resumed run start from the same checkpoint, so the thread, the checkpoint, the step's number and
+  its node name the step; for `Send`, its index too. The name of a step in a subgraph or `@task` is LangGraph's
+  `checkpoint_ns`, which has the task ids of all graphs around it.
+- A replay starts from a copy of the checkpoint: all its ids are new, and its steps count one more. The run's metadata
+  has the id of the original checkpoint, so `original` can name the step as it was at first. This works for the first
+  step of a replay only. Later steps are new, and so are all steps of a branch that `update_state` began.
 
-Equal calls of one step are told apart by their number, which starts at 0 with each attempt of the step. A call that
-failed gives its number back, so that `with_retry` repeats the same call.
+Equal calls of one step are numbered. The numbers start at 0 in each attempt of the step, and a call that failed gives
+its number back, so that `with_retry` repeats the same call.
 
-Only LangGraph's public `get_runtime` and the run's metadata are read, and only where LangGraph is loaded already.
+Only LangGraph's public `get_runtime` and the run's metadata are read, and only if LangGraph is already imported.
 """
 
 from __future__ import annotations

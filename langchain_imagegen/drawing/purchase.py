@@ -1,4 +1,4 @@
-"""Buying a picture once: ask the ledger first, then for responses that were begun before, and buy only then.
+"""Buying a picture once: the ledger is asked first, then the service for earlier responses; only then is one bought.
 
 A flow like those of `flows`: no client, no clock, no file.
 """

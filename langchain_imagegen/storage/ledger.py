@@ -1,13 +1,13 @@
 """The ledger: which call has bought which picture, so that the same call made again gets the picture it paid for.
 
-Its notes lie in the image store's place under `ledger/`, small JSON objects, for each call
+The notes are small JSON objects under `ledger/` in the image store's place. For each call there are
 
-- `<name>.begun.0`, `<name>.begun.1`, …: the claims of those who went to buy the picture, one after the other. Of
-  several processes only one can create a claim, and its owner renews it while at work. A claim that is over is never
-  removed: whoever wants the picture then creates the next number, which again only one can.
-- `<name>.done`: the result, and the claim that it came from.
+- `<name>.begun.0`, `<name>.begun.1`, …: claims. A claim is the right to buy the picture. Of several processes only one
+  can create it, and its owner renews it until the picture is there. A claim that is over is never removed: the next
+  caller creates the next number, which again only one process can do.
+- `<name>.done`: the result, and the number of the claim that bought it.
 
-What names a call is not known here (`drawing.once`), nor what is bought. All methods wait for a disk or a network.
+`drawing.once` names the calls, and `drawing.purchase` buys. All methods wait for a disk or a network.
 """
 
 from __future__ import annotations
@@ -30,14 +30,13 @@ from langchain_imagegen.storage.processes import is_gone, is_here, this_process
 FOLDER = "ledger"
 
 LEASE = 4 * BEAT
-"""Seconds without a renewal after which a claim is over. A waiter measures them itself: two clocks may differ."""
+"""Seconds without a renewal after which a claim is over, measured by the caller that waits, since clocks differ."""
 
 FORGOTTEN = 15 * 60.0
-"""Seconds: a claim whose last renewal is so old by its own time is over at once. Clocks do not differ by that much; S3
-refuses requests whose clock does."""
+"""Seconds: a claim that says it was renewed so long ago is over at once. S3 refuses clocks that are off by as much."""
 
 UNREAD = timedelta(days=30)
-"""Younger notes are never removed, so that `ImageStore.prune` need not read each note to see when it expires."""
+"""Younger notes are never removed, so that `ImageStore.prune` does not have to read every note for its expiry."""
 
 _SHORTEST, _LONGEST, _GROWTH = 0.02, 1.0, 1.5  # seconds between two looks at another's claim, and their ratio
 
