@@ -29,6 +29,10 @@ response id with which `draw.resume(response_id)` fetched it. In `1/0` without t
 picture, or its id never arrived; the error then has `may_be_billed`. After each attempt no torn file, no socket and no
 thread was left, and a second attempt gave the picture.
 
+Workers that are killed are not in the table: `tests/faults/test_killed_workers.py` kills a process while the service
+draws, during the store's write, before the ledger's write and before the checkpoint, and one picture is bought each
+time. One killed before it has read the response id may cost a second picture.
+
 """
 
 
