@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import re
 from pathlib import Path
@@ -39,6 +40,9 @@ def test_section_runs(title, blocks, simulator, tmp_path, monkeypatch, request):
             exec(compile(code, f"README.md: {title}", "exec", dont_inherit=True), names)
 
         assert printed.getvalue() == expected
+
+    names.clear()
+    gc.collect()  # a chat model leaves open connections of an event loop that has ended
 
 
 def test_no_block_is_missed():
