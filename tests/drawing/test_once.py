@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -396,13 +397,13 @@ def test_the_images_api_is_asked_once_too(half, low, graph, simulator):
 
 
 def test_a_lost_picture_is_fetched_again(half, low, graph, simulator, image_store):
-    """When its bytes have been deleted, the picture is fetched again by its response, and the result says so."""
+    """When its bytes have been pruned, the picture is fetched again by its response, and the result says so."""
     seen = []
 
     def forget(result: Any) -> Any:
         seen.append(result)
         if len(seen) == 1:
-            image_store.delete(result.image)
+            image_store.prune(older_than=timedelta(0))
             raise OwnError("after the drawing")
         return result
 
@@ -421,7 +422,7 @@ def test_a_picture_that_is_nowhere_is_bought_again(half, low, graph, simulator, 
     def forget(result: Any) -> Any:
         seen.append(result)
         if len(seen) == 1:
-            image_store.delete(result.image)
+            image_store.prune(older_than=timedelta(0))
             simulator.expire(result.response_id)
         if len(seen) <= 2:
             raise OwnError("after the drawing")
