@@ -28,7 +28,7 @@ class ImageTransport(httpx2.BaseTransport):
     For any client that speaks HTTP through `httpx2` (or `httpx`): `OpenAI(http_client=httpx2.Client(transport=
     ImageTransport()))`, and what is made of it. Pictures of the Responses and the Images API are read, whole and
     partial, whether answered, streamed or retrieved; files that are downloaded are left as they are. `images_from` and
-    `ImageMemory` read the token; elsewhere `store.get(*read_token(text))` of `langchain_imagegen.tokens` gives
+    `ImageMemory` read the token; elsewhere `store.get(*read_token(text))` of `streaming.placeholders` gives
     the bytes. A picture that cannot be stored, because it is none or because the store fails, passes as it came, with
     a logged warning.
 
