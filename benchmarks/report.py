@@ -16,21 +16,22 @@ NONE = "\N{EN DASH}"
 COMMAND = "make bench"
 
 HOW = f"""\
-Every measure runs all its contestants in one process, round by round, each round in another order; a ratio is taken
-within a round, and the median over the rounds is shown; `results.json` has the quartiles too. The server is a process
-of its own on the loopback interface and answers at once with a prepared body, so that what is measured is the client
-alone. Each picture is a valid PNG that was never sent before. Each library is called as its own guide shows, with its
-own settings, and each way ends with the picture's bytes in hand, in a file, or in the image store. Peak memory is
-what Python's allocator handed out at the most (`tracemalloc`).
+All contestants of a measure run in one process, in rounds of varying order. Ratios are taken within a round, and the
+tables show the median over the rounds; `results.json` also has the quartiles. The server is a separate process on the
+loopback interface that answers immediately with a prepared body, so that only the client is measured. Each picture is
+a valid PNG that was never sent before. Each library is used as its own guide shows, with its default settings. Every
+call ends with the picture's bytes in memory, in a file or in the image store. Peak memory is the maximum that Python's
+allocator had handed out at once (`tracemalloc`).
 
-The floor ({FLOOR}) reads the body from a socket, finds the key and decodes with `pybase64`: no HTTP library, no JSON,
-no checks, no digest. In a stream it decodes while it reads; for many calls at once one thread reads whatever socket
-has something, about as fast as threads or an event loop. It takes fresh memory for each picture, as others do.
+The floor ({FLOOR}) is a lower bound: it reads the body from a socket, finds the key and decodes with `pybase64`, with
+no HTTP library, no JSON, no checks and no digest. It decodes streams while it reads them. For many concurrent calls,
+one thread reads from whichever socket has data, which is about as fast as threads or an event loop. Like the others,
+it allocates new memory for each picture.
 
-"{UNREAD}" sends the same request with `with_streaming_response` and drops what comes: one
-call of whatever is built on the SDK's client takes at least as long. Of many at once, ours can still be sooner, since
-it sends the first requests while the others are being built. "{AIOHTTP}" is the same generator whose
-`async_client` was made with `openai.DefaultAioHttpClient`."""
+"{UNREAD}" sends the same request with `with_streaming_response` and discards the body. It is
+the lower bound of a single call for everything that is built on the SDK's client. With many concurrent calls this
+package can be faster, because it sends the first requests while it still prepares the others. "{AIOHTTP}" is
+the same generator with an `async_client` made with `openai.DefaultAioHttpClient`."""
 
 
 def render_page(results: Results) -> str:
@@ -44,11 +45,11 @@ def _head(run: dict[str, Any]) -> str:
     lines = [f"# Results\n\nMade by `{COMMAND}` on {run['date']}: {run['cpu']}, {run['cores']} cores, {run['os']}."]
     if run.get("again"):
         lines.append(
-            f"Measured again since, alone: {', '.join(f'{name} ({date})' for name, date in run['again'].items())}."
+            f"Measured again later, separately: {', '.join(f'{name} ({date})' for name, date in run['again'].items())}."
         )
     if run.get("quick"):
         lines.append(
-            "**A quick run of one round shows that all works. No figure in it says anything; no target is judged.**"
+            "**This quick run only checks that everything runs. Its figures mean nothing, and no target is judged.**"
         )
     return "\n\n".join([*lines, HOW])
 
@@ -61,8 +62,9 @@ def _targets(results: Results) -> str:
     rows = [_target_row(target, results) for target in TARGETS]
     met = sum(row[3] == "met" for row in rows)
     intro = (
-        "Time is over the SDK's (`client.responses.create` and `base64.b64decode`), wall time of many calls over the "
-        "floor's, import over that of `BaseTool` and `RunnableSerializable`; memory is in pictures."
+        "Times are relative to the SDK (`client.responses.create` and `base64.b64decode`), those of many concurrent "
+        "calls to the floor, and those of imports to importing `BaseTool` and `RunnableSerializable`. Peak memory is "
+        "in multiples of the pictures' size."
     )
     return f"## Targets: {met} of {len(rows)} met\n\n{intro}\n\n{table(header, rows)}"
 
@@ -90,31 +92,41 @@ def _figure(row: Row | None) -> str:
 def _measures(results: Results) -> Iterator[str]:
     for where in (MEMORY, FOLDER):
         rows = results.of("plain", where=where)
-        yield _comparison_table(f"## One call, into {_place(where)}", "Over the SDK, and milliseconds.", rows)
+        yield _comparison_table(
+            f"## One call, into {_place(where)}", "Times relative to the SDK, with milliseconds in parentheses.", rows
+        )
     yield _comparison_table(
-        "## One call over TLS, into memory", "Over the SDK, and milliseconds.", results.of("encrypted")
+        "## One call over TLS, into memory",
+        "Times relative to the SDK, with milliseconds in parentheses.",
+        results.of("encrypted"),
     )
     yield _comparison_table("## A stream of three partial pictures and the final one", _STREAMED, results.of("stream"))
     yield _comparison_table("### Until the first partial picture", "", results.of("first partial"))
     yield _comparison_table("## 64 calls at once", _CROWD, results.of("crowd"), by_place=True)
-    yield _comparison_table("### Peak memory", "In sums of all pictures.", results.of("crowd memory"), by_place=True)
-    yield _comparison_table("## Peak memory of one call", "In pictures.", results.of("memory"), by_place=True)
+    yield _comparison_table(
+        "### Peak memory", "In multiples of the total size of all pictures.", results.of("crowd memory"), by_place=True
+    )
+    yield _comparison_table(
+        "## Peak memory of one call", "In multiples of the picture's size.", results.of("memory"), by_place=True
+    )
     yield _editing_table(results)
     intro = (
-        f"A fresh process, over one that imports the base classes: ours in {imports.ROUNDS_ALONE} rounds of these two "
-        f"alone, the others in {imports.ROUNDS} rounds of all."
+        f"Time of a fresh process, relative to one that imports only the base classes. This package was measured in "
+        f"{imports.ROUNDS_ALONE} rounds of these two, the others in {imports.ROUNDS} rounds of all."
     )
     yield _many_images_table(results)
     yield _comparison_table("## Import", intro, results.of("import"))
 
 
 _STREAMED = (
-    "Each partial picture is as large as the final one, which comes as a fourth and twice more behind it, as recorded "
-    "from the live service. Over the SDK, and milliseconds; `ChatOpenAI` gives no partial pictures."
+    "Each partial picture is as large as the final one. As in recordings of the live service, the final picture "
+    "arrives three times: as a fourth partial picture, and twice after it. Times relative to the SDK, with "
+    "milliseconds in parentheses. `ChatOpenAI` provides no partial pictures."
 )
 _CROWD = (
-    "From a service that answers after 200 ms. Each turn comes right behind one that does not count, so that all have "
-    "their connections open: HTTP clients hang up after 5 s, the floor never does. Over the floor, and milliseconds."
+    "The service answers after 200 ms. An uncounted run precedes each counted one, so that all contestants have open "
+    "connections: HTTP clients close idle ones after 5 s, the floor never does. Times relative to the floor, with "
+    "milliseconds in parentheses."
 )
 
 
@@ -154,11 +166,11 @@ def _editing_table(results: Results) -> str:
     names = [WORDS, CHAT, OURS, WIRED, CHAINED_WORDS, CHAINED]
     lines = [[title, *(_figure(results.find(measure, name)) for name in names)] for measure, title in _EDITING.items()]
     intro = (
-        "`create_agent` and `ChatOpenAI` with a `SqliteSaver` in a file, its journal written into it; the hosted tool "
-        "bound as it is, and with `ImageGenerationMiddleware`. The floor is as many turns of words alone: all messages "
-        "are sent with every turn, and `ChatOpenAI` and the SDK go through each of them by its types, pictures or not. "
-        "Chained is the same with `use_previous_response_id=True`, by which `ChatOpenAI` sends only what is new. "
-        "Traces are the inputs and outputs of runs as JSON."
+        "`create_agent` and `ChatOpenAI` with a `SqliteSaver` in a file, whose size includes its journal: with the "
+        "hosted tool alone, and with `ImageGenerationMiddleware`. The floor is as many turns of text alone, since "
+        "every turn sends all messages, and `ChatOpenAI` and the SDK process each of them, with or without pictures. "
+        "Chained agents use `use_previous_response_id=True`, with which `ChatOpenAI` sends only new messages. "
+        "Times are in milliseconds. Traces are the inputs and outputs of runs as JSON."
     )
     header = ["", WORDS, CHAT, "with the middleware", "and `wire=True`", CHAINED_WORDS, "the middleware, chained"]
     return f"## Ten turns, each an edit of 2 MB\n\n{intro}\n\n{table(header, lines)}"
@@ -170,7 +182,9 @@ def _many_images_table(results: Results) -> str:
     rows = {step: results.of(f"many images: {step}") for step in steps}
     if not any(rows.values()):
         return ""
-    intro = "Time of each image over that in a memory of 1,000, and microseconds; `get` is one look-up."
+    intro = (
+        "Time per image relative to a memory of 1,000 images, with microseconds in parentheses. `get` is one lookup."
+    )
     heads = list(dict.fromkeys(row.size for found in rows.values() for row in found))
     lines = [
         [f"`{step}`", *(f"{row.ratio or 1:.2f} ({row.value * 1000:.1f} µs)" for row in found)]
@@ -184,7 +198,7 @@ def _many_images_table(results: Results) -> str:
 
 def _versions(run: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
-    load = f" Load when it began: {run['load']}." if run.get("load") is not None else ""
+    load = f" Load average at the start: {run['load']}." if run.get("load") is not None else ""
     return f"## Versions\n\n{versions}.{load}"
 
 

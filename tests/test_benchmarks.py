@@ -211,7 +211,7 @@ def test_merging_newer_results():
 
     assert [(each.measure, each.contestant) for each in both.rows] == [("plain", SDK), ("crowd", OURS)]
     assert "on 2026-01-01" in render_page(both)
-    assert "Measured again since, alone: concurrency (2026-02-02)." in render_page(both)
+    assert "Measured again later, separately: concurrency (2026-02-02)." in render_page(both)
     assert "again" not in render_page(Results(RUN, rows)).partition("##")[0]
 
 
