@@ -9,17 +9,17 @@ BIN := .venv/bin
 STANDARD := .venv-standard/bin
 AUDIT := .venv-audit/bin
 
-.PHONY: help demo test check bench soak workers audit record notebooks clean
+.PHONY: help demo test check bench faults soak workers audit record notebooks clean
 
 help:
 	@echo 'make demo [PROMPT="draw …"]  draw a picture and edit it; offline unless OPENAI_API_KEY is set'
 	@echo 'make test                    run all tests, offline'
 	@echo 'make check                   check style, formatting and types'
 	@echo 'make bench                   compare time and memory with other clients; writes benchmarks/RESULTS.md'
+	@echo 'make faults                  count the pictures bought and delivered under faults; writes docs/faults.md'
 	@echo 'make soak                    draw 10,000 pictures in one process, fail on growth; writes benchmarks/SOAK.md'
 	@echo 'make workers                 run 200 threads of five turns through two worker processes'
 	@echo 'make audit                   look up known vulnerabilities of the dependencies; needs the network'
-	@echo 'make faults                   break things in every way and count pictures; writes docs/faults.md'
 	@echo 'make record                  record the cassettes again'
 	@echo 'make notebooks               run the notebooks again, in place'
 	@echo 'make clean                   remove environments, caches, demo/ and dist/'

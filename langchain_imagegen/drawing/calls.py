@@ -38,7 +38,7 @@ class Outcome:
     error: BaseException | None = None
 
 
-class Call:
+class OwnedCall:
     """One paid call: it hands its pieces to its caller, and keeps the result if the caller has gone.
 
     Args:
@@ -94,10 +94,10 @@ class Calls:
     """The calls of a generator that are under way."""
 
     def __init__(self) -> None:
-        self._running: set[Call] = set()
+        self._running: set[OwnedCall] = set()
         _all.add(self)
 
-    def relay(self, call: Call, pieces: Generator[Piece]) -> Generator[Piece]:
+    def relay(self, call: OwnedCall, pieces: Generator[Piece]) -> Generator[Piece]:
         """Yield the pieces of a call, which runs in a thread of its own."""
         outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         run = copy_context().run
@@ -109,7 +109,7 @@ class Calls:
         finally:
             call.leave(_unread(outcomes.get_nowait, queue.Empty))
 
-    async def arelay(self, call: Call, pieces: AsyncGenerator[Piece]) -> AsyncGenerator[Piece]:
+    async def arelay(self, call: OwnedCall, pieces: AsyncGenerator[Piece]) -> AsyncGenerator[Piece]:
         """Async twin of `relay`, with a task in place of the thread."""
         outcomes: asyncio.Queue[Outcome] = asyncio.Queue()
         call.task = asyncio.create_task(self._adrain(call, pieces, outcomes.put_nowait))
@@ -132,7 +132,7 @@ class Calls:
             if not call.has_caller:
                 logger.warning("still under way: %s", call)
 
-    def _drain(self, call: Call, pieces: Generator[Piece], put: Callable[[Outcome], None]) -> None:
+    def _drain(self, call: OwnedCall, pieces: Generator[Piece], put: Callable[[Outcome], None]) -> None:
         self._running.add(call)
         try:
             with closing(pieces):
@@ -144,7 +144,7 @@ class Calls:
             self._running.discard(call)
             call.deliver(_END, put)
 
-    async def _adrain(self, call: Call, pieces: AsyncGenerator[Piece], put: Callable[[Outcome], None]) -> None:
+    async def _adrain(self, call: OwnedCall, pieces: AsyncGenerator[Piece], put: Callable[[Outcome], None]) -> None:
         self._running.add(call)
         try:
             async with aclosing(pieces):
@@ -156,7 +156,7 @@ class Calls:
             self._running.discard(call)
             call.deliver(_END, put)
 
-    def _here(self) -> list[Call]:
+    def _here(self) -> list[OwnedCall]:
         return [call for call in list(self._running) if call.process == os.getpid()]
 
 

@@ -19,7 +19,7 @@ from langchain_imagegen.images.image import PartialImage
 from langchain_imagegen.images.result import ImageResult
 
 if TYPE_CHECKING:
-    from langchain_imagegen.drawing.calls import Call
+    from langchain_imagegen.drawing.calls import OwnedCall
     from langchain_imagegen.drawing.deleting import RemoteDeletion
     from langchain_imagegen.drawing.ladder import Drawing
     from langchain_imagegen.drawing.request import Placed
@@ -247,11 +247,11 @@ class ImageGenerator(GeneratorSettings):
 
         return Runner(self._transport, self.rate_limiter), self._flow(drawing), CallStore(self.chosen_store)
 
-    def _call(self, drawing: Drawing, runner: Runner) -> Call:
-        from langchain_imagegen.drawing.calls import Call
+    def _call(self, drawing: Drawing, runner: Runner) -> OwnedCall:
+        from langchain_imagegen.drawing.calls import OwnedCall
 
         keep = self.memory.keep_unclaimed if self.memory is not None else None
-        return Call(drawing.prompt[:40], lambda: runner.response_id, keep)
+        return OwnedCall(drawing.prompt[:40], lambda: runner.response_id, keep)
 
     def _ask(self, method: Callable[[Any], Any]) -> Any:
         from langchain_imagegen.drawing.runner import Runner
