@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.faults.cases import CASES
-from tests.faults.cells import run_cell
+from tests.faults.cells import PLACES, run_cell
 from tests.faults.ways import WAYS
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "faults.md"
@@ -27,7 +27,8 @@ count, and how many the caller could read. If the caller gets an error, its clas
 chat model is told by the tool. *+1 later* means that the error leads to the picture: it carries the result, or a
 response id with which `draw.resume(response_id)` fetched it. In `1/0` without that, the service does not keep the
 picture, or its id never arrived; the error then has `may_be_billed`. After each attempt no torn file, no socket and no
-thread was left, and a second attempt gave the picture.
+thread was left, and a second attempt gave the picture. A dash stands where a way reads no events and cannot meet the
+fault.
 
 Workers that are killed are not in the table: `tests/faults/test_killed_workers.py` kills a process while the service
 draws, during the store's write, before the ledger's write and before the checkpoint, and one picture is bought each
@@ -60,18 +61,16 @@ def cell_of(place: tuple[str, str]) -> Cell:
 
 def table(cells: Sequence[Cell]) -> str:
     """Return the cells as a Markdown table: a row for each fault, a column for each way."""
+    texts = {place: cell.text for place, cell in zip(PLACES, cells, strict=True)}
     lines = [f"| | {' | '.join(WAYS)} |", f"|---|{'---|' * len(WAYS)}"]
-    for number, fault in enumerate(CASES):
-        row = cells[number * len(WAYS) : (number + 1) * len(WAYS)]
-        lines.append(f"| {fault} | {' | '.join(cell.text for cell in row)} |")
+    lines += [f"| {fault} | {' | '.join(texts.get((fault, way), '-') for way in WAYS)} |" for fault in CASES]
     return "\n".join(lines) + "\n"
 
 
 def main() -> None:
     """Run the matrix in two processes, print it, and write the document."""
-    places = [(fault, way) for fault in CASES for way in WAYS]
     with ProcessPoolExecutor(2) as pool:
-        cells = list(pool.map(cell_of, places))
+        cells = list(pool.map(cell_of, PLACES))
     bought, delivered, found = (sum(getattr(cell, name) for cell in cells) for name in ("bought", "delivered", "found"))
     sums = (
         f"{len(cells)} attempts: {bought} pictures bought, {delivered} delivered, {found} more led to by the error.\n"

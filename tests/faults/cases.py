@@ -55,12 +55,14 @@ class Case:
         settings: Settings of the generator and of the chat model.
         broken: Breaks the folder of the store while the picture is drawn.
         unreachable: The first attempt goes to a port on which nobody listens.
+        of_streams: It is about events, so only the ways that stream can meet it.
     """
 
     faults: tuple[Fault, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
     broken: Callable[[Path], AbstractContextManager[None]] = nullcontext
     unreachable: bool = False
+    of_streams: bool = False
 
 
 def _cut_after(kind: str) -> Fault:
@@ -110,7 +112,10 @@ CASES: dict[str, Case] = {
     "cut after headers": Case((cut_body(0),)),
     **{f"cut at byte {n:,}": Case((cut_body(n),)) for n in CUTS},
     **{f"cut at {percent} %": Case((cut_body(fraction=percent / 100),)) for percent in (50, 90, 99)},
-    **{f"stream ends after {kind.removeprefix('response.')}": Case((_cut_after(kind),)) for kind in EVENTS},
+    **{
+        f"stream ends after {kind.removeprefix('response.')}": Case((_cut_after(kind),), of_streams=True)
+        for kind in EVENTS
+    },
     "stall before headers": Case((delay(2.0),), _STALL),
     "stall in the body": Case((delay(2.0, at="body"),), _STALL),
     "429, short delay": Case((rate_limited(0.02),)),

@@ -15,11 +15,15 @@ from langchain_imagegen import GeneratedImage, ImageGenerator, ImageResult, Imag
 from langchain_imagegen.drawing.calls import THREAD
 from langchain_imagegen.errors import ImageGenerationError
 from langchain_imagegen.simulator import Simulator
-from tests.faults.cases import Case
-from tests.faults.ways import ToolError, Way
+from tests.faults.cases import CASES, Case
+from tests.faults.ways import STREAMS, WAYS, ToolError, Way
 
 NOWHERE = "http://127.0.0.1:9/v1"
 _RESPONSE = re.compile(r"resp_\w+")
+
+
+PLACES = [(fault, way) for fault, case in CASES.items() for way in WAYS if way in STREAMS or not case.of_streams]
+"""The cells of the matrix: a fault, and a way that can meet it."""
 
 
 @dataclass(frozen=True)

@@ -160,3 +160,6 @@ WAYS: dict[str, Way] = {
     "hosted": hosted,
     "hosted, async": ahosted,
 }
+
+STREAMS = ("stream", "astream")
+"""The ways that read events."""
