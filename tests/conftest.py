@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,11 @@ import pytest
 from langchain_imagegen import ImageGenerator, ImageResult, ImageStore, PartialImage
 from langchain_imagegen.simulator import Simulator
 from tests import crowd, sdk
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return twice the number of cores for `-n auto`: tests wait for simulated services as long as they work."""
+    return 2 * (os.cpu_count() or 1)
 
 
 @pytest.fixture(autouse=True)
