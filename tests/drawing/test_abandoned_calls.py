@@ -40,6 +40,14 @@ def drawing(generator, slow_simulator, memory):
     return generator(base_url=slow_simulator.base_url, options=SMALL | {"partial_images": 1}, memory=memory)
 
 
+@pytest.fixture
+def interruptible():
+    """Let Ctrl-C raise `KeyboardInterrupt`, which a process in the background of a shell ignores."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def wait_for(condition, seconds=10):
     """Wait until the condition holds."""
     end = time.monotonic() + seconds
@@ -163,7 +171,7 @@ def test_a_sync_stream_that_is_closed(drawing, memory):
     assert is_kept(memory, "draw a fox")
 
 
-def test_ctrl_c(drawing, memory):
+def test_ctrl_c(drawing, memory, interruptible):
     """Ctrl-C ends `invoke` at once, and the picture is in `memory.unclaimed()` when it is finished."""
     threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
     began = time.monotonic()
@@ -188,9 +196,10 @@ def test_close_names_what_goes_on(drawing, memory, caplog):
 def test_exit_names_what_goes_on(tmp_path):
     """A process that ends after Ctrl-C names the picture that was under way, and ends at once."""
     script = """
-        import sys
+        import signal, sys
         from langchain_imagegen import ImageGenerator
 
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         draw = ImageGenerator(base_url=sys.argv[1], api_key="simulated")
         try:
             draw.invoke("draw a fox")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -125,10 +126,10 @@ def _hosted_agent(base_url: str, store: ImageStore, settings: dict[str, Any], **
     return create_agent(model, middleware=[ImageGenerationMiddleware(OPTIONS, image_store=store, wire=True)])
 
 
-def _drawn_by_model(state: dict[str, Any]) -> Sequence[GeneratedImage]:
+def _drawn_by_model(state: dict[str, Any], store: ImageStore) -> Sequence[GeneratedImage]:
     """Return the images of the last answer, which holds a picture as base64 if the store did not take it."""
-    images = images_from(state["messages"][-1], image_store=ImageStore("memory://answers"))
-    return [image.bind(None) for image in images]  # the bytes are in whichever store has them
+    own = ImageStore(f"memory://{uuid.uuid4().hex}", fallback=store)
+    return images_from(state["messages"][-1], image_store=own)
 
 
 def hosted(base_url: str, store: ImageStore, settings: dict[str, Any]) -> Sequence[GeneratedImage]:
@@ -136,7 +137,7 @@ def hosted(base_url: str, store: ImageStore, settings: dict[str, Any]) -> Sequen
     with openai.DefaultHttpxClient() as client:
         agent = _hosted_agent(base_url, store, settings, http_client=client)
         state = agent.invoke({"messages": [HumanMessage(PROMPT)]})
-    return _drawn_by_model(state)
+    return _drawn_by_model(state, store)
 
 
 def ahosted(base_url: str, store: ImageStore, settings: dict[str, Any]) -> Sequence[GeneratedImage]:
@@ -147,7 +148,7 @@ def ahosted(base_url: str, store: ImageStore, settings: dict[str, Any]) -> Seque
             agent = _hosted_agent(base_url, store, settings, http_async_client=client)
             return await agent.ainvoke({"messages": [HumanMessage(PROMPT)]})
 
-    return _drawn_by_model(asyncio.run(run()))
+    return _drawn_by_model(asyncio.run(run()), store)
 
 
 WAYS: dict[str, Way] = {

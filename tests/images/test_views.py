@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from langchain_imagegen import GeneratedImage, ImageMemory, ImageResult, ImageStore, PartialImage
-from langchain_imagegen.images.notebook import img, picture, pictures, tree
+from langchain_imagegen.images.notebook import Shown, img, picture, pictures, tree
 from langchain_imagegen.simulator.drawing import draw as paint
 from tests.images.test_svg import Tags
 
@@ -61,9 +61,10 @@ TEXTS = (
 def test_markup_is_text_in_each_part_of_a_page(written: str):
     """A name, a caption, a label and a MIME type with markup add no element and no attribute."""
     nodes = [{"name": written, "label": written, "depth": 1, "picture": img(b"x", written, alt=written)}]
+    whole, absent = Shown(written, "image/webp", b"x"), Shown(written, "image/webp", why_missing=written)
     html = [
         picture(b"x", f"image/{written}", alt=written).get("text/html", ""),
-        pictures([(b"x", "image/webp", written)] * 2, caption=written)["text/html"],
+        pictures([whole, absent], caption=written)["text/html"],
         tree(nodes)[1],
     ]
 
