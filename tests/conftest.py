@@ -16,6 +16,7 @@ from langchain_imagegen.simulator import Simulator
 from tests import crowd, sdk
 
 
+@pytest.hookimpl(optionalhook=True)  # the environment of LangChain's own tests has no xdist
 def pytest_xdist_auto_num_workers() -> int:
     """Return twice the number of cores for `-n auto`: tests wait for simulated services as long as they work."""
     return 2 * (os.cpu_count() or 1)
