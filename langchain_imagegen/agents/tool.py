@@ -12,7 +12,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from langchain_core.callbacks import AsyncCallbackManagerForToolRun, CallbackManagerForToolRun
 from langchain_core.messages import AIMessage, ToolMessage
@@ -31,7 +31,6 @@ from langchain_imagegen.agents.wording import without_paths
 from langchain_imagegen.conversation.channel import CHANNEL, as_update, images_of_result
 from langchain_imagegen.conversation.memory import ImageMemory
 from langchain_imagegen.drawing.generator import ImageGenerator
-from langchain_imagegen.drawing.request import FromToolCall
 from langchain_imagegen.errors import (
     AuthenticationError,
     ImageGenerationError,
@@ -46,6 +45,9 @@ from langchain_imagegen.images.image import GeneratedImage
 from langchain_imagegen.images.result import ImageResult
 from langchain_imagegen.options.options import drop_compression
 from langchain_imagegen.options.text import replace_surrogates
+
+if TYPE_CHECKING:
+    from langchain_imagegen.drawing.request import FromToolCall
 
 logger = logging.getLogger(__name__)
 
@@ -168,6 +170,8 @@ class ImageGenerationTool(BaseTool):
 
         Handles are looked up in this conversation alone.
         """
+        from langchain_imagegen.drawing.request import FromToolCall  # imports are to be quick
+
         memory = self._memory(runtime)
         named = [each if isinstance(each, GeneratedImage) else memory.get(each[:LONGEST_REFERENCE]) for each in images]
         chosen = {name: replace_surrogates(value) for name, value in options.items() if value is not None}

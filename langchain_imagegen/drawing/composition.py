@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.messages import BaseMessage
 from langchain_core.output_parsers import BaseOutputParser
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableSerializable
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from langchain_imagegen.errors import OptionError, drew_nothing, retry_on
 from langchain_imagegen.images.result import ImageResult
@@ -24,6 +24,8 @@ _DEEPEST = 8  # wrappers around a chat model
 
 class Composable(RunnableSerializable[Any, ImageResult]):
     """A runnable that gives an `ImageResult` and names the missing step where the next runnable cannot read one."""
+
+    model_config = ConfigDict(defer_build=True)  # only `ImageGenerator` is ever made
 
     if not TYPE_CHECKING:  # type checkers read the overloads of `Runnable`
 

@@ -13,6 +13,7 @@ from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
 from langchain_core.runnables import RunnableConfig
+from pydantic import ConfigDict
 
 from langchain_imagegen.drawing.settings import GeneratorSettings
 from langchain_imagegen.images.image import PartialImage
@@ -41,6 +42,8 @@ class ImageGenerator(GeneratorSettings):
         >>> fox = draw.invoke("draw a fox")
         >>> draw.invoke("make it winter", images=["last"]).image.save("winter.png")
     """
+
+    model_config = ConfigDict(defer_build=False)
 
     def invoke(  # type: ignore[override]  # typed for editors
         self, input: Any, config: RunnableConfig | None = None, **fields: Unpack[CallFields]
