@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
 from langchain_core.chat_history import BaseChatMessageHistory
 from langchain_core.messages import BaseMessage, HumanMessage
@@ -27,12 +28,15 @@ Make = Callable[..., ImageGenerator]
 
 @pytest.fixture
 def chat(simulator: Simulator) -> Iterator[ChatOpenAI]:
-    """Yield a chat model that talks to the simulator."""
-    model = ChatOpenAI(
-        model="gpt-5.4", base_url=simulator.base_url, api_key=SecretStr("simulated"), use_responses_api=True
-    )
-    yield model
-    model.root_client.close()
+    """Yield a chat model that talks to the simulator, with a client that no other model shares."""
+    with openai.DefaultHttpxClient() as client:
+        yield ChatOpenAI(
+            model="gpt-5.4",
+            base_url=simulator.base_url,
+            api_key=SecretStr("simulated"),
+            use_responses_api=True,
+            http_client=client,
+        )
 
 
 class Seen(BaseModel):
