@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
+import httpx2
+import openai
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import ModelRetryMiddleware
@@ -12,8 +15,9 @@ from langchain_core.runnables import RunnableLambda
 from langgraph.graph import START, MessagesState, StateGraph
 
 from langchain_imagegen import ImageGenerationMiddleware, ImageState
+from langchain_imagegen.agents.failures import as_both
 from langchain_imagegen.agents.refusals import MOST, Refusals
-from langchain_imagegen.errors import ModerationError, OptionError
+from langchain_imagegen.errors import ConnectionLostError, ModerationError, OptionError
 from langchain_imagegen.simulator import http_error, moderated
 from tests.conversations import SMALL, open_saver, request_text
 from tests.scripted import scripted_model
@@ -178,3 +182,14 @@ def test_deeply_nested_answer_is_kept(half, part):
     kept = state["messages"][1]
     assert kept.additional_kwargs.get("value", nested) is nested
     assert len(state["messages"]) == (4 if part == "arguments" else 2)
+
+
+def test_a_hosted_error_survives_pickling():
+    """The error of a hosted call, which is of the SDK's class too, is pickled as ours, with all that ours says."""
+    theirs = openai.APIConnectionError(request=httpx2.Request("POST", "http://127.0.0.1/v1/responses"))
+    both = as_both(ConnectionLostError("the connection broke", response_id="resp_1"), theirs)
+
+    again = pickle.loads(pickle.dumps(both))
+    assert isinstance(both, openai.APIConnectionError)
+    assert type(again) is ConnectionLostError
+    assert (str(again), again.response_id, again.may_be_billed) == ("the connection broke", "resp_1", True)

@@ -40,14 +40,6 @@ def drawing(generator, slow_simulator, memory):
     return generator(base_url=slow_simulator.base_url, options=SMALL | {"partial_images": 1}, memory=memory)
 
 
-@pytest.fixture
-def interruptible():
-    """Let Ctrl-C raise `KeyboardInterrupt`, which a process in the background of a shell ignores."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 def wait_for(condition, seconds=10):
     """Wait until the condition holds."""
     end = time.monotonic() + seconds
@@ -79,6 +71,22 @@ def test_a_timeout_of_the_caller(drawing, memory, slow_simulator):
     assert is_kept(memory, "draw a fox")
     assert len(memory) == 0
     assert slow_simulator.pictures == 1
+
+
+@pytest.mark.parametrize("passes", range(8))
+def test_a_caller_cancelled_as_it_begins(drawing, memory, slow_simulator, passes):
+    """A call that is cancelled within its first passes of the event loop is not sent, or `aclose` waits for it."""
+
+    async def cancel():
+        task = asyncio.create_task(drawing.ainvoke("draw a fox"))
+        for _ in range(passes):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        await drawing.aclose()
+
+    asyncio.run(cancel())
+    assert len(memory.unclaimed()) == slow_simulator.pictures == len(slow_simulator.requests)
 
 
 def test_a_failing_sibling(drawing, memory):
@@ -115,15 +123,19 @@ def test_an_async_stream_that_is_closed(drawing, memory):
     assert is_kept(memory, "draw a fox")
 
 
-def test_the_end_of_the_event_loop(drawing, caplog):
+def test_the_end_of_the_event_loop(generator, caplog):
     """Without `aclose`, what the end of the event loop stops is named in the log with its response id."""
 
-    async def give_up():
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(anext(drawing.astream("draw a fox")), 0.1)
+    async def give_up(drawing, simulator):
+        task = asyncio.create_task(drawing.ainvoke("draw a fox"))
+        await asyncio.to_thread(wait_for, lambda: simulator.requests)
+        await asyncio.sleep(0.5)  # the first event, with the id, arrives
+        task.cancel()
+        await asyncio.wait([task])
 
-    with caplog.at_level(logging.WARNING, "langchain_imagegen"):
-        asyncio.run(give_up())
+    with Simulator(latency=10) as simulator, caplog.at_level(logging.WARNING, "langchain_imagegen"):
+        drawing = generator(base_url=simulator.base_url, options=SMALL, delivery="stream")
+        asyncio.run(give_up(drawing, simulator))
     assert "abandoned before it was finished: the picture of 'draw a fox'" in caplog.text
     assert "draw.resume('resp_" in caplog.text
 
@@ -193,13 +205,12 @@ def test_close_names_what_goes_on(drawing, memory, caplog):
     wait_for(memory.unclaimed)
 
 
-def test_exit_names_what_goes_on(tmp_path):
+def test_exit_names_what_goes_on(tmp_path, interruptible):
     """A process that ends after Ctrl-C names the picture that was under way, and ends at once."""
     script = """
-        import signal, sys
+        import sys
         from langchain_imagegen import ImageGenerator
 
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         draw = ImageGenerator(base_url=sys.argv[1], api_key="simulated")
         try:
             draw.invoke("draw a fox")

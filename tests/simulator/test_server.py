@@ -131,7 +131,7 @@ def test_stop_leaves_nothing_behind():
     assert threading.active_count() == before
 
 
-def test_command_line():
+def test_command_line(interruptible):
     """The command prints the base URL and says that it is a simulation, and serves until Ctrl-C."""
     command = [sys.executable, "-m", "langchain_imagegen.simulator", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
