@@ -73,22 +73,6 @@ def test_a_timeout_of_the_caller(drawing, memory, slow_simulator):
     assert slow_simulator.pictures == 1
 
 
-@pytest.mark.parametrize("passes", range(8))
-def test_a_caller_cancelled_as_it_begins(drawing, memory, slow_simulator, passes):
-    """A call that is cancelled within its first passes of the event loop is not sent, or `aclose` waits for it."""
-
-    async def cancel():
-        task = asyncio.create_task(drawing.ainvoke("draw a fox"))
-        for _ in range(passes):
-            await asyncio.sleep(0)
-        task.cancel()
-        await asyncio.wait([task])
-        await drawing.aclose()
-
-    asyncio.run(cancel())
-    assert len(memory.unclaimed()) == slow_simulator.pictures == len(slow_simulator.requests)
-
-
 def test_a_failing_sibling(drawing, memory):
     """A sibling's error in a `TaskGroup` cancels the caller, and the picture still arrives."""
 
