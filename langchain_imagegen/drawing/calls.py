@@ -101,7 +101,6 @@ class Calls:
         """Yield the pieces of a call, which runs in a thread of its own."""
         outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         run = copy_context().run
-        self._running.add(call)
         drain = (self._drain, call, pieces, outcomes.put)
         threading.Thread(target=run, args=drain, name=THREAD, daemon=True).start()
         try:
@@ -113,7 +112,6 @@ class Calls:
     async def arelay(self, call: OwnedCall, pieces: AsyncGenerator[Piece]) -> AsyncGenerator[Piece]:
         """Async twin of `relay`, with a task in place of the thread."""
         outcomes: asyncio.Queue[Outcome] = asyncio.Queue()
-        self._running.add(call)  # before the task begins: `wait` may be called first
         call.task = asyncio.create_task(self._adrain(call, pieces, outcomes.put_nowait))
         try:
             while (outcome := await outcomes.get()) != _END:
@@ -135,6 +133,7 @@ class Calls:
                 logger.warning("still under way: %s", call)
 
     def _drain(self, call: OwnedCall, pieces: Generator[Piece], put: Callable[[Outcome], None]) -> None:
+        self._running.add(call)
         try:
             with closing(pieces):
                 for piece in pieces:
@@ -146,6 +145,7 @@ class Calls:
             call.deliver(_END, put)
 
     async def _adrain(self, call: OwnedCall, pieces: AsyncGenerator[Piece], put: Callable[[Outcome], None]) -> None:
+        self._running.add(call)
         try:
             async with aclosing(pieces):
                 async for piece in pieces:
