@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from langchain_imagegen.drawing.generator import ImageGenerator
     from langchain_imagegen.http.clients import http_clients
     from langchain_imagegen.http.transports import AsyncImageTransport, ImageTransport
-    from langchain_imagegen.images.image import GeneratedImage, PartialImage
+    from langchain_imagegen.images.image import GeneratedImage
+    from langchain_imagegen.images.partial import PartialImage
     from langchain_imagegen.images.result import ImageResult, ImageUsage
     from langchain_imagegen.options.options import ImageOptions
     from langchain_imagegen.options.request import ImageRequest
@@ -63,7 +64,8 @@ _MODULES = {
     "drawing.generator": ("ImageGenerator",),
     "http.clients": ("http_clients",),
     "http.transports": ("AsyncImageTransport", "ImageTransport"),
-    "images.image": ("GeneratedImage", "PartialImage"),
+    "images.image": ("GeneratedImage",),
+    "images.partial": ("PartialImage",),
     "images.result": ("ImageResult", "ImageUsage"),
     "options.options": ("ImageOptions",),
     "options.request": ("ImageRequest",),

@@ -11,7 +11,7 @@ from typing import Any
 
 _PACKAGE = __name__.partition(".")[0]
 _MOVED = {
-    "artifacts": ("images.image", "images.result"),
+    "artifacts": ("images.image", "images.partial", "images.result"),
     "capabilities": ("options.models",),
     "generator": ("drawing.generator", "drawing.settings", "drawing.connections", "drawing.transport"),
     "memory": ("conversation.memory", "conversation.channel"),

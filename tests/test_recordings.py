@@ -25,7 +25,8 @@ from langchain_imagegen.errors import (
     NoImageError,
     OptionError,
 )
-from langchain_imagegen.images.image import Origin, PartialImage
+from langchain_imagegen.images.image import Origin
+from langchain_imagegen.images.partial import PartialImage
 from langchain_imagegen.images.result import ImageResult
 from langchain_imagegen.simulator import answer
 from langchain_imagegen.streaming.answer import Body

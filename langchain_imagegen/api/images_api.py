@@ -18,7 +18,8 @@ from langchain_imagegen.errors import (
     NoImageError,
     OptionError,
 )
-from langchain_imagegen.images.image import GeneratedImage, Origin, PartialImage, ReadPartial, ReadPicture
+from langchain_imagegen.images.image import GeneratedImage, Origin, ReadPartial, ReadPicture
+from langchain_imagegen.images.partial import PartialImage
 from langchain_imagegen.images.result import ImageFailure, ImageResult
 
 # Options of the tool that this API does not have (SDK 3.54, `ImageGenerateParams`).

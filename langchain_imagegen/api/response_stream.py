@@ -12,7 +12,8 @@ from typing import Any
 from langchain_imagegen.api.fields import Fields, Item
 from langchain_imagegen.api.responses import CALL, output_of, read_response
 from langchain_imagegen.errors import ConnectionLostError, CorruptImageError, ImageGenerationError
-from langchain_imagegen.images.image import Origin, PartialImage, ReadPartial, ReadPicture
+from langchain_imagegen.images.image import Origin, ReadPartial, ReadPicture
+from langchain_imagegen.images.partial import PartialImage
 from langchain_imagegen.images.result import ImageResult
 
 _TOKENS = ("usage", "tool_usage")  # zero in `response.created`, true in the closing event

@@ -19,7 +19,7 @@ from contextvars import copy_context
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from langchain_imagegen.images.image import PartialImage
+from langchain_imagegen.images.partial import PartialImage
 from langchain_imagegen.images.result import ImageResult
 
 logger = logging.getLogger("langchain_imagegen")

@@ -16,7 +16,7 @@ from langchain_core.runnables import RunnableConfig
 from pydantic import ConfigDict
 
 from langchain_imagegen.drawing.settings import GeneratorSettings
-from langchain_imagegen.images.image import PartialImage
+from langchain_imagegen.images.partial import PartialImage
 from langchain_imagegen.images.result import ImageResult
 
 if TYPE_CHECKING:

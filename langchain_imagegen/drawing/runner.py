@@ -17,7 +17,7 @@ from langchain_imagegen.drawing.rate_limits import Permissions
 from langchain_imagegen.drawing.steps import Call, Do, Fetch, Flow, Retrieve, Step, Wait
 from langchain_imagegen.drawing.transport import Transport
 from langchain_imagegen.errors import ConnectionLostError, ImageGenerationError, ImageTimeoutError
-from langchain_imagegen.images.image import PartialImage
+from langchain_imagegen.images.partial import PartialImage
 from langchain_imagegen.images.result import ImageResult
 from langchain_imagegen.storage.call_store import CallStore
 from langchain_imagegen.streaming.answer import Body

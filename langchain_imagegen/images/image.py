@@ -1,4 +1,4 @@
-"""What a drawing gives: `GeneratedImage`, `PartialImage`, `ImageUsage`, `ImageFailure`, `ImageResult`.
+"""A picture of a conversation: `GeneratedImage`, and the names by which images are known.
 
 Values only: no network, no store is opened here. A record holds neither bytes nor a location; bytes are read from
 the image store that the maker of an object bound to it, by their SHA-256.
@@ -24,7 +24,7 @@ from langchain_imagegen.images import notebook
 from langchain_imagegen.images.files import save_picture
 from langchain_imagegen.images.lookup import ByteStore, store_with
 from langchain_imagegen.images.pillow import open_picture
-from langchain_imagegen.images.sniffing import EXTENSIONS, Blob, sniff
+from langchain_imagegen.images.sniffing import EXTENSIONS, Blob
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -170,13 +170,13 @@ class GeneratedImage(OldPickles, BaseModel):
 
     def to_data_url(self) -> str:
         """Return the picture as a `data:` URL, a third larger than its bytes."""
-        return _data_url(self.mime_type, self.read())
+        return data_url(self.mime_type, self.read())
 
     def sent_data_url(self) -> str:
         """Return what is sent to the service as a `data:` URL: the copy made for it, or else the picture itself."""
         if self.sent_sha256 is None or self.sent_mime_type is None:
             return self.to_data_url()
-        return _data_url(self.sent_mime_type, self._home().get(self.sent_sha256, self.sent_mime_type))
+        return data_url(self.sent_mime_type, self._home().get(self.sent_sha256, self.sent_mime_type))
 
     def to_content_block(self) -> dict[str, Any]:
         """Return the picture as a LangChain v1 image content block with its base64."""
@@ -184,24 +184,19 @@ class GeneratedImage(OldPickles, BaseModel):
         return {"type": "image", "base64": encoded, "mime_type": self.mime_type, "id": self.id}
 
     def url(self, *, expires: int = 3600) -> str:
-        """Return an address for a page or a chat, valid for `expires` seconds where the store signs it.
+        """Return an address for a page or a chat, valid for `expires` seconds where it is signed.
 
         Raises:
             ImageStoreError: the store can neither sign nor has a `public_url` template.
         """
         return self._home().url(self.sha256, self.mime_type, expires=expires)
 
+    async def aurl(self, *, expires: int = 3600) -> str:
+        """Async twin of `url`."""
+        return await asyncio.to_thread(self.url, expires=expires)
+
     def _home(self) -> ByteStore:
-        if self._store is not None:
-            return self._store
-        store, unasked = store_with(self.sha256)
-        if store is None:
-            raise ImageStoreError(
-                f"no image store at hand holds {self.handle} (sha256 {self.sha256[:12]}…): it was deleted or "
-                "pruned, or its store is not open: open the ImageStore it was drawn into, or pass it as image_store="
-                + "".join(f"; {reason}" for reason in unasked)
-            )
-        return store
+        return self._store if self._store is not None else store_at_hand(self.handle, self.sha256)
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """Yield what tells the image from others; `record()` has everything."""
@@ -219,59 +214,24 @@ class GeneratedImage(OldPickles, BaseModel):
         return notebook.picture(data, self.mime_type, alt=self.revised_prompt or self.prompt or self.handle)
 
 
-class PartialImage(BaseModel):
-    """An unfinished picture of a stream; its bytes stay out of dumps and traces.
+def store_at_hand(handle: str, sha256: str) -> ByteStore:
+    """Return the store at hand that has the bytes of an image.
 
-    `index` counts from 0; `final` is true for the event whose picture is the finished one.
+    Raises:
+        ImageStoreError: no store at hand has them.
     """
-
-    model_config = ConfigDict(frozen=True)
-
-    index: int
-    data: bytes = Field(repr=False, exclude=True)
-    mime_type: str
-    id: str
-    provider: str = ""
-    final: bool = False
-
-    @classmethod
-    def of(cls, data: bytes, event: Mapping[str, Any], origin: Origin, *, id: str) -> Self:
-        """Return the partial picture of a stream event; its format is read from its bytes where they tell it."""
-        seen, index = sniff(data[:4096]), event.get("partial_image_index") or 0
-        named = f"image/{event.get('output_format') or 'png'}"
-        return cls(
-            index=index,
-            data=data,
-            mime_type=seen.mime_type if seen else named,
-            id=id,
-            provider=origin.provider,
-            final=index >= origin.partial_images,
+    store, unasked = store_with(sha256)
+    if store is None:
+        raise ImageStoreError(
+            f"no image store at hand holds {handle} (sha256 {sha256[:12]}…): it was deleted or "
+            "pruned, or its store is not open: open the ImageStore it was drawn into, or pass it as image_store="
+            + "".join(f"; {reason}" for reason in unasked)
         )
-
-    @computed_field  # type: ignore[prop-decorator]
-    @property
-    def handle(self) -> str:
-        """The handle that the finished picture will have; the Images API gives no id before, and so another here."""
-        return handle_of(self.provider, self.id)
-
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the partial picture to `path` and return the path, by the rules of `GeneratedImage.save`."""
-        return save_picture(path, self.data, name=f"{self.handle}-partial-{self.index}")
-
-    def to_pil(self) -> Image:
-        """Return the partial picture as a `PIL.Image.Image`; needs Pillow."""
-        return open_picture(self.data, "to_pil()")
-
-    def to_data_url(self) -> str:
-        """Return the partial picture as a `data:` URL."""
-        return _data_url(self.mime_type, self.data)
-
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
-        del include, exclude
-        return notebook.picture(self.data, self.mime_type, alt=f"partial {self.index} of {self.handle}")
+    return store
 
 
-def _data_url(mime_type: str, data: bytes) -> str:
+def data_url(mime_type: str, data: bytes) -> str:
+    """Return a picture as a `data:` URL."""
     return f"data:{mime_type};base64,{base64.b64encode(data).decode()}"
 
 

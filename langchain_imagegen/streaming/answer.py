@@ -23,7 +23,8 @@ from langchain_imagegen.errors import (
     NoImageError,
     ServiceError,
 )
-from langchain_imagegen.images.image import GeneratedImage, Origin, PartialImage
+from langchain_imagegen.images.image import GeneratedImage, Origin
+from langchain_imagegen.images.partial import PartialImage
 from langchain_imagegen.images.result import ImageResult
 from langchain_imagegen.images.sniffing import Blob
 from langchain_imagegen.storage.writer import Receiver

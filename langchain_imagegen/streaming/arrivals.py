@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from langchain_imagegen.errors import CorruptImageError, ImageGenerationError
-from langchain_imagegen.images.image import GeneratedImage, Origin, PartialImage
+from langchain_imagegen.images.image import GeneratedImage, Origin
+from langchain_imagegen.images.partial import PartialImage
 from langchain_imagegen.images.sniffing import Blob
 from langchain_imagegen.storage.writer import Receiver
 from langchain_imagegen.streaming.odd_forms import Address, find_picture
