@@ -24,6 +24,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage, ToolMessage
 from langgraph.types import Command
 
+from langchain_imagegen.agents.chat_models import has_hosted_tool, host_of, is_hosted, is_stored, retries_of
 from langchain_imagegen.agents.history import light_pictures
 from langchain_imagegen.agents.model_call import Service, Turn, must_stay
 from langchain_imagegen.agents.refusals import Refusals
@@ -37,9 +38,6 @@ from langchain_imagegen.drawing.generator import ImageGenerator
 from langchain_imagegen.options.options import ImageOptions
 from langchain_imagegen.storage.call_store import CallStore
 from langchain_imagegen.storage.store import ImageStore, default_store
-
-HOSTED = "image_generation"
-OPENAI_HOSTS = ("api.openai.com", ".openai.azure.com")
 
 
 class AgentImageState(AgentState[Any]):
@@ -167,8 +165,8 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
             raise TypeError(MISDECLARED)
         service = Service(
             hosted=self._draws(request),
-            stored=_is_stored(request),
-            provider=_host_of(request.model),
+            stored=is_stored(request.model, request.model_settings),
+            provider=host_of(request.model),
             retries=retries_of(request.model),
         )
         return self._turn_of(request.messages, request.state, service)
@@ -253,43 +251,3 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
             generator = ImageGenerator(options=self.options, image_store=self.image_store)
             return ImageGenerationTool(generator=generator, trust=self.trust)
         return tool.model_copy(update={"trust": "channel"}) if self.trust == "channel" else tool
-
-
-def is_hosted(tool: Any) -> bool:
-    """Return True if a tool of an agent is the hosted one."""
-    return isinstance(tool, Mapping) and tool.get("type") == HOSTED
-
-
-def has_hosted_tool(model: Any, *, given: bool = False) -> bool:
-    """Return True if a chat model speaks OpenAI's Responses API with a service that has the hosted tool.
-
-    Class and settings decide: models of OpenAI's and Azure's own hosts unless set to chat completions, and models
-    of any other host if set to the Responses API or if the agent's developer gave the hosted tool.
-    """
-    if not any(base.__name__ == "BaseChatOpenAI" for base in type(model).__mro__):
-        return False
-    wanted = getattr(model, "use_responses_api", None)
-    if wanted is not None:
-        return bool(wanted)
-    return given or _host_of(model).endswith(OPENAI_HOSTS)
-
-
-def retries_of(model: Any) -> int:
-    """Return how often the clients of an OpenAI chat model repeat a request; 0 for any other model."""
-    return next((client.max_retries for client in _clients_of(model)), 0)
-
-
-def _host_of(model: Any) -> str:
-    return next((str(client.base_url.host) for client in _clients_of(model)), "")
-
-
-def _clients_of(model: Any) -> list[Any]:
-    """Return the SDK clients of an OpenAI chat model, also of a bound one; none of any other model."""
-    chat = getattr(model, "bound", model)
-    found = (getattr(chat, name, None) for name in ("root_client", "root_async_client"))
-    return [client for client in found if client is not None]
-
-
-def _is_stored(request: ModelRequest[Any]) -> bool:
-    setting = request.model_settings.get("store", getattr(request.model, "store", None))
-    return setting is not False

@@ -1,21 +1,18 @@
 """`ImageGenerationTool`: drawing as a tool for any agent's model.
 
-What the chat model reads of a result stands here; its arguments stand in `arguments`, and drawing in the generator.
+Its arguments stand in `arguments`, what the chat model reads of a result in `tool_answer`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import io
-import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from langchain_core.callbacks import AsyncCallbackManagerForToolRun, CallbackManagerForToolRun
-from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.messages import ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import patch_config
 from langchain_core.tools import BaseTool, InjectedToolArg, ToolException
@@ -27,20 +24,12 @@ from pydantic import (
 
 from langchain_imagegen.agents.addresses import Addresses
 from langchain_imagegen.agents.arguments import EXPOSED, arguments, refusal
-from langchain_imagegen.agents.wording import without_paths
+from langchain_imagegen.agents.runtime import ids_of_call, keeps_images, messages_key, state_of
+from langchain_imagegen.agents.tool_answer import advice, beside, content_of, view, warned
 from langchain_imagegen.conversation.channel import CHANNEL, as_update, images_of_result
 from langchain_imagegen.conversation.memory import ImageMemory
 from langchain_imagegen.drawing.generator import ImageGenerator
-from langchain_imagegen.errors import (
-    AuthenticationError,
-    ImageGenerationError,
-    ImageStoreError,
-    OptionError,
-    OrganizationNotVerifiedError,
-    QuotaError,
-    RateLimitError,
-    UnknownImageError,
-)
+from langchain_imagegen.errors import ImageGenerationError, UnknownImageError
 from langchain_imagegen.images.image import GeneratedImage
 from langchain_imagegen.images.result import ImageResult
 from langchain_imagegen.options.options import drop_compression
@@ -57,21 +46,7 @@ and describe the whole picture that is wanted. To edit, name the pictures in `im
 "last". To combine, write for example "edit the first image by adding the hat of the second"; do not write "merge" or \
 "combine". The picture is shown to the user by itself: do not make up a link to it."""
 
-LONGEST_PROMPT = 400  # characters of a revised prompt that a chat model is told
 LONGEST_REFERENCE = 200  # characters; every handle and id is shorter, a data URL is not
-SHOWN_EDGE = 512  # pixels of the longer edge of a picture shown to the chat model
-
-_IN_VAIN = "Do not try again: tell the user that no pictures can be drawn at the moment."
-_TELL_THE_USER = "Do not try again: tell the user, with the id of the response if there is one."
-_PERHAPS_PAID = "Ask the user before trying again: the picture may already have been paid for."
-_ADVICE: tuple[tuple[type[ImageGenerationError], str], ...] = (
-    (QuotaError, _IN_VAIN),
-    (OrganizationNotVerifiedError, _IN_VAIN),
-    (AuthenticationError, _IN_VAIN),
-    (ImageStoreError, _IN_VAIN),
-    (RateLimitError, "Wait before trying again, and ask for one picture at a time."),
-    (OptionError, "Correct the arguments and call again."),
-)
 
 
 class ImageGenerationTool(BaseTool):
@@ -229,118 +204,9 @@ class ImageGenerationTool(BaseTool):
         return self._made
 
 
-def warned(result: ImageResult, warnings: tuple[str, ...]) -> ImageResult:
-    """Return the result with more warnings."""
-    return result.model_copy(update={"warnings": (*result.warnings, *warnings)}) if warnings else result
-
-
-def content_of(result: ImageResult, note: str, links: Iterable[str]) -> str:
-    """Return what the chat model reads of a result: short JSON."""
-    told = [_entry_of(image) for image in result.images]
-    for entry, link in zip(told, links, strict=False):
-        entry["url"] = link
-    content: dict[str, Any] = {"images": told}
-    if note:
-        content["note"] = note
-    if result.failures:
-        content["failed"] = [without_paths(failure.message)[:LONGEST_PROMPT] for failure in result.failures]
-    if result.warnings:
-        content["warnings"] = [without_paths(warning)[:LONGEST_PROMPT] for warning in result.warnings]
-    return json.dumps(content, ensure_ascii=False)
-
-
-def beside(
-    result: ImageResult, make: Callable[[GeneratedImage], Any] | None, what: str
-) -> tuple[list[Any], ImageResult]:
-    """Return what `make` returns for each picture, and the result.
-
-    If `make` raises, the result keeps its pictures, which are paid for, and carries a warning.
-    """
-    if make is None:
-        return [], result
-    try:
-        return [make(image) for image in result.images], result
-    except Exception as error:  # noqa: BLE001 - it is the caller's function, and may raise anything
-        logger.warning("there is no %s of a picture, it could not be made: %r", what, error)
-        warning = f"there is no {what}, it could not be made ({type(error).__name__})"
-        return [], warned(result, (warning,))
-
-
-def view(image: GeneratedImage) -> dict[str, Any] | None:
-    """Return a picture as a downscaled image block; None for SVG, which Pillow cannot read."""
-    if image.mime_type == "image/svg+xml":
-        return None
-    picture = image.to_pil().convert("RGB")
-    picture.thumbnail((SHOWN_EDGE, SHOWN_EDGE))
-    data = io.BytesIO()
-    picture.save(data, format="JPEG", quality=80)
-    return {"type": "image", "base64": base64.b64encode(data.getvalue()).decode(), "mime_type": "image/jpeg"}
-
-
-def advice(error: ImageGenerationError) -> str:
-    """Return an error in words that a chat model can act on."""
-    if isinstance(error, ImageStoreError) and error.result is not None:
-        return _advice_on_unsaved(error)
-    told = next((words for kind, words in _ADVICE if isinstance(error, kind)), "")
-    if error.may_be_billed and not told:
-        told = _PERHAPS_PAID
-    return f"No picture was made: {without_paths(str(error)).rstrip('. ')}. {told}".strip()
-
-
-def _advice_on_unsaved(error: ImageStoreError) -> str:
-    """Return what the chat model reads if pictures were paid for and cannot be stored."""
-    why = without_paths(str(error.__cause__ or error)).rstrip(". ")
-    kept = error.response_id
-    where = f" The service keeps it as response {kept}, from which a developer can fetch it." if kept else ""
-    return f"The picture was drawn and paid for, but cannot be stored: {why}.{where} {_TELL_THE_USER}"
-
-
 def child(config: RunnableConfig, run_manager: Any) -> RunnableConfig:
     """Return the configuration of a run that is a child of the tool's own run."""
     return patch_config(config, callbacks=run_manager.get_child() if run_manager else None)
-
-
-def state_of(runtime: Any) -> Any:
-    """Return the graph's state; None without a graph, and for a `runtime` that a model made up."""
-    state = getattr(runtime, "state", None)
-    return {"messages": state} if isinstance(state, list) else state
-
-
-def keeps_images(state: Any) -> bool:
-    """Return True if a graph's state has the channel for images."""
-    return CHANNEL in state if isinstance(state, Mapping) else hasattr(state, CHANNEL)
-
-
-def messages_key(state: Any, call_id: str | None) -> str | None:
-    """Return the state's key whose messages make a tool call; None without a graph or if no messages make it.
-
-    `ToolNode` takes an update only if it holds the answer under the key of the messages that it was given.
-    """
-    values = state if isinstance(state, Mapping) else getattr(state, "__dict__", {})
-    keys = sorted(values, key=lambda key: key != "messages")  # another key may hold a copy of the messages
-    return next((key for key in keys if call_id and _message_of_call(values[key], call_id)), None)
-
-
-def ids_of_call(runtime: Any) -> tuple[str | None, str | None]:
-    """Return the ids of the message that makes a tool call and of the call, as far as a graph tells them."""
-    state, call_id = state_of(runtime), getattr(runtime, "tool_call_id", None)
-    key = messages_key(state, call_id)
-    if key is None:
-        return None, call_id
-    messages = state[key] if isinstance(state, Mapping) else getattr(state, key)
-    return getattr(_message_of_call(messages, str(call_id)), "id", None), call_id
-
-
-def _message_of_call(messages: Any, call_id: str) -> AIMessage | None:
-    said = reversed(messages) if isinstance(messages, list) else ()
-    made = (m for m in said if isinstance(m, AIMessage) and any(call["id"] == call_id for call in m.tool_calls))
-    return next(made, None)
-
-
-def _entry_of(image: GeneratedImage) -> dict[str, Any]:
-    size = f"{image.width}x{image.height}" if image.width else image.size
-    told = {"handle": image.handle, "revised_prompt": (image.revised_prompt or "")[:LONGEST_PROMPT], "size": size}
-    return {key: value for key, value in told.items() if value}
 
 
 def _command(update: dict[str, Any]) -> Any:

@@ -11,7 +11,7 @@ from langchain_openai import AzureChatOpenAI, ChatOpenAI
 from pydantic import BaseModel
 
 from langchain_imagegen import ImageGenerationMiddleware, ImageGenerationTool, images_from
-from langchain_imagegen.agents.middleware import has_hosted_tool
+from langchain_imagegen.agents.chat_models import has_hosted_tool
 from langchain_imagegen.simulator import image, moderated, moderated_beside_good
 from tests.conversations import (
     SMALL,

@@ -12,7 +12,7 @@ from langgraph.graph import START, StateGraph
 from langgraph.types import RetryPolicy
 
 from langchain_imagegen import ImageGenerationMiddleware, retry_on
-from langchain_imagegen.agents.middleware import retries_of
+from langchain_imagegen.agents.chat_models import retries_of
 from langchain_imagegen.errors import ConnectionLostError, ImageGenerationError, RateLimitError, ServiceError
 from langchain_imagegen.http.clients import without_retries
 from langchain_imagegen.simulator import (

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from langchain_imagegen import GeneratedImage, ImageGenerationTool, ImageMemory, ImageResult, ImageStore
-from langchain_imagegen.agents.tool import view
+from langchain_imagegen.agents.tool_answer import view
 from langchain_imagegen.conversation.references import prepare_sources, resolve
 from langchain_imagegen.errors import CorruptImageError
 from langchain_imagegen.images.notebook import thumbnail
