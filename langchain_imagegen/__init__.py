@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from langchain_imagegen.conversation.memory import ImageMemory
     from langchain_imagegen.conversation.output_parser import ImageOutputParser, images_from
     from langchain_imagegen.conversation.state import ImageState
+    from langchain_imagegen.drawing.estimate import estimate
     from langchain_imagegen.drawing.generator import ImageGenerator
     from langchain_imagegen.http.clients import http_clients
     from langchain_imagegen.http.transports import AsyncImageTransport, ImageTransport
+    from langchain_imagegen.images.cost import Cost
     from langchain_imagegen.images.image import GeneratedImage
     from langchain_imagegen.images.partial import PartialImage
     from langchain_imagegen.images.result import ImageResult, ImageUsage
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "AsyncImageTransport",
+    "Cost",
     "GeneratedImage",
     "ImageGenerationError",
     "ImageGenerationMiddleware",
@@ -48,6 +51,7 @@ __all__ = [
     "ImageUsage",
     "PartialImage",
     "__version__",
+    "estimate",
     "http_clients",
     "images_from",
     "merge_images",
@@ -61,9 +65,11 @@ _MODULES = {
     "conversation.memory": ("ImageMemory",),
     "conversation.output_parser": ("ImageOutputParser", "images_from"),
     "conversation.state": ("ImageState",),
+    "drawing.estimate": ("estimate",),
     "drawing.generator": ("ImageGenerator",),
     "http.clients": ("http_clients",),
     "http.transports": ("AsyncImageTransport", "ImageTransport"),
+    "images.cost": ("Cost",),
     "images.image": ("GeneratedImage",),
     "images.partial": ("PartialImage",),
     "images.result": ("ImageResult", "ImageUsage"),

@@ -256,9 +256,10 @@ def test_twins_are_compared():
 
 def test_public_names():
     """`__all__` is exactly these names in this order, and the package has each of them."""
-    names = """AsyncImageTransport GeneratedImage ImageGenerationError ImageGenerationMiddleware ImageGenerationTool
-    ImageGenerator ImageMemory ImageOptions ImageOutputParser ImageRequest ImageResult ImageState ImageStore
-    ImageTransport ImageUsage PartialImage __version__ http_clients images_from merge_images retry_on"""
+    names = """AsyncImageTransport Cost GeneratedImage ImageGenerationError ImageGenerationMiddleware
+    ImageGenerationTool ImageGenerator ImageMemory ImageOptions ImageOutputParser ImageRequest ImageResult
+    ImageState ImageStore ImageTransport ImageUsage PartialImage __version__ estimate http_clients images_from
+    merge_images retry_on"""
 
     assert langchain_imagegen.__all__ == names.split()
     assert all(hasattr(langchain_imagegen, name) for name in names.split())

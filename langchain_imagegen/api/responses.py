@@ -188,7 +188,7 @@ def read_image_usage(outer: Fields, name: str) -> ImageUsage | None:
         return None
     return ImageUsage(
         **{key: count or 0 for key, count in counts.items()},
-        input_token_details=usage.counts("input_tokens_details"),
+        input_token_details=usage.counts("input_tokens_details") | usage.counts("cached_tokens_details"),
         output_token_details=usage.counts("output_tokens_details"),
     )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator, Mapping
+from datetime import datetime
+from decimal import Decimal
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from langchain_imagegen._moved import OldPickles
 from langchain_imagegen.images import notebook
+from langchain_imagegen.images.cost import PARTS, Cost, cost_of_image_tokens, cost_of_mainline_tokens, unknown
 from langchain_imagegen.images.files import numbered
 from langchain_imagegen.images.lookup import ByteStore
 
@@ -47,6 +50,38 @@ class ImageUsage(BaseModel):
             input_token_details=_counts(usage.get("input_tokens_details")),
             output_token_details=_counts(usage.get("output_tokens_details")),
         )
+
+    def by_kind(self) -> dict[str, int]:
+        """Return the tokens by the kinds that have a price of their own.
+
+        What no detail accounts for counts as image tokens, which never cost less than text.
+        """
+        read, written = self.input_token_details, self.output_token_details
+        text_in, text_out = read.get("text", 0), written.get("text", 0)
+        image_in = max(self.input_tokens - text_in, 0)
+        cached_text, cached_image = min(read.get("cached_text", 0), text_in), min(read.get("cached_image", 0), image_in)
+        return {
+            "text_in": text_in - cached_text,
+            "text_cached": cached_text,
+            "image_in": image_in - cached_image,
+            "image_cached": cached_image,
+            "text_out": text_out,
+            "image_out": max(self.output_tokens - text_out, 0),
+        }
+
+    def cost(self, model: str | None, at: datetime | None = None) -> Cost:
+        """Return what the tokens cost by the standard prices of an image model, such as `gpt-image-2`.
+
+        Args:
+            model: The image model, or a snapshot of it.
+            at: When they were used; `None` means now. Only the extra `cost` knows earlier prices.
+
+        Returns:
+            A cost whose `total` is `None` if the price of the model is not known; its `reason` says so.
+        """
+        if model is None:
+            return unknown("which image model drew is not known")
+        return cost_of_image_tokens(self.by_kind(), model, at)
 
 
 class ImageFailure(BaseModel):
@@ -126,6 +161,19 @@ class ImageResult(OldPickles, PromptValue):
         """Return False: `record()` is the form in which a result is kept."""
         return False
 
+    def cost(self) -> Cost:
+        """Return what the call cost in dollars, by the tokens that the service reports and standard prices.
+
+        The total is zero if the pictures are from the ledger, since nothing was bought, and `None` if the service does
+        not report tokens or no price of a model is known; `reason` says which.
+        """
+        if self.from_ledger:
+            return NOTHING_BOUGHT
+        drawn = cost_of_drawing(self.image_usage, self.image.image_model, self.image.created_at)
+        if self.response_id is None and self.usage is None:  # the Images API has no mainline model
+            return drawn + Cost(mainline=Decimal(0))
+        return drawn + cost_of_mainline(self.usage, self.model, self.image.created_at)
+
     def digests(self) -> tuple[str, ...]:
         """Return the digests of all bytes that belong to its images and to the images they were made from."""
         return tuple(digest for image in (*self.images, *self.sources) for digest in image.digests())
@@ -152,6 +200,23 @@ class ImageResult(OldPickles, PromptValue):
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         del include, exclude
         return notebook.pictures(list(map(shown, self.images)), caption=self.image.revised_prompt or self.text)
+
+
+NOTHING_BOUGHT = Cost(**{part: Decimal(0) for part in PARTS}, assumptions=("the ledger had the pictures already",))
+
+
+def cost_of_drawing(usage: ImageUsage | None, model: str | None, at: datetime | None) -> Cost:
+    """Return the image model's share of what a response cost that drew a picture."""
+    if usage is None or not usage.output_tokens:
+        return unknown("the service does not report the image tokens")
+    return usage.cost(model, at)
+
+
+def cost_of_mainline(usage: Mapping[str, Any] | None, model: str | None, at: datetime | None) -> Cost:
+    """Return the mainline model's share of what a response cost."""
+    if usage is None or model is None:
+        return unknown("the service does not report the mainline model's tokens")
+    return cost_of_mainline_tokens(usage, model, at)
 
 
 def _counts(details: Mapping[str, Any] | None) -> dict[str, int]:

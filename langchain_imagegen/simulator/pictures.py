@@ -16,10 +16,11 @@ from langchain_imagegen.simulator.plans import Order
 
 _SQUARE, _PORTRAIT, _LANDSCAPE = (1024, 1024), (1024, 1536), (1536, 1024)
 
-# Output tokens of a square, portrait and landscape picture. For `gpt-image-2`, `medium` and the `low` values of
-# portrait and landscape are computed from prices. The values for 2.5, 2.6 and other sizes are guesses.
-_TOKENS_2 = {"low": (196, 166, 166), "medium": (1767, 1367, 1367), "high": (7024, 5488, 5488)}
+# Output tokens of a square, portrait and landscape picture up to 1.5, and the divisions of the long edge for 2. The
+# values for 2.5 and 2.6 are guesses.
 _TOKENS_1 = {"low": (272, 408, 400), "medium": (1056, 1584, 1568), "high": (4160, 6240, 6208)}
+_LONG_EDGE_2 = {"low": 16, "medium": 48, "high": 96}
+_SOURCE_TOKENS = 1024  # a square; 1,536 at most
 
 
 @dataclass(frozen=True)
@@ -129,21 +130,24 @@ def _draw_cached(order: Order, progress: float) -> bytes:
 
 def image_tokens(order: Order) -> int:
     """Return the output tokens of one picture, including 100 for each requested partial picture."""
-    table = _TOKENS_1 if order.model.startswith(("gpt-image-1", "chatgpt")) else _TOKENS_2
-    factor = {"xhigh": 2, "max": 4}.get(order.quality, 1)
-    row = table.get(order.quality, table["high"])
-    shapes = (_SQUARE, _PORTRAIT, _LANDSCAPE)
-    if order.size in shapes:
-        tokens = row[shapes.index(order.size)]
+    if order.model.startswith(("gpt-image-1", "chatgpt")):
+        row = _TOKENS_1.get(order.quality, _TOKENS_1["high"])
+        tokens = row[(_SQUARE, _PORTRAIT, _LANDSCAPE).index(order.size)]
     else:
-        tokens = round(row[0] * math.sqrt(order.size[0] * order.size[1]) / 1024)
-    return tokens * factor + 100 * order.partial_images
+        tokens = _tokens_2(min(order.size), max(order.size), _LONG_EDGE_2.get(order.quality, 96))
+    return tokens * {"xhigh": 2, "max": 4}.get(order.quality, 1) + 100 * order.partial_images
+
+
+def _tokens_2(short: int, long: int, divisions: int) -> int:
+    """Return the output tokens of `gpt-image-2`, as OpenAI's calculator of 2026 computes them."""
+    across = (2 * divisions * short + long) // (2 * long)
+    return math.ceil(divisions * across * (2_000_000 + short * long) / 4_000_000)
 
 
 def image_usage(orders: list[Order]) -> dict[str, Any]:
     """Return `tool_usage.image_gen`, the sum over all pictures. The numbers of input tokens are a guess."""
     text = sum(len(order.prompt) // 4 + 20 for order in orders)
-    images = sum(1000 * len(order.sources) for order in orders)
+    images = sum(_SOURCE_TOKENS * len(order.sources) for order in orders)
     output = sum(image_tokens(order) for order in orders)
     return {
         "input_tokens": text + images,
