@@ -247,7 +247,7 @@ def test_twins_are_compared():
     """The comparison above finds the important twins and notices when they differ."""
     found = {name: (sync, half, twins) for name, sync, half, twins in PAIRS}
     sync, half, twins = found["runner.Runner.arun"]
-    changed = ast.parse(ast.unparse(half).replace("step.seconds", "2 * step.seconds")).body[0]
+    changed = ast.parse(ast.unparse(half).replace("step.url", "step.url * 2")).body[0]
 
     assert "store.ImageStore.aput" in found
     assert _body(half, twins) == _body(sync, twins)

@@ -1,7 +1,7 @@
 """Calls that outlive their callers: each paid request runs in a task or thread of the generator.
 
-A caller who is cancelled, interrupted or who closes a stream stops waiting at once. The call goes on until it has its
-picture or fails, so that what was paid for reaches the image store.
+A caller who is cancelled, interrupted or who closes a stream stops waiting at once. A request that was sent goes on
+until it has its picture or fails, so that what was paid for reaches the image store. One that was not is never sent.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from contextvars import copy_context
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from langchain_imagegen.drawing.presence import NotSentError, Presence
 from langchain_imagegen.images.partial import PartialImage
 from langchain_imagegen.images.result import ImageResult
 
@@ -43,18 +44,27 @@ class OwnedCall:
 
     Args:
         about: What it draws, for people.
+        presence: Learns that the caller has gone.
         response_id: Returns the response id as soon as it is known.
         keep: Called with a result that nobody waits for any more, if there is a memory for it.
     """
 
     def __init__(
-        self, about: str, response_id: Callable[[], str | None], keep: Callable[[ImageResult], None] | None
+        self,
+        about: str,
+        presence: Presence,
+        response_id: Callable[[], str | None],
+        keep: Callable[[ImageResult], None] | None,
     ) -> None:
         self.process = os.getpid()
         self.task: asyncio.Task[None] | None = None
-        self.has_caller = True
-        self._about, self._response_id, self._keep = about, response_id, keep
+        self._about, self._presence, self._response_id, self._keep = about, presence, response_id, keep
         self._leaving = threading.Lock()
+
+    @property
+    def has_caller(self) -> bool:
+        """True while somebody waits for the call."""
+        return not self._presence.has_left
 
     def deliver(self, outcome: Outcome, put: Callable[[Outcome], None]) -> None:
         """Hand an outcome to the caller, or settle it if the caller has gone."""
@@ -67,7 +77,7 @@ class OwnedCall:
     def leave(self, unread: Iterable[Outcome]) -> None:
         """Note that the caller has gone, and settle what the caller did not read."""
         with self._leaving:
-            self.has_caller = False
+            self._presence.leave()
         for outcome in unread:
             self._settle(outcome)
 
@@ -81,6 +91,8 @@ class OwnedCall:
         result: Piece | None = outcome.piece
         if isinstance(outcome.error, (asyncio.CancelledError, GeneratorExit)):
             logger.warning("abandoned before it was finished: %s", self)
+        elif isinstance(outcome.error, NotSentError):
+            logger.info("not sent, since its caller had gone: %s", self)
         elif outcome.error is not None:
             logger.warning("a call failed whose caller had gone: %s: %r", self, outcome.error)
             result = getattr(outcome.error, "result", None)

@@ -113,7 +113,7 @@ def _send(call: Call, drawing: Drawing) -> Flow:
             delay = retry_delay(error, attempt, drawing.max_wait)
             if delay is None:
                 raise _explain_wait(error, drawing.max_wait) from error.__cause__
-        yield Wait(delay)
+        yield Wait(delay, idle=True)
         attempt += 1
 
 

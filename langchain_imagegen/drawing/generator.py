@@ -254,7 +254,7 @@ class ImageGenerator(GeneratorSettings):
         from langchain_imagegen.drawing.calls import OwnedCall
 
         keep = self.memory.keep_unclaimed if self.memory is not None else None
-        return OwnedCall(drawing.prompt[:40], lambda: runner.response_id, keep)
+        return OwnedCall(drawing.prompt[:40], runner.presence, lambda: runner.response_id, keep)
 
     def _ask(self, method: Callable[[Any], Any]) -> Any:
         from langchain_imagegen.drawing.runner import Runner

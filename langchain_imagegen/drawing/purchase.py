@@ -55,7 +55,7 @@ def buy_once(drawing: Drawing, key: Key, ledger: Ledger, store: ByteStore) -> Fl
     warnings: tuple[str, ...] = ()
     while not isinstance(found, Claim):
         if isinstance(found, Busy):
-            yield Wait(found.seconds)
+            yield Wait(found.seconds, idle=True)
         elif result := (yield from _remembered(found, drawing, key, store)):
             return result
         else:

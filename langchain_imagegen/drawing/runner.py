@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping
 from contextlib import aclosing, closing, contextmanager
 from functools import partial
@@ -13,6 +12,7 @@ from langchain_core.rate_limiters import BaseRateLimiter
 
 from langchain_imagegen.api.sdk_errors import translate
 from langchain_imagegen.drawing.fetching import Fetcher
+from langchain_imagegen.drawing.presence import Presence
 from langchain_imagegen.drawing.rate_limits import Permissions
 from langchain_imagegen.drawing.steps import Call, Do, Fetch, Flow, Retrieve, Step, Wait
 from langchain_imagegen.drawing.transport import Transport
@@ -31,6 +31,7 @@ class Runner:
 
     def __init__(self, transport: Transport, limiter: BaseRateLimiter | None = None) -> None:
         self._transport, self._permissions = transport, Permissions(limiter)
+        self.presence = Presence()
         self._fetcher = Fetcher()
         self._drive: Drive | None = None
 
@@ -45,13 +46,15 @@ class Runner:
         for step in drive:
             with drive.attempt():
                 if isinstance(step, Wait):
-                    time.sleep(step.seconds)
+                    with self.presence.idle(step):
+                        self.presence.sleep(step)
                 elif isinstance(step, Do):
                     drive.answer(step.function())
                 elif isinstance(step, Fetch):
                     drive.answer(self._fetcher.fetch(step.url, store))
                 else:
-                    self._permissions.acquire(step)
+                    with self.presence.idle(step):
+                        self._permissions.acquire(step)
                     with self._transport.borrowed() as client, self._send(client, step) as response:
                         body = drive.open(step, response.headers)
                         http = response.http_response
@@ -73,13 +76,15 @@ class Runner:
         for step in drive:
             with drive.attempt():
                 if isinstance(step, Wait):
-                    await asyncio.sleep(step.seconds)
+                    with self.presence.idle(step):
+                        await self.presence.asleep(step)
                 elif isinstance(step, Do):
                     drive.answer(await asyncio.to_thread(step.function))
                 elif isinstance(step, Fetch):
                     drive.answer(await self._fetcher.afetch(step.url, store))
                 else:
-                    await self._permissions.aacquire(step)
+                    with self.presence.idle(step):
+                        await self._permissions.aacquire(step)
                     async with self._transport.async_borrowed() as client, self._send(client, step) as response:
                         body = drive.open(step, response.headers)
                         http = response.http_response

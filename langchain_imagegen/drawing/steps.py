@@ -52,9 +52,13 @@ class Fetch:
 
 @dataclass(frozen=True)
 class Wait:
-    """Wait. It has no value."""
+    """Wait. It has no value.
+
+    `idle`: Nothing that may be billed is under way, so the call ends here if its caller goes away.
+    """
 
     seconds: float
+    idle: bool = False
 
 
 Step: TypeAlias = "Call | Retrieve | Do | Fetch | Wait"

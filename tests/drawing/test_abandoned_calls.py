@@ -13,9 +13,11 @@ import threading
 import time
 
 import pytest
+from langchain_core.rate_limiters import BaseRateLimiter, InMemoryRateLimiter
 
 from langchain_imagegen import ImageMemory, ImageStore, PartialImage
-from langchain_imagegen.simulator import Simulator
+from langchain_imagegen.drawing.calls import THREAD
+from langchain_imagegen.simulator import Simulator, rate_limited
 
 SMALL = {"size": "816x816", "quality": "low"}
 LATENCY = 0.5
@@ -152,6 +154,139 @@ def test_an_unclaimed_picture_that_no_store_takes(generator, slow_simulator, mem
 
     asyncio.run(give_up())
     assert is_kept(memory, "draw a fox")
+
+
+# --- before anything was sent
+
+
+def slow_limiter():
+    """Return a limiter that gives its first permission after half a minute."""
+    return InMemoryRateLimiter(requests_per_second=1 / 30, check_every_n_seconds=0.05)
+
+
+class Gate(BaseRateLimiter):
+    """A limiter that permits every request once it is opened."""
+
+    def __init__(self):
+        self.opened = threading.Event()
+
+    def acquire(self, *, blocking=True):
+        """Wait until it is opened."""
+        return self.opened.wait(30 if blocking else 0)
+
+    async def aacquire(self, *, blocking=True):
+        """Async twin of `acquire`."""
+        return await asyncio.to_thread(self.acquire, blocking=blocking)
+
+
+def interrupt_when(condition):
+    """Send this process Ctrl-C as soon as the condition holds."""
+
+    def wait_and_send():
+        wait_for(condition)
+        time.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=wait_and_send).start()
+
+
+def is_running():
+    """Return True while a thread of a call runs."""
+    return any(thread.name == THREAD for thread in threading.enumerate())
+
+
+async def leave_when(condition, drawing, **fields):
+    """Cancel a call when the condition holds, and return how long `aclose` then takes."""
+    task = asyncio.create_task(drawing.ainvoke("draw a fox", **fields))
+    await asyncio.to_thread(wait_for, condition)
+    await asyncio.sleep(0.1)
+    task.cancel()
+    await asyncio.wait([task])
+    began = time.monotonic()
+    await drawing.aclose()
+    return time.monotonic() - began
+
+
+def test_a_caller_who_leaves_while_the_rate_limiter_waits(generator, simulator):
+    """A cancelled call that has no permission yet is never sent, and `aclose` does not wait for the limiter."""
+    drawing = generator(rate_limiter=slow_limiter())
+
+    assert asyncio.run(leave_when(lambda: True, drawing)) < 10
+    assert simulator.requests == []
+
+
+def test_a_caller_who_leaves_before_a_retry(generator, simulator):
+    """A cancelled call that waits to repeat a rejected request is not sent again."""
+    simulator.script(rate_limited(30))
+
+    assert asyncio.run(leave_when(lambda: simulator.requests, generator())) < 10
+    assert len(simulator.requests) == 1
+    assert simulator.pictures == 0
+
+
+def test_a_caller_who_leaves_before_the_call_begins(generator, simulator):
+    """A call whose caller is cancelled before its task has run sends nothing."""
+    drawing = generator()
+    drawing.chosen_store.check_writable()
+
+    async def leave_at_once():
+        task = asyncio.create_task(drawing.ainvoke("draw a fox"))
+        while len(asyncio.all_tasks()) < 3:  # noqa: ASYNC110 - this one, the caller's and the call's
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        await drawing.aclose()
+
+    asyncio.run(leave_at_once())
+    assert simulator.requests == []
+
+
+def test_a_call_that_was_not_sent_is_free_in_the_ledger(generator, simulator):
+    """A named call that was cancelled before it was sent can be made again at once, and buys its picture."""
+    simulator.script(rate_limited(30))
+    drawing = generator()
+    asyncio.run(leave_when(lambda: simulator.requests, drawing, once="poster"))
+
+    assert drawing.invoke("draw a fox", once="poster").from_ledger is False
+    assert simulator.pictures == 1
+
+
+def test_a_caller_who_leaves_while_another_buys(generator, slow_simulator):
+    """Of two equal calls the one that waits for the other's picture ends at once when it is cancelled."""
+    drawing = generator(base_url=slow_simulator.base_url, options=SMALL)
+
+    async def leave_the_second():
+        first = asyncio.create_task(drawing.ainvoke("draw a fox", once="poster"))
+        await asyncio.to_thread(wait_for, lambda: slow_simulator.requests)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(drawing.ainvoke("draw a fox", once="poster"), 0.1)
+        return await first
+
+    assert asyncio.run(leave_the_second()).from_ledger is False
+    assert slow_simulator.pictures == 1
+
+
+def test_ctrl_c_before_a_retry(generator, simulator, interruptible):
+    """After Ctrl-C a rejected request is not repeated, and the thread of the call ends at once."""
+    simulator.script(rate_limited(30))
+    interrupt_when(lambda: simulator.requests)
+
+    with pytest.raises(KeyboardInterrupt):
+        generator().invoke("draw a fox")
+    wait_for(lambda: not is_running())
+    assert len(simulator.requests) == 1
+
+
+def test_ctrl_c_while_the_rate_limiter_waits(generator, simulator, interruptible):
+    """After Ctrl-C a call that gets its permission later is not sent."""
+    limiter = Gate()
+    interrupt_when(is_running)
+
+    with pytest.raises(KeyboardInterrupt):
+        generator(rate_limiter=limiter).invoke("draw a fox")
+    limiter.opened.set()
+    wait_for(lambda: not is_running())
+    assert simulator.requests == []
 
 
 # --- in threads
