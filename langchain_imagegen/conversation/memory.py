@@ -12,23 +12,19 @@ from langchain_imagegen.conversation.channel import (
     channel_of,
     images_of_result,
     merge_into,
-    merge_record,
 )
 from langchain_imagegen.conversation.content_blocks import name_in
 from langchain_imagegen.conversation.family_tree import tree_node, tree_order
+from langchain_imagegen.conversation.index import RecordIndex
 from langchain_imagegen.conversation.messages import found_in
-from langchain_imagegen.conversation.names import NameIndex
-from langchain_imagegen.conversation.order import CallOrder
-from langchain_imagegen.conversation.records import Record, clean_record, is_trace, is_upload, read_record, trace_of
+from langchain_imagegen.conversation.records import Record, clean_record, is_trace, read_record, trace_of
 from langchain_imagegen.conversation.states import joined, messages_of, values_of
 from langchain_imagegen.conversation.unknown import unknown_image
 from langchain_imagegen.errors import UnknownImageError
 from langchain_imagegen.images import notebook
-from langchain_imagegen.images.image import GeneratedImage, is_record, name_of
+from langchain_imagegen.images.image import GeneratedImage, is_record
 from langchain_imagegen.images.result import ImageResult
 from langchain_imagegen.storage.store import ImageStore, default_store
-
-_DIGITS = 9  # of an ordinal; `int` refuses text of some thousands of them
 
 
 class ImageMemory:
@@ -49,13 +45,8 @@ class ImageMemory:
         image_store: ImageStore | None = None,
     ) -> None:
         self._store = image_store
-        self._records: dict[str, Record] = {}
-        self._images: dict[str, GeneratedImage] = {}
-        self._order = CallOrder()
-        self._names = NameIndex()
-        self._digests: dict[str, str] = {}
-        self._forgotten: dict[str, Record] = {}
-        self._forgotten_names = NameIndex()
+        self._index = RecordIndex()
+        self._read: dict[str, tuple[Record, GeneratedImage]] = {}
         self._unclaimed: list[ImageResult] = []
         self.add(*images)
 
@@ -97,11 +88,12 @@ class ImageMemory:
             merge_into(seen, {record["id"]: record})
         memory = cls(image_store=image_store)
         memory.add(*(records.pop(id) for id in [id for id, record in records.items() if is_trace(record)]))
-        memory._digests.update((records[id]["sha256"], id) for id in reversed(records))
+        index = memory._index
+        index.claim_digests(records)
         for id in joined(list(records), seen):
-            memory._remember(records.get(id) or seen[id])
+            index.put(records.get(id) or seen[id])
         for id in seen.keys() & records.keys():
-            memory._remember({**records[id], "dead_rungs": seen[id].get("dead_rungs")})
+            index.put({**records[id], "dead_rungs": seen[id].get("dead_rungs")})
         return memory
 
     def forget(self, reference: object) -> dict[str, dict[str, Any]]:
@@ -118,16 +110,14 @@ class ImageMemory:
         Raises:
             UnknownImageError: as `get`.
         """
-        update = {id: trace_of(self._records[id]) for id in self._ids(reference)}
+        update = {id: trace_of(self._index.records[id]) for id in self._ids(reference)}
         for trace in update.values():
-            self._leave_trace(trace)
+            self._forget(trace)
         return update
 
     def has_forgotten(self, reference: object) -> bool:
         """Return True if a handle or id names an image that was forgotten here."""
-        text = name_in(reference)
-        digits = text.removeprefix("img_").lower() if text.startswith("img_") else ""
-        return text in self._forgotten or bool(self._forgotten_names.beginning_with(digits))
+        return self._index.has_forgotten(name_in(reference))
 
     def add(self, *items: GeneratedImage | ImageResult | Mapping[str, Any], place: int | None = None) -> None:
         """Remember images. A known image keeps its place, and what is new about it is merged.
@@ -139,12 +129,12 @@ class ImageMemory:
             if isinstance(item, ImageResult):
                 self.add(*images_of_result(item), place=place)
             elif isinstance(item, GeneratedImage):
-                self._remember(item.record(), place)
+                self._index.put(item.record(), place)
             elif is_trace(item):
-                self._leave_trace(trace_of(item))
+                self._forget(trace_of(item))
             elif is_record(item):
                 if record := clean_record(item):
-                    self._remember(record, place)
+                    self._index.put(record, place)
             else:
                 raise TypeError(
                     f"an ImageMemory holds GeneratedImage, ImageResult or records, not {type(item).__name__}"
@@ -158,7 +148,7 @@ class ImageMemory:
         return [result for result in list(self._unclaimed) if not self._knows(result)]
 
     def _knows(self, result: ImageResult) -> bool:
-        return all(image.id in self._records or image.id in self._forgotten for image in result.images)
+        return all(self._index.has_met(image.id) for image in result.images)
 
     def keep_unclaimed(self, result: ImageResult) -> None:
         """Keep a result that nobody waits for any more."""
@@ -166,7 +156,7 @@ class ImageMemory:
 
     def reserve(self) -> int:
         """Return the place of a call that begins, so that order is that of calls and not of their ends."""
-        return self._order.reserve()
+        return self._index.order.reserve()
 
     @property
     def image_store(self) -> ImageStore:
@@ -176,7 +166,7 @@ class ImageMemory:
     @property
     def latest(self) -> GeneratedImage | None:
         """The image that came last; `None` if there is none."""
-        return self._image(self._order[-1]) if self._order else None
+        return self._image(self._index.order[-1]) if self._index.order else None
 
     def get(self, reference: object) -> GeneratedImage:
         """Return the image that a reference names.
@@ -192,7 +182,7 @@ class ImageMemory:
 
     def handle(self, reference: object) -> str:
         """Return the handle of an image: `img_` and 8 digits, or more if another image here begins alike."""
-        return self._names.handle(self._id(reference))
+        return self._index.handle(self._id(reference))
 
     def lineage(self, reference: object) -> list[GeneratedImage]:
         """Return the ancestors of an image, the oldest first, and the image itself last."""
@@ -205,17 +195,17 @@ class ImageMemory:
                 done.setdefault(ahead.pop())
                 continue
             begun.add(id)
-            ahead += [parent for parent in reversed(self._parents(id)) if parent not in begun]
+            ahead += [parent for parent in reversed(self._index.parents(id)) if parent not in begun]
         return [self._image(id) for id in done]
 
     def children(self, reference: object) -> list[GeneratedImage]:
         """Return the images made directly from an image, in order."""
         parents = set(self._ids(reference))
-        return [self._image(id) for id in self._order if parents.intersection(self._parents(id))]
+        return [self._image(id) for id in self._index.order if parents.intersection(self._index.parents(id))]
 
     def digests(self) -> set[str]:
         """Return the digests of all bytes that the images need, for `ImageStore.prune(keep=memory)`."""
-        named = ((record["sha256"], record.get("sent_sha256")) for record in self._records.values())
+        named = ((record["sha256"], record.get("sent_sha256")) for record in self._index.records.values())
         return {digest for digests in named for digest in digests if isinstance(digest, str)}
 
     def to_records(self) -> list[dict[str, Any]]:
@@ -223,13 +213,13 @@ class ImageMemory:
 
         Traces of forgotten images come first.
         """
-        return [*map(dict, self._forgotten.values()), *(dict(self._records[id]) for id in self._order)]
+        return list(map(dict, self._index.all_records()))
 
     def __iter__(self) -> Iterator[GeneratedImage]:
-        return (self._image(id) for id in self._order)
+        return (self._image(id) for id in self._index.order)
 
     def __len__(self) -> int:
-        return len(self._order)
+        return len(self._index.order)
 
     @overload
     def __getitem__(self, reference: slice) -> list[GeneratedImage]: ...  # type: ignore[overload-overlap]
@@ -240,59 +230,34 @@ class ImageMemory:
     def __getitem__(self, reference: object) -> GeneratedImage | list[GeneratedImage]:
         """Return images by position as a list does (`memory[0]` is the first), and by reference as `get` does."""
         if isinstance(reference, slice):
-            return [self._image(id) for id in self._order[reference]]
+            return [self._image(id) for id in self._index.order[reference]]
         if isinstance(reference, int) and not isinstance(reference, bool):
-            return self._image(self._order[reference])
+            return self._image(self._index.order[reference])
         return self.get(reference)
 
     def __contains__(self, reference: object) -> bool:
         return len(self._find(reference)) == 1
 
     def __repr__(self) -> str:
-        return f"ImageMemory({', '.join(map(self._names.handle, self._order[-5:]))}; {len(self)} in all)"
+        return f"ImageMemory({', '.join(map(self._index.handle, self._index.order[-5:]))}; {len(self)} in all)"
 
     def __getstate__(self) -> dict[str, Any]:
-        records = {**self._forgotten, **self._records}
-        return {"_store": self._store, "_records": records, "_order": [*self._forgotten, *self._order]}
+        records = {record["id"]: record for record in self._index.all_records()}
+        return {"_store": self._store, "_records": records, "_order": list(records)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Build the indexes anew: version 0.1.0 had others."""
         self.__init__((state["_records"][id] for id in state["_order"]), image_store=state["_store"])  # type: ignore[misc]
 
-    def _remember(self, record: Record, place: int | None = None) -> None:
-        """Add a checked record, which the memory may keep."""
-        id, digest = record["id"], record["sha256"]
-        if id in self._forgotten or (self._digests.get(digest, id) != id and is_upload(record)):
-            return
-        name = name_of(record.get("provider") or "", id)
-        known = self._records.setdefault(id, record)  # one step: threads of a batch may bring the same image
-        if known is record:
-            self._names.put(id, name)
-            self._digests.setdefault(digest, id)
-            self._order.put(id, place)
-            return
-        self._records[id] = merged = merge_record(known, record)
-        self._images.pop(id, None)
-        self._names.put(id, name_of(merged.get("provider") or "", id))
-
-    def _leave_trace(self, trace: Record) -> None:
-        """Put the trace of a forgotten image in place of its record; uploads of its bytes are the same image."""
-        id = trace["id"]
-        self._forgotten[id] = merge_record(self._forgotten.get(id, trace), trace)
-        self._forgotten_names.put(id, name_of(trace.get("provider") or "", id))
-        record = self._records.pop(id, None)
-        if record is not None:
-            self._images.pop(id, None)
-            self._names.remove(id)
-            self._order.drop(id)
-        if digest := trace.get("sha256"):
-            self._digests[digest] = next((i for i in self._order if self._records[i]["sha256"] == digest), id)
+    def _forget(self, trace: Record) -> None:
+        self._index.forget(trace)
+        self._read.pop(trace["id"], None)
 
     def _id(self, reference: object) -> str:
         found = self._find(reference)
         if len(found) == 1:
             return found[0]
-        known, rivals = [self._names.handle(id) for id in self._order], [self._names.handle(id) for id in found]
+        known, rivals = (list(map(self._index.handle, ids)) for ids in (self._index.order, found))
         raise unknown_image(reference, known, rivals=rivals, forgotten=self.has_forgotten(reference))
 
     def _ids(self, reference: object) -> list[str]:
@@ -302,49 +267,31 @@ class ImageMemory:
         return list(dict.fromkeys(self._id(item) for item in items))
 
     def _image(self, id: str) -> GeneratedImage:
-        if id not in self._images:
-            image = read_record(self._records[id])
+        record = self._index.records[id]
+        known, image = self._read.get(id, (None, None))
+        if image is None or known is not record:
+            image = read_record(record)
             if image is None:
                 raise UnknownImageError(f"the record of {id[:40]!r} cannot be read: draw the picture again")
-            self._images[id] = image.bind(self._store)
-        return self._images[id]
+            image = image.bind(self._store)
+            self._read[id] = (record, image)
+        return image
 
     def _find(self, reference: object) -> Sequence[str]:
         """Return the ids of the images that a reference may mean."""
         if isinstance(reference, ImageResult):
             found = [id for image in reference.images for id in self._find(image)]
             return list(dict.fromkeys(found))
-        text = name_in(reference)
-        if text == "last":
-            return self._order[-1:]
-        if text in self._records:
-            return [text]
-        if text.startswith("sha256:"):
-            known = self._digests.get(text[7:])
-            return [known] if known in self._records else []
-        if text.isdecimal() and len(text) <= _DIGITS:
-            position = int(text)
-            return self._order[position - 1 : position] if position else []
-        return self._names.beginning_with(text.removeprefix("img_").lower()) if text.startswith("img_") else []
-
-    def _parents(self, id: str) -> list[str]:
-        """Return the ids of the known images that an image was made from."""
-        found = (self._find(parent) for parent in self._records[id].get("parents") or () if _is_id(parent))
-        return list(dict.fromkeys(parent for each in found for parent in each))
+        return self._index.find(name_in(reference))
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         """Return the family tree as a notebook shows it."""
         del include, exclude
-        parents = {id: self._parents(id) for id in self._order}
+        parents = {id: self._index.parents(id) for id in self._index.order}
         text, html = notebook.tree([self._node(id, depth, parents[id]) for id, depth in tree_order(parents)])
         return {"text/plain": text, "text/html": html}
 
     def _node(self, id: str, depth: int, parents: Sequence[str]) -> dict[str, Any]:
-        image, others = self._image(id), list(map(self._names.handle, parents[1:]))
+        image, others = self._image(id), list(map(self._index.handle, parents[1:]))
         deleted = any(map(self.has_forgotten, image.parents))
-        return tree_node(image, self._names.handle(id), depth, others=others, deleted=deleted)
-
-
-def _is_id(parent: str) -> bool:
-    """True if a parent is written as an id; records hold no ordinals and no handles."""
-    return parent != "last" and not parent.isdecimal() and not parent.startswith("img_")
+        return tree_node(image, self._index.handle(id), depth, others=others, deleted=deleted)

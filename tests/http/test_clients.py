@@ -292,7 +292,7 @@ def test_sync_client_is_closed_at_exit(simulator):
 # Copies of a user's own clients and models
 
 
-OWN_PRIVATE = {"memory._remember", "memory._digests", "bound._store", "other._fallback", "other._shelf"}
+OWN_PRIVATE = {"memory._index", "bound._store", "other._fallback", "other._shelf"}
 """Private attributes that our modules read on other objects of their own classes."""
 
 
