@@ -38,6 +38,9 @@ _COUNT_WORDS = re.compile(
 )
 _NUMBERS = {"two": 2, "three": 3, "four": 4}
 _HANDLE = re.compile(r"\bimg_[0-9a-f]{4,64}\b")
+_LABEL = re.compile(r"^\(Image img_[0-9a-f]+\b.*\)$", re.MULTILINE)  # an agent writes it beside a picture
+_QUALITY_WORDS = re.compile(r"\b(low|medium|high)[\s-]quality\b", re.IGNORECASE)
+_REFUSAL_WORDS = re.compile(r"\b(no|not|don't|reject(ed|s)?|refused?|error|failed)\b", re.IGNORECASE)
 
 
 def asks_for_picture(text: str) -> bool:
@@ -109,7 +112,7 @@ def _function_to_call(request: Request, parts: list[Part]) -> Mapping[str, Any] 
         return None
     text = context.prompt(parts)
     drawing = [function for function in functions if "prompt" in _properties(function)]
-    if len(functions) == len(tools) and drawing and asks_for_picture(text):
+    if len(functions) == len(tools) and drawing and asks_for_picture(_LABEL.sub("", text)):
         return drawing[0]
     named = next(
         (function for function in functions if re.search(rf"\b{re.escape(tool_name(function))}\b", text)), None
@@ -128,10 +131,13 @@ def _properties(function: Mapping[str, Any]) -> Mapping[str, Any]:
 def _function_calls(request: Request, function: Mapping[str, Any], parts: list[Part]) -> tuple[FunctionCall, ...]:
     text = context.prompt(parts)
     arguments = sample_value(function.get("parameters") or {}, text)
-    if "prompt" in _properties(function):
-        arguments = {"prompt": text}
-        if "images" in _properties(function):
+    properties = _properties(function)
+    if "prompt" in properties:
+        arguments = {"prompt": _HANDLE.sub("the picture", _LABEL.sub("", text)).strip()}
+        if "images" in properties:
             arguments["images"] = _referenced_images(text, parts)
+        if "quality" in properties and (quality := _QUALITY_WORDS.search(text)):
+            arguments["quality"] = quality[1].lower()
     count = 1 if request.get("parallel_tool_calls") is False else _picture_count(text)
     return (FunctionCall(tool_name(function), json.dumps(arguments, ensure_ascii=False)),) * count
 
@@ -217,8 +223,16 @@ def _reply_text(request: Request, parts: list[Part]) -> str:
     if (schema := _requested_schema(request)) is not None:
         return json.dumps(sample_value(schema, "simulated"))
     if _ends_with_function_output(parts):
-        return "Done. This answer is simulated."
+        return _text_after_output(parts[-1])
     return f"This is a simulated answer to: {text[:80]}"
+
+
+def _text_after_output(output: Part) -> str:
+    if output.images or output.text.startswith('{"images"'):
+        return "Here is your picture. Tell me if anything should change. This answer is simulated."
+    if _REFUSAL_WORDS.search(output.text):
+        return "There is no picture this time. This answer is simulated."
+    return "Done. This answer is simulated."
 
 
 def _requested_schema(request: Request) -> Mapping[str, Any] | None:

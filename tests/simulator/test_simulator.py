@@ -304,6 +304,7 @@ FUNCTION = {
         "properties": {
             "prompt": {"type": "string"},
             "images": {"type": "array", "items": {"type": "string"}},
+            "quality": {"type": "string", "enum": ["low", "medium", "high"]},
         },
         "required": ["prompt"],
     },
@@ -311,19 +312,38 @@ FUNCTION = {
 
 
 @pytest.mark.parametrize(
-    ("words", "images"),
+    ("words", "arguments"),
     [
-        ("Draw a fox", []),
-        ("Make img_0a1b2c3d blue", ["img_0a1b2c3d"]),
-        ("Edit the last picture", ["last"]),
+        ("Draw a fox", {"prompt": "Draw a fox", "images": []}),
+        ("Make img_0a1b2c3d blue", {"prompt": "Make the picture blue", "images": ["img_0a1b2c3d"]}),
+        ("Edit the last picture", {"prompt": "Edit the last picture", "images": ["last"]}),
+        ("Make it red\n(Image img_0a1b2c3d:)", {"prompt": "Make it red", "images": ["img_0a1b2c3d"]}),
+        ("Draw a fox in high quality", {"prompt": "Draw a fox in high quality", "images": [], "quality": "high"}),
     ],
 )
-def test_calls_a_drawing_function(ask, words, images):
-    """Without the hosted tool, a function with a `prompt` is called with the images that the text names."""
+def test_calls_a_drawing_function(ask, words, arguments):
+    """Without the hosted tool, a function with a `prompt` is called with the images and quality that the text names."""
     response = ask(words, tools=[FUNCTION])
 
     assert kinds(response) == ["reasoning", "function_call"]
-    assert json.loads(response.output[1].arguments) == {"prompt": words, "images": images}
+    assert json.loads(response.output[1].arguments) == arguments
+
+
+@pytest.mark.parametrize(
+    ("output", "answer"),
+    [
+        ('{"images": [{"handle": "img_0a1b2c3d"}]}', "Here is your picture."),
+        ("The user does not want this picture.", "There is no picture this time."),
+        ("axolotl", "Done."),
+    ],
+)
+def test_answers_what_a_function_returned(ask, output, answer):
+    """The answer after a function result tells a picture from a refusal and from anything else."""
+    asked = ask(tools=[FUNCTION])
+    result = {"type": "function_call_output", "call_id": asked.output[1].call_id, "output": output}
+    done = ask([result], previous_response_id=asked.id, tools=[FUNCTION])
+
+    assert done.output_text.startswith(answer)
 
 
 def test_answers_a_function_result(ask):
