@@ -93,6 +93,11 @@ class Bucket:
             except FileNotFoundError:
                 return None
 
+    def open(self, key: str) -> io.BytesIO | None:
+        """Return all bytes of a key as a file in memory, or None if there is no such key."""
+        data = self.read(key)
+        return None if data is None else io.BytesIO(data)
+
     def find(self, folder: str, stem: str) -> str | None:
         """Return a key in `folder` whose name is `stem` with any extension."""
         prefix = {"prefix": stem} if self._scheme in _LISTS_BY_PREFIX else {}

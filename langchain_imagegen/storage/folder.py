@@ -112,6 +112,14 @@ class Folder:
             except FileNotFoundError:
                 return None
 
+    def open(self, key: str) -> io.FileIO | None:
+        """Return a file to read the bytes of a key from, or None if there is no such key."""
+        with _store_errors(self.root, "read"):
+            try:
+                return (self.root / key).open("rb", buffering=0)
+            except FileNotFoundError:
+                return None
+
     def find(self, folder: str, stem: str) -> str | None:
         """Return a key in `folder` whose name is `stem` with any extension."""
         with _store_errors(self.root, "read"):  # no `glob`, which compiles and caches a pattern for each stem

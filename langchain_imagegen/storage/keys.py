@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
-from urllib.parse import quote
 
 from langchain_imagegen.errors import ImageStoreError, OptionError
 from langchain_imagegen.images.sniffing import EXTENSIONS
@@ -69,27 +67,3 @@ def valid_digest(sha256: str) -> str:
     if not DIGEST.fullmatch(sha256):
         raise ImageStoreError(f"{sha256[:40]!r} is no SHA-256 digest: 64 digits of 0-9 and a-f")
     return sha256
-
-
-def valid_template(template: str | None) -> str | None:
-    """Return the template of a public URL.
-
-    Raises:
-        OptionError: it does not name the picture, or has unknown fields.
-    """
-    if template is None:
-        return None
-    try:
-        filled = template.format(name="\0", sha256="\0", ext="")
-    except (KeyError, IndexError, ValueError, AttributeError):
-        filled = ""
-    if "\0" not in filled:
-        raise OptionError(f"public_url={template!r} must hold {{name}}, or {{sha256}} and {{ext}}, and no other field")
-    return template
-
-
-def public_url(template: str, name: str, scopes: Iterable[str]) -> str:
-    """Return the public URL of a picture with this key in a place, or in a scope within scopes of it."""
-    path = "".join(f"{quote(name_of_scope(scope))}/" for scope in scopes) + name
-    sha256, _, extension = name.rpartition("/")[2].partition(".")
-    return template.format(name=path, sha256=sha256, ext=extension)

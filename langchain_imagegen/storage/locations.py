@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from langchain_imagegen.errors import ImageStoreError
 
@@ -17,6 +19,9 @@ NAME_ANOTHER = (
     f"set the environment variable {ENVIRONMENT_VARIABLE} to a folder or URL, or pass image_store=ImageStore(…)"
 )
 
+T = TypeVar("T", bound="ByteStore")
+
+_defaults: dict[str | None, Any] = {}
 _lock = threading.Lock()
 _opened: weakref.WeakValueDictionary[int, ByteStore] = weakref.WeakValueDictionary()
 
@@ -56,3 +61,17 @@ def opened_stores() -> list[ByteStore]:
     """Return the stores of this process that are still in use, in the order of opening."""
     with _lock:
         return list(_opened.values())
+
+
+def default_store(open_default: Callable[[], T]) -> T:
+    """Return the store that is used where none is named: one for each value of the environment variable."""
+    chosen = location_from_environment()
+    store: T = _defaults.get(chosen) or _defaults.setdefault(chosen, open_default())
+    return store
+
+
+def stores_at_hand(open_default: Callable[[], ByteStore]) -> list[ByteStore]:
+    """Return the stores in which an unbound image is looked for, the first opened first, and the default one."""
+    with suppress(ImageStoreError):  # without a home folder there is no default
+        default_store(open_default)
+    return opened_stores()

@@ -9,6 +9,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 from langchain_imagegen.errors import OptionError
 from langchain_imagegen.images.sniffing import EXTENSIONS
+from langchain_imagegen.storage import thumbnails
 from langchain_imagegen.storage.backends import Place
 from langchain_imagegen.storage.keys import DIGEST, digest_in
 
@@ -99,21 +100,25 @@ def check_limits(kept: set[str], older_than: timedelta | None) -> None:
 
 
 def prune(place: Place, kept: set[str], older_than: timedelta | None) -> Iterator[str]:
-    """Remove pictures, the leftovers of killed writers and expired notes; yield the digest of each picture."""
+    """Remove pictures with their thumbnails, leftovers of killed writers and expired notes; yield the digests."""
     from langchain_imagegen.storage.ledger import Ledger
 
     place.sweep()
     before = time.time() - older_than.total_seconds() if older_than is not None else float("inf")
+    left = set()
     for key, written in (listing := list(place.listing())):
         sha256 = digest_in(key)
         if sha256 and sha256 not in kept and written <= before:
             place.remove(key)
             yield sha256
+        elif sha256:
+            left.add(sha256)
+    thumbnails.prune(place, listing, left)
     Ledger(place, timedelta(0)).sweep(listing)
 
 
 def delete(place: Place, sha256: str) -> bool:
-    """Remove a picture, and what the ledger has of it; return False if the picture was not there."""
+    """Remove a picture, its thumbnails and what the ledger has of it; return False if the picture was not there."""
     from langchain_imagegen.storage.ledger import Ledger
 
     Ledger(place, timedelta(0)).forget(sha256, place.listing())
@@ -124,4 +129,5 @@ def delete(place: Place, sha256: str) -> bool:
             break
         place.remove(key)
         removed = True
+    thumbnails.delete(place, sha256)
     return removed

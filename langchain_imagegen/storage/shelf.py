@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from typing import TypeVar, cast
 
 from langchain_imagegen.errors import ImageStoreError
 from langchain_imagegen.images.sniffing import EXTENSIONS, Blob, Media, sniff
 from langchain_imagegen.storage import pruning
 from langchain_imagegen.storage.backends import Place
 from langchain_imagegen.storage.keys import DIGEST, name_of, valid_digest
+from langchain_imagegen.storage.stored_picture import PictureFile, StoredPicture, identity_of, inspect
 from langchain_imagegen.storage.writer import BlobWriter, OnFailure
 
-_REMEMBERED = 128  # facts about so many of the latest pictures are kept, for `blob`
+_REMEMBERED = 128  # facts about so many of the latest pictures are kept, for `blob` and `open`
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 
 class Shelf:
@@ -30,6 +38,7 @@ class Shelf:
         self.known_writable = False
         self._max_bytes = max_bytes
         self._recent: dict[str, Blob] = {}
+        self._checked: dict[str, tuple[tuple[int, ...], Media]] = {}
         self._changing = threading.Lock()
 
     def check_writable(self) -> None:
@@ -66,7 +75,7 @@ class Shelf:
         Raises:
             ImageStoreError: they are not here, or are not what they were.
         """
-        data = self._read(valid_digest(sha256), mime_type)
+        data = self._look_up(valid_digest(sha256), mime_type, self.place.read)
         if data is None:
             raise ImageStoreError(
                 f"no image {sha256} in {self.place.label}: it was deleted, pruned or written to another "
@@ -93,6 +102,33 @@ class Shelf:
             media = sniff(data) or Media(mime_type or "application/octet-stream", "bin")
             blob = Blob(sha256, len(data), media.mime_type, media.width, media.height)
         return blob
+
+    def open(self, sha256: str, mime_type: str | None = None) -> StoredPicture | None:
+        """Return a picture to read in pieces; None if it is not here, was changed, or its bytes are no picture.
+
+        All bytes are checked here, but for a file that was checked before and has not been touched since.
+
+        Raises:
+            ImageStoreError: the place cannot be read.
+        """
+        file = cast("PictureFile | None", self._look_up(valid_digest(sha256), mime_type, self.place.open))
+        if file is None:
+            return None
+        try:
+            identity, (known, media) = identity_of(file), self._checked.get(sha256, (None, None))
+            if identity is None or identity != known:
+                digest, media = inspect(file)
+                media = media if digest == sha256 else None
+            if media is None:
+                logger.warning("%s has other bytes than a picture with the digest %s", self.place.label, sha256)
+                file.close()
+                return None
+            if identity is not None:
+                self._keep(self._checked, sha256, (identity, media))
+            return StoredPicture(media, self.place, file, file.seek(0, io.SEEK_END))
+        except OSError as error:
+            file.close()
+            raise ImageStoreError(f"{self.place.label} cannot be read: {error.strerror}") from error
 
     def __contains__(self, sha256: object) -> bool:
         if not isinstance(sha256, str) or not DIGEST.fullmatch(sha256):
@@ -134,15 +170,20 @@ class Shelf:
 
     def _remember(self, blob: Blob) -> None:
         self.known_writable = True
-        with self._changing:
-            self._recent[blob.sha256] = blob
-            if len(self._recent) > _REMEMBERED:
-                del self._recent[next(iter(self._recent))]
+        self._keep(self._recent, blob.sha256, blob)
 
-    def _read(self, sha256: str, mime_type: str | None) -> bytes | None:
+    def _keep(self, latest: dict[str, T], sha256: str, fact: T) -> None:
+        """Add a fact to the latest ones; the oldest goes."""
+        with self._changing:
+            latest[sha256] = fact
+            if len(latest) > _REMEMBERED:
+                del latest[next(iter(latest))]
+
+    def _look_up(self, sha256: str, mime_type: str | None, read: Callable[[str], T | None]) -> T | None:
+        """Return what `read` gives for the key of a picture, or None if there is no such picture."""
         if mime_type in EXTENSIONS:
-            data = self.place.read(name_of(sha256, mime_type))
+            data = read(name_of(sha256, mime_type))
             if data is not None:
                 return data
         found = self.place.find(sha256[:2], sha256)
-        return self.place.read(found) if found else None
+        return read(found) if found else None

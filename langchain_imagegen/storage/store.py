@@ -13,15 +13,17 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from langchain_imagegen.errors import ImageGenerationError, ImageStoreError
-from langchain_imagegen.images.lookup import ByteStore, find_unbound_in
+from langchain_imagegen.images.lookup import find_unbound_in
 from langchain_imagegen.images.sniffing import Blob
 from langchain_imagegen.storage import keys, locations
 from langchain_imagegen.storage.backends import place_at
 from langchain_imagegen.storage.pruning import Deleted, Kept, check_limits, digests_of, digests_to_delete
+from langchain_imagegen.storage.public_urls import LinkSigner, PublicUrls
 from langchain_imagegen.storage.shelf import Shelf
+from langchain_imagegen.storage.uncopied import Uncopied
 from langchain_imagegen.storage.writer import BlobWriter, OnFailure
 
 if TYPE_CHECKING:
@@ -31,20 +33,19 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-_defaults: dict[str | None, ImageStore] = {}
 
-
-class ImageStore:
+class ImageStore(Uncopied):
     """Pictures by digest, in `<first two digits>/<digest>.<extension>`, written whole, checked when read.
 
-    Safe for threads, and for processes that share a folder or bucket. Pickling keeps the URL, the public URL and the
-    fallback, not the storage options: another process takes its credentials from its own environment.
+    Safe for threads, and for processes that share a folder or bucket. Pickling keeps neither the storage options nor
+    the secret of the signer: another process takes them from its own environment.
 
     Args:
         url: A folder, or any URL that fsspec knows: `memory://`, `s3://bucket/path`, `gs://…`, `az://…`.
             `None` is what the environment variable `LANGCHAIN_IMAGEGEN_STORE` says, else a private folder.
         public_url: How a browser reaches the pictures: a template with `{name}` (the path in the store),
             or `{sha256}` and `{ext}`.
+        url_signer: Signs these addresses, for `web.images_app` at `public_url`; see `web.UrlSigner`.
         max_bytes: Larger pictures are refused.
         fallback: A second store, or its URL, for pictures that cannot be written to the first after two tries.
             Pictures are read from either; notes (`put_if_absent`) are in the first alone.
@@ -59,12 +60,13 @@ class ImageStore:
         url: str | os.PathLike[str] | None = None,
         *,
         public_url: str | None = None,
+        url_signer: LinkSigner | None = None,
         max_bytes: int = 64 * 1024 * 1024,
         fallback: ImageStore | str | os.PathLike[str] | None = None,
         **storage_options: Any,
     ) -> None:
         self._url = os.fspath(url) if url is not None else None
-        self._public_url = keys.valid_template(public_url)
+        self._urls = PublicUrls(public_url, url_signer)
         self._max_bytes = max_bytes
         chosen = self._url or locations.location_from_environment()
         place = place_at(chosen, storage_options) if chosen else place_at(locations.user_folder(), {}, mode=0o700)
@@ -83,6 +85,21 @@ class ImageStore:
     def max_bytes(self) -> int:
         """The size of the largest picture that the store takes."""
         return self._max_bytes
+
+    @property
+    def url_signer(self) -> LinkSigner | None:
+        """What signs the addresses of the pictures."""
+        return self._urls.signer
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """The scopes that lead from the place to this store, the outermost first; see `scoped`."""
+        return self._scopes
+
+    @property
+    def shelves(self) -> tuple[Shelf, ...]:
+        """Where pictures are read from: here, then in the fallback."""
+        return (self._shelf, *(self._fallback.shelves if self._fallback is not None else ()))
 
     @property
     def known_writable(self) -> bool:
@@ -186,20 +203,19 @@ class ImageStore:
     def url(self, sha256: str, mime_type: str, *, expires: int = 3600) -> str:
         """Return a link to a picture for a browser: the public one, or one signed for `expires` seconds.
 
-        Whether the picture exists is not checked, but with a fallback it is looked up where it is.
+        Whether the picture exists is not checked, but a fallback has links of its own, unless a signer makes them.
         """
         name = keys.name_of(keys.valid_digest(sha256), mime_type)
-        if self._fallback is not None and not self._shelf.surely_has(sha256) and sha256 in self._fallback:
-            return self._fallback.url(sha256, mime_type, expires=expires)
-        if self._public_url:
-            return keys.public_url(self._public_url, name, self._scopes)
-        return self._shelf.sign(name, expires)
+        fallback = self._fallback if self.url_signer is None else None
+        if fallback is not None and not self._shelf.surely_has(sha256) and sha256 in fallback:
+            return fallback.url(sha256, mime_type, expires=expires)
+        return self._urls.of(name, self._scopes, expires) or self._shelf.sign(name, expires)
 
     def scoped(self, scope: str) -> ImageStore:
         """Return a store under a prefix of this place, such as one for each tenant.
 
-        No digest, handle, record or key leads out of it. What it holds is seen neither by this store, whose `prune`
-        leaves it alone, nor by other scopes. Images that are bound to no store are never looked for in it.
+        Nothing leads out of it: no digest, handle, record, key or signed link. What it holds is seen neither by this
+        store, whose `prune` leaves it alone, nor by other scopes. Unbound images are never looked for in it.
 
         Args:
             scope: Any text but an empty or very long one, such as a tenant's id; the folder is named after it.
@@ -225,8 +241,7 @@ class ImageStore:
             OptionError: It is neither.
         """
         digests = digests_to_delete(image)
-        removed = [self._shelf.delete(sha256) for sha256 in digests]
-        removed += [self._fallback.delete(sha256) for sha256 in digests if self._fallback is not None]
+        removed = [shelf.delete(sha256) for shelf in self.shelves for sha256 in digests]
         return any(removed)
 
     def prune(self, *, keep: Kept = (), older_than: timedelta | None = None) -> list[str]:
@@ -247,10 +262,7 @@ class ImageStore:
         """
         kept = digests_of(keep)
         check_limits(kept, older_than)
-        removed = list(self._shelf.prune(kept, older_than))
-        if self._fallback is not None:
-            removed += self._fallback.prune(keep=kept, older_than=older_than)
-        return list(dict.fromkeys(removed))
+        return list(dict.fromkeys(sha256 for shelf in self.shelves for sha256 in shelf.prune(kept, older_than)))
 
     async def aput(self, data: bytes) -> Blob:
         """Async twin of `put`."""
@@ -292,14 +304,9 @@ class ImageStore:
         fallback = f", fallback={self._fallback!r}" if self._fallback is not None else ""
         return f"ImageStore({self.location!r}{fallback})"
 
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self
-
     def __getstate__(self) -> dict[str, Any]:
-        state = {"url": self._url, "public_url": self._public_url, "max_bytes": self._max_bytes}
+        urls = {"public_url": self._urls.template, "url_signer": self._urls.signer}
+        state = {"url": self._url, **urls, "max_bytes": self._max_bytes}
         return {**state, "fallback": self._fallback, "scopes": self._scopes}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -336,15 +343,7 @@ class ImageStore:
 
 def default_store() -> ImageStore:
     """Return the store that is used where none is named: one per process and value of `LANGCHAIN_IMAGEGEN_STORE`."""
-    chosen = locations.location_from_environment()
-    return _defaults.get(chosen) or _defaults.setdefault(chosen, ImageStore())
+    return locations.default_store(ImageStore)
 
 
-def _at_hand() -> list[ByteStore]:
-    """Return the stores in which an unbound image is looked for: the opened ones and the default one."""
-    with suppress(ImageStoreError):  # without a home folder there is none
-        default_store()
-    return locations.opened_stores()
-
-
-find_unbound_in(_at_hand)
+find_unbound_in(partial(locations.stores_at_hand, ImageStore))

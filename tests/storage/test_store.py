@@ -26,7 +26,7 @@ import pytest
 from PIL import Image
 
 from langchain_imagegen.errors import CorruptImageError, ImageStoreError, OptionError
-from langchain_imagegen.storage import store as store_module
+from langchain_imagegen.storage import locations
 from langchain_imagegen.storage.bucket import masked
 from langchain_imagegen.storage.locations import opened_stores
 from langchain_imagegen.storage.store import Blob, ImageStore, default_store
@@ -550,7 +550,7 @@ def test_relative_folder(tmp_path, monkeypatch):
 @pytest.fixture
 def defaults(tmp_path, monkeypatch):
     """Reset the default store, set an empty home folder, and return `monkeypatch`."""
-    monkeypatch.setattr(store_module, "_defaults", {})
+    monkeypatch.setattr(locations, "_defaults", {})
     monkeypatch.delenv("LANGCHAIN_IMAGEGEN_STORE", raising=False)
     for name in ("HOME", "XDG_DATA_HOME", "LOCALAPPDATA"):
         monkeypatch.setenv(name, str(tmp_path))
