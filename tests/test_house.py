@@ -25,7 +25,8 @@ storage  api
 streaming
 conversation  http
 drawing
-agents
+agents  web
+cli
 """
 FLOOR = {room: number for number, line in enumerate(FLOORS.strip().split("\n")) for room in line.split()}
 

@@ -26,6 +26,9 @@ _READERS = {
 }  # fmt: skip
 """Pillow's reader of each format. It has others for data that is no picture, one of which runs Ghostscript."""
 
+_ORIENTATION, _ON_ITS_SIDE = 0x0112, (5, 6, 7, 8)  # the EXIF tag, and values of pictures whose width is a height
+_NO_LIMIT = 1_000_000  # pixels
+
 _LOSSY = ("JPEG", "MPO", "HEIF", "AVIF")
 _WITH_ALPHA = {"RGBA", "LA", "PA", "RGBa", "La"}
 
@@ -121,6 +124,20 @@ def shrink(data: bytes, edge: int) -> bytes | None:
         picture.thumbnail((edge, edge))
         picture.save(small, format="JPEG", quality=80)
     except Exception:  # noqa: BLE001 - a view is worth seeing without it, and Pillow raises many kinds
+        return None
+    return small.getvalue()
+
+
+def thumbnail_of(data: bytes, width: int) -> bytes | None:
+    """Return a picture as an upright WebP at most `width` pixels wide; return None where Pillow cannot make one."""
+    small = io.BytesIO()
+    try:
+        picture = open_picture(data, "a thumbnail")
+        turned = picture.getexif().get(_ORIENTATION, 1) in _ON_ITS_SIDE
+        picture.thumbnail((_NO_LIMIT, width) if turned else (width, _NO_LIMIT))
+        profile = picture.info.get("icc_profile")
+        _eight_bits(upright(picture)).save(small, format="WEBP", quality=80, icc_profile=profile)
+    except Exception:  # noqa: BLE001 - the picture itself is there, and Pillow raises many kinds
         return None
     return small.getvalue()
 

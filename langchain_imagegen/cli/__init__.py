@@ -1,0 +1,1 @@
+"""The command line, `imagegen`: one command a module. What a command does belongs into the rooms below."""
