@@ -10,6 +10,8 @@ ImageGenerationError (a RuntimeError)
 ├── CorruptImageError                         no      ³      the data is not a picture, is truncated or is too large
 ├── ImageFetchError                           no      yes    a web address from the service cannot be fetched; `.url`
 ├── ImageStoreError                           no      ³      bytes cannot be written, are missing or altered; `.result`
+├── RefusedError                              no      no     the application refused a chat model's call
+│   └── LimitError                            no      no     the call would exceed a limit on pictures or dollars
 ├── ServiceError                              no      yes    the service answered with an error; `.status`, `.code`, …
 │   ├── InvalidRequestError                   no      no     the request as sent cannot work
 │   │   └── ModelNotFoundError                no      no     the model does not exist, or is not open to the account
@@ -137,6 +139,28 @@ class ImageStoreError(ImageGenerationError):
         self.result = result  # an `ImageResult` or None; nothing can be imported here
         if location and location not in message:
             self.add_note(f"image store: {location}")
+
+
+class RefusedError(ImageGenerationError):
+    """The application refused what a chat model asked for: an `around_image` function raised an error.
+
+    The error is its `__cause__`. `.may_be_billed` is True if the function raised it after it had drawn a picture.
+    """
+
+
+class LimitError(RefusedError):
+    """The call would exceed `max_images` or `max_cost`, and was not sent. The message tells the chat model what to do.
+
+    Args:
+        message: Which limit is reached.
+        limit: `"max_images"` or `"max_cost"`.
+        scope: `"run"` or `"thread"`.
+    """
+
+    def __init__(self, message: str, *, limit: str = "max_images", scope: str = "run") -> None:
+        super().__init__(message)
+        self.limit = limit
+        self.scope = scope
 
 
 class ServiceError(ImageGenerationError):

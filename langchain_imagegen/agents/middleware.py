@@ -24,17 +24,9 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage, ToolMessage
 from langgraph.types import Command
 
-from langchain_imagegen.agents.chat_models import (
-    Service,
-    has_hosted_tool,
-    host_of,
-    is_hosted,
-    is_stored,
-    patience_of,
-    retries_of,
-)
+from langchain_imagegen.agents.chat_models import has_hosted_tool, host_of, is_hosted, is_stored, retries_of
 from langchain_imagegen.agents.history import light_pictures
-from langchain_imagegen.agents.model_call import Turn, must_stay
+from langchain_imagegen.agents.model_call import Service, Turn, must_stay
 from langchain_imagegen.agents.refusals import Refusals
 from langchain_imagegen.agents.tool import ImageGenerationTool
 from langchain_imagegen.conversation.channel import CHANNEL, MISDECLARED, Records, as_update
@@ -43,6 +35,7 @@ from langchain_imagegen.conversation.message_forms import as_messages
 from langchain_imagegen.conversation.messages import drawn_by_tool
 from langchain_imagegen.conversation.state import channel
 from langchain_imagegen.drawing.generator import ImageGenerator
+from langchain_imagegen.errors import OptionError
 from langchain_imagegen.options.options import ImageOptions
 from langchain_imagegen.storage.call_store import CallStore
 from langchain_imagegen.storage.store import ImageStore, default_store
@@ -75,9 +68,10 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         wire: Whether base64 is kept from tracers, callbacks and `stream_mode="messages"` as well, which see an answer
             of the chat model before any middleware does. Hosted calls of a `BaseChatOpenAI` are then made by a copy of
             the model over the same connections, with an `ImageTransport`. What a request brings along, such as a
-            user's photo, is seen as before. An answer that breaks off is then fetched again by its response id if
-            the service keeps it, and if not, delivered as far as its pictures had arrived, with a logged warning.
-            Without `wire` the id is not known, so that a broken answer is an error.
+            user's photo, is seen as before. A picture that arrived before its answer broke off is not lost: it is
+            the agent's answer, with a logged warning.
+        around_image: As that of the tool. It must see a request before the service draws, so the function tool draws
+            for every chat model.
     """
 
     state_schema = AgentImageState
@@ -93,6 +87,7 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         carry: int = 1,
         trust: Literal["all", "channel"] = "all",
         wire: bool = False,
+        around_image: Callable[..., Any] | None = None,
     ) -> None:
         super().__init__()
         self.wire = wire
@@ -100,12 +95,13 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         self.image_store = (
             tool.generator.image_store if image_store is None and tool and tool.generator else image_store
         )
-        self.hosted = hosted
+        self.hosted = function_tool_only(hosted=hosted, around_image=around_image)
+        self._leaves_hosted = hosted is False and around_image is None
         self.offload_uploads = offload_uploads
         self.carry = carry
         self.trust = "channel" if tool and tool.trust == "channel" else trust
-        self.tool = self._function_tool(tool)
-        self.tools = [] if hosted is True else [self.tool]
+        self.tool = self._function_tool(tool, around_image=around_image)
+        self.tools = [] if self.hosted is True else [self.tool]
         self._refusals = Refusals()
 
     def wrap_model_call(
@@ -113,16 +109,15 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
     ) -> ExtendedModelResponse[Any]:
         """Put pictures into the request, and move the pictures in the answer into the image store."""
         turn = self._turn(request)
-        response: ModelResponse[Any] | None = None
+        response: ModelResponse[Any] | None
         while True:
             whole = self._whole(request, turn)
             try:
                 response = handler(whole)
-                answers, delay = turn.after_answer(response.result)
-            except Exception as error:  # noqa: BLE001 - `after_error` raises what it cannot mend
-                answers, delay = turn.after_error(error)
-            if answers is not None:
-                return self._light_response(turn, response, answers)
+            except Exception as error:  # noqa: BLE001 - `_after` raises what it cannot mend
+                response, delay = self._after(error, turn)
+            if response is not None:
+                return self._light_response(turn, response)
             time.sleep(delay)
 
     async def awrap_model_call(
@@ -130,16 +125,15 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
     ) -> ExtendedModelResponse[Any]:
         """Async twin of `wrap_model_call`."""
         turn = await asyncio.to_thread(self._turn, request)
-        response: ModelResponse[Any] | None = None
+        response: ModelResponse[Any] | None
         while True:
             whole = await asyncio.to_thread(self._whole, request, turn)
             try:
                 response = await handler(whole)
-                answers, delay = turn.after_answer(response.result)
-            except Exception as error:  # noqa: BLE001 - `after_error` raises what it cannot mend
-                answers, delay = turn.after_error(error)
-            if answers is not None:
-                return await asyncio.to_thread(self._light_response, turn, response, answers)
+            except Exception as error:  # noqa: BLE001 - `_after` raises what it cannot mend
+                response, delay = self._after(error, turn)
+            if response is not None:
+                return await asyncio.to_thread(self._light_response, turn, response)
             await asyncio.sleep(delay)
 
     def wrap_tool_call(
@@ -179,7 +173,6 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
             stored=is_stored(request.model, request.model_settings),
             provider=host_of(request.model),
             retries=retries_of(request.model),
-            patience=patience_of(request.model),
         )
         return self._turn_of(request.messages, request.state, service)
 
@@ -203,11 +196,24 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         model = self._model(request.model, turn)
         return request.override(model=model, messages=cast("list[Any]", messages), system_message=system, tools=tools)
 
-    def _light_response(
-        self, turn: Turn, response: ModelResponse[Any] | None, answers: Sequence[BaseMessage]
-    ) -> ExtendedModelResponse[Any]:
-        light, update = turn.keep(answers)
-        kept = ModelResponse(result=light, structured_response=response.structured_response if response else None)
+    def _after(self, error: Exception, turn: Turn) -> tuple[ModelResponse[Any] | None, float]:
+        """Return the answer as far as it had arrived, or None and the seconds to wait before it is asked for again.
+
+        Raises:
+            Exception: Neither is possible; the error itself, or ours for it.
+        """
+        rescued = turn.rescue(error)
+        if rescued is not None:
+            return ModelResponse(result=[rescued]), 0.0
+        delay = turn.retry_delay(error)
+        if delay is None:
+            failure = turn.failure(error)
+            raise failure from failure.__cause__
+        return None, delay
+
+    def _light_response(self, turn: Turn, response: ModelResponse[Any]) -> ExtendedModelResponse[Any]:
+        light, update = turn.keep(response.result)
+        kept = ModelResponse(result=light, structured_response=response.structured_response)
         return ExtendedModelResponse(kept, command=Command(update=update) if update else None)
 
     def _recorded(self, answer: ToolMessage | Command[Any]) -> ToolMessage | Command[Any]:
@@ -226,17 +232,15 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         """Return the model for one call: for hosted calls a copy, whose requests are repeated by `Turn` alone."""
         if not turn.service.hosted:
             return model
-        from langchain_imagegen.http.clients import retrieving, wired, without_retries
+        from langchain_imagegen.http.clients import wired, without_retries
 
         once = without_retries(model)
-        if turn.refetch is not None:
-            once = retrieving(once, turn.refetch.response_id)
         return wired(once, self._store(), turn.arrived) if self.wire else once
 
     def _tools(self, tools: Sequence[Any], *, hosted: bool) -> list[Any]:
-        """Return the tools with either the hosted one or ours; with `hosted=False` the developer's own stay."""
+        """Return the tools with either the hosted one or ours; with `hosted=False` alone the developer's own stay."""
         if not hosted:
-            return [tool for tool in tools if self.hosted is False or not is_hosted(tool)]
+            return [tool for tool in tools if self._leaves_hosted or not is_hosted(tool)]
         others = [tool for tool in tools if tool is not self.tool]
         # `ChatOpenAI` refuses partial pictures and asks for its own when it streams.
         own = [] if any(map(is_hosted, others)) else [self.options.merge({"partial_images": None}).tool()]
@@ -247,8 +251,24 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
             return self.hosted
         return has_hosted_tool(request.model, given=any(map(is_hosted, request.tools)))
 
-    def _function_tool(self, tool: ImageGenerationTool | None) -> ImageGenerationTool:
+    def _function_tool(self, tool: ImageGenerationTool | None, **settings: Any) -> ImageGenerationTool:
         if tool is None:
-            generator = ImageGenerator(options=self.options, image_store=self.image_store)
-            return ImageGenerationTool(generator=generator, trust=self.trust)
-        return tool.model_copy(update={"trust": "channel"}) if self.trust == "channel" else tool
+            tool = ImageGenerationTool(generator=ImageGenerator(options=self.options, image_store=self.image_store))
+        given = {name: value for name, value in {**settings, "trust": self.trust}.items() if value is not None}
+        changed = {name: value for name, value in given.items() if getattr(tool, name) != value}
+        return tool.model_copy(update=changed) if changed else tool
+
+
+def function_tool_only(*, hosted: Literal["auto"] | bool, **settings: object) -> Literal["auto"] | bool:
+    """Return False for `hosted` if one of the settings works with the function tool alone.
+
+    Raises:
+        OptionError: `hosted` is True beside such a setting.
+    """
+    given = [name for name, value in settings.items() if value]
+    if hosted is True and given:
+        raise OptionError(
+            f"hosted=True and {given[0]}= exclude each other: the service draws a hosted call within the chat model's "
+            "own request, where nothing can stop or change it. Leave hosted= out, and the function tool draws"
+        )
+    return False if given else hosted

@@ -24,6 +24,7 @@ from pydantic import (
 
 from langchain_imagegen.agents.addresses import Addresses
 from langchain_imagegen.agents.arguments import EXPOSED, arguments, refusal
+from langchain_imagegen.agents.budget import Budget, Limits, Register
 from langchain_imagegen.agents.runtime import ids_of_call, keeps_images, messages_key, state_of
 from langchain_imagegen.agents.tool_answer import advice, beside, content_of, view, warned
 from langchain_imagegen.conversation.channel import CHANNEL, as_update, images_of_result
@@ -36,7 +37,7 @@ from langchain_imagegen.options.options import drop_compression
 from langchain_imagegen.options.text import replace_surrogates
 
 if TYPE_CHECKING:
-    from langchain_imagegen.drawing.request import FromToolCall
+    from langchain_imagegen.drawing.placed import FromToolCall
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,13 @@ class ImageGenerationTool(BaseTool):
             a graph the runtime is `None`). Drawing afresh has no mask.
         url_for: Gives a link for a picture, which goes into content and artifact; if it fails, the result says so.
         trust: `"channel"` believes the state's channel alone, not the messages; for servers whose clients write those.
+        around_image: Called as `around_image(request, call)` around every drawing, outside the generator's own. It may
+            change the request, answer with an `ImageResult` from elsewhere, or refuse: the chat model reads the message
+            of any error that it raises.
+        max_images: How many pictures a run may draw, or `{"run": 2, "thread": 10}`; see `budget` for what counts. The
+            chat model reads that the limit is reached; nothing is sent. A call draws one picture then.
+        max_cost: The same in dollars: `"$0.50"`, `Decimal("0.5")` or one for each. A call is counted with its estimate
+            until it has its picture. Where no estimate is possible, nothing is sent.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -84,13 +92,18 @@ class ImageGenerationTool(BaseTool):
     mask: Any = Field(default=None, repr=False)
     url_for: Callable[[GeneratedImage], str] | None = None
     trust: Literal["all", "channel"] = "all"
+    around_image: Callable[..., Any] | None = Field(default=None, repr=False)
+    max_images: Any = None
+    max_cost: Any = None
 
     _made: ImageGenerator | None = PrivateAttr(default=None)
+    _calls: Register = PrivateAttr(default_factory=dict)
 
     def __init__(self, *, exposed: Iterable[str] = EXPOSED, allow_urls: bool = False, **fields: Any) -> None:
         exposed = tuple(exposed)
         schema = fields.setdefault("args_schema", arguments(exposed, urls=allow_urls))
         fields.setdefault("handle_validation_error", partial(refusal, schema=schema))
+        Limits.read(fields.get("max_images"), fields.get("max_cost"))
         super().__init__(exposed=exposed, allow_urls=allow_urls, **fields)
 
     def __reduce__(self) -> tuple[Callable[[], Any], tuple[()]]:
@@ -112,10 +125,11 @@ class ImageGenerationTool(BaseTool):
         **options: Any,
     ) -> tuple[Any, dict[str, Any] | None]:
         try:
-            request, ignored = self._request(prompt, self._addresses().fetch(images), options, runtime)
+            named = self._addresses().fetch(images)
+            request, ignored = self._request(prompt, named, options, runtime, config)
             result = self._generator().invoke(request, child(config, run_manager))
             result = warned(result, ignored)
-            return self._answer(result, runtime)
+            return self._answer(result, runtime, request)
         except ImageGenerationError as error:
             raise ToolException(advice(error)) from error
 
@@ -131,21 +145,26 @@ class ImageGenerationTool(BaseTool):
     ) -> tuple[Any, dict[str, Any] | None]:
         try:
             named = await self._addresses().afetch(images)
-            request, ignored = await asyncio.to_thread(self._request, prompt, named, options, runtime)
+            request, ignored = await asyncio.to_thread(self._request, prompt, named, options, runtime, config)
             result = await self._generator().ainvoke(request, child(config, run_manager))
             result = warned(result, ignored)
-            return await asyncio.to_thread(self._answer, result, runtime)
+            return await asyncio.to_thread(self._answer, result, runtime, request)
         except ImageGenerationError as error:
             raise ToolException(advice(error)) from error
 
     def _request(
-        self, prompt: str, images: Iterable[str | GeneratedImage], options: Mapping[str, Any], runtime: Any
+        self,
+        prompt: str,
+        images: Iterable[str | GeneratedImage],
+        options: Mapping[str, Any],
+        runtime: Any,
+        config: RunnableConfig,
     ) -> tuple[FromToolCall, tuple[str, ...]]:
         """Return the request for the generator, and a warning about each option that is left out of it.
 
         Handles are looked up in this conversation alone.
         """
-        from langchain_imagegen.drawing.request import FromToolCall  # imports are to be quick
+        from langchain_imagegen.drawing.placed import FromToolCall  # imports are to be quick
 
         memory = self._memory(runtime)
         named = [each if isinstance(each, GeneratedImage) else memory.get(each[:LONGEST_REFERENCE]) for each in images]
@@ -153,7 +172,19 @@ class ImageGenerationTool(BaseTool):
         chosen, ignored = drop_compression(self._generator().options, chosen)
         mask = self._mask(runtime, memory) if named else None
         request = {"prompt": replace_surrogates(prompt), "images": named, "mask": mask, "options": chosen}
-        return FromToolCall(request, *ids_of_call(runtime)), ignored
+        around = () if self.around_image is None else (self.around_image,)
+        call = ids_of_call(runtime)
+        return FromToolCall(request, call, around, self._budget(call, memory, runtime, config)), ignored
+
+    def _budget(
+        self, call: tuple[str | None, str | None], memory: ImageMemory, runtime: Any, config: RunnableConfig
+    ) -> Budget | None:
+        limits = Limits.read(self.max_images, self.max_cost)
+        if not limits:
+            return None
+        from langchain_imagegen.agents.drawn import budget_of
+
+        return budget_of(limits, state_of(runtime), memory, config, call=call, own=self._calls)
 
     def _addresses(self) -> Addresses:
         return Addresses(self._generator().chosen_store, allowed=self.allow_urls)
@@ -171,12 +202,15 @@ class ImageGenerationTool(BaseTool):
             return ImageMemory.from_state(state, image_store=generator.image_store, trust=self.trust)
         return ImageMemory() if generator.memory is None else generator.memory
 
-    def _answer(self, result: ImageResult, runtime: Any) -> tuple[Any, dict[str, Any] | None]:
+    def _answer(self, result: ImageResult, runtime: Any, request: FromToolCall) -> tuple[Any, dict[str, Any] | None]:
         """Return content and artifact, or one `Command` for a graph whose state has the channel.
 
         Never return a list: other people's `wrap_tool_call` takes a `ToolMessage` or a `Command` and fails on
         anything else, after the picture is paid for.
         """
+        if request.allowance is not None:
+            paid = None if result.from_ledger else result.cost().total
+            request.allowance.settle([image.id for image in result.images], paid, bought=not result.from_ledger)
         links, result = beside(result, self.url_for, "link")
         views, result = beside(result, view if self.show_to_model else None, "view")
         content, artifact = self._content(result, links, views), result.record()

@@ -103,14 +103,18 @@ class Key:
     caller: Caller | None = None
     number: int | None = None
 
-    def note_failure(self, error: ImageGenerationError) -> None:
-        """Note that the call failed, so that the same call made again has the same key."""
+    def give_back(self) -> None:
+        """Note that the call does not count among the equal calls of its step."""
         if self.caller is None:
             return
         self.caller.give_back()
         if self.number is not None:
             numbers_of(self.caller.step).give_back(self.request, self.number)
-        if error.may_be_billed:
+
+    def note_failure(self, error: ImageGenerationError) -> None:
+        """Note that the call failed, so that the same call made again has the same key."""
+        self.give_back()
+        if self.caller is not None and error.may_be_billed:
             noted = copy(error)  # without its traceback, which holds all that was in use
             noted.partials = ()
             _keep(_here().failures, (self.name, self.caller.step.execution), noted)

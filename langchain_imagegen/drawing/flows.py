@@ -15,6 +15,7 @@ from langchain_imagegen.api import images_api, responses
 from langchain_imagegen.api.responses import UnfinishedError
 from langchain_imagegen.api.service_errors import after_drawing_began
 from langchain_imagegen.conversation.references import Remote, Source
+from langchain_imagegen.drawing.allowances import within
 from langchain_imagegen.drawing.fallbacks import MODEL_ERRORS, first_error, next_model
 from langchain_imagegen.drawing.ladder import (
     Drawing,
@@ -50,10 +51,22 @@ def draw(drawing: Drawing, note_id: Callable[[str], None] | None = None) -> Flow
         note_id: Called with the id of each response as soon as it is known; see `steps.Call`.
 
     Raises:
+        LimitError: A limit of the tool is reached; nothing is sent.
         ImageGenerationError: That of the first model if all failed without drawing anything, else that of the last.
     """
     if drawing.resumed is not None:
         return (yield from fetch_response(drawing.resumed, origin_of(drawing), drawing.patience))
+    flow = _draw_with_models(drawing, note_id)
+    if drawing.allowance is None:
+        return (yield from flow)
+    shown = len(drawing.sources) + len(context_of(drawing))
+    model = drawing.model if drawing.api == "responses" else None
+    facts = {"sources": shown, "prompt": drawing.prompt, "model": model}
+    return (yield from within(drawing.allowance, flow, drawing.options, **facts))
+
+
+def _draw_with_models(drawing: Drawing, note_id: Callable[[str], None] | None) -> Flow:
+    """Draw or edit with the first image model that can; see `draw`."""
     failed: list[ImageGenerationError] = []
     while True:
         try:
@@ -190,7 +203,8 @@ def _body(
         reasoning=drawing.reasoning,
     )
     tools = [*body["tools"], *drawing.model_kwargs.get("tools", ())]
-    return {**body, **drawing.model_kwargs, "tools": tools}
+    one = {} if drawing.allowance is None else {"max_tool_calls": 1}  # a limited request has the place of one picture
+    return {**body, **drawing.model_kwargs, "tools": tools, **one}
 
 
 def _call_items(source: Source, before: Sequence[responses.Item]) -> list[dict[str, Any]]:

@@ -20,15 +20,14 @@ from langchain_imagegen.images.partial import PartialImage
 from langchain_imagegen.images.result import ImageResult
 
 if TYPE_CHECKING:
+    from langchain_imagegen.drawing.around import Asked
     from langchain_imagegen.drawing.calls import OwnedCall
     from langchain_imagegen.drawing.deleting import RemoteDeletion
+    from langchain_imagegen.drawing.execution import Execution
     from langchain_imagegen.drawing.ladder import Drawing
-    from langchain_imagegen.drawing.request import Placed
-    from langchain_imagegen.drawing.runner import Runner
-    from langchain_imagegen.drawing.steps import Flow
+    from langchain_imagegen.drawing.placed import Placed
     from langchain_imagegen.images.image import GeneratedImage
     from langchain_imagegen.options.call_fields import CallFields
-    from langchain_imagegen.storage.call_store import CallStore
 
 
 class ImageGenerator(GeneratorSettings):
@@ -208,53 +207,44 @@ class ImageGenerator(GeneratorSettings):
         return super().__deepcopy__({**(memo or {}), **shared})
 
     def _run(
-        self, drawing: Drawing, *, partials: bool = True, owned: bool = True
+        self, drawing: Drawing | Asked, *, partials: bool = True, owned: bool = True
     ) -> Iterator[PartialImage | ImageResult]:
-        runner, steps, store = self._begin(drawing)
-        pieces = runner.run(steps, store, partials=partials)
+        execution = self._execution(partials=partials)
+        pieces = execution.run(drawing)
         relay = self._connections.calls.relay
-        with closing(relay(self._call(drawing, runner), pieces) if owned else pieces) as delivered:
+        with closing(relay(self._call(drawing, execution), pieces) if owned else pieces) as delivered:
             for piece in delivered:
                 yield self._remember(piece, drawing)
 
-    async def _arun(self, drawing: Drawing, *, partials: bool = True) -> AsyncIterator[PartialImage | ImageResult]:
-        runner, steps, store = self._begin(drawing)
-        pieces = runner.arun(steps, store, partials=partials)
-        async with aclosing(self._connections.calls.arelay(self._call(drawing, runner), pieces)) as delivered:
+    async def _arun(
+        self, drawing: Drawing | Asked, *, partials: bool = True
+    ) -> AsyncIterator[PartialImage | ImageResult]:
+        execution = self._execution(partials=partials)
+        pieces = execution.arun(drawing)
+        async with aclosing(self._connections.calls.arelay(self._call(drawing, execution), pieces)) as delivered:
             async for piece in delivered:
                 yield self._remember(piece, drawing)
 
-    def _flow(self, drawing: Drawing) -> Flow:
-        """Return the steps of a call, which ask the ledger first if the call has a key."""
-        if drawing.key is None:
-            from langchain_imagegen.drawing.flows import draw
-
-            return draw(drawing)
-        from langchain_imagegen.drawing.purchase import buy_once
-
-        return buy_once(drawing, drawing.key, self.chosen_store.ledger(self.ledger_expires), self.chosen_store)
-
-    def _last(self, drawing: Drawing) -> ImageResult:
+    def _last(self, drawing: Drawing | Asked) -> ImageResult:
         owned = threading.current_thread() is threading.main_thread()  # only there can a call be interrupted
         pieces = self._run(drawing, partials=drawing.asks_for_partials, owned=owned)
         return [piece for piece in pieces if isinstance(piece, ImageResult)][-1]
 
-    async def _alast(self, drawing: Drawing) -> ImageResult:
+    async def _alast(self, drawing: Drawing | Asked) -> ImageResult:
         pieces = self._arun(drawing, partials=drawing.asks_for_partials)
         return [piece async for piece in pieces if isinstance(piece, ImageResult)][-1]
 
-    def _begin(self, drawing: Drawing) -> tuple[Runner, Flow, CallStore]:
-        """Return what one call needs: a runner, the steps to run and the store for its pictures."""
+    def _execution(self, *, partials: bool) -> Execution:
+        from langchain_imagegen.drawing.execution import Execution
         from langchain_imagegen.drawing.runner import Runner
-        from langchain_imagegen.storage.call_store import CallStore
 
-        return Runner(self._transport, self.rate_limiter), self._flow(drawing), CallStore(self.chosen_store)
+        return Execution(Runner(self._transport, self.rate_limiter), self, partials=partials)
 
-    def _call(self, drawing: Drawing, runner: Runner) -> OwnedCall:
+    def _call(self, drawing: Drawing | Asked, execution: Execution) -> OwnedCall:
         from langchain_imagegen.drawing.calls import OwnedCall
 
         keep = self.memory.keep_unclaimed if self.memory is not None else None
-        return OwnedCall(drawing.prompt[:40], runner.presence, lambda: runner.response_id, keep)
+        return OwnedCall(drawing.prompt[:40], execution.presence, lambda: execution.response_id, keep)
 
     def _ask(self, method: Callable[[Any], Any]) -> Any:
         from langchain_imagegen.drawing.runner import Runner
@@ -278,7 +268,7 @@ class ImageGenerator(GeneratorSettings):
             self.memory.add(*(image.model_copy(update={"stored": False}) for image in gone))
         return deletion.done
 
-    def _remember(self, piece: PartialImage | ImageResult, drawing: Drawing) -> PartialImage | ImageResult:
+    def _remember(self, piece: PartialImage | ImageResult, drawing: Drawing | Asked) -> PartialImage | ImageResult:
         if self.memory is not None and isinstance(piece, ImageResult):
             self.memory.add(piece, place=drawing.place)
         return piece
@@ -287,7 +277,7 @@ class ImageGenerator(GeneratorSettings):
 
     def _prepare(
         self, given: Any, config: RunnableConfig | None, fields: Mapping[str, Any], *, stream: bool
-    ) -> Drawing:
+    ) -> Drawing | Asked:
         """Return a prepared request. Local image bytes are in the store from here on."""
         from langchain_imagegen.drawing.request import prepare
 
@@ -295,7 +285,7 @@ class ImageGenerator(GeneratorSettings):
 
     async def _aprepare(
         self, given: Any, config: RunnableConfig | None, fields: Mapping[str, Any], *, stream: bool
-    ) -> Drawing:
+    ) -> Drawing | Asked:
         """Async twin of `_prepare`, in a thread unless the input is text only, since it may read or write pictures."""
         placed = self._reserve_place(given, config, fields)
         await self._transport.begin()
@@ -312,15 +302,15 @@ class ImageGenerator(GeneratorSettings):
         self, given: Any, config: RunnableConfig | None = None, fields: Mapping[str, Any] | None = None
     ) -> Placed:
         """Return an input with its place in memory and run: in the order of the calls, or of the inputs of a batch."""
-        from langchain_imagegen.drawing.request import FromToolCall, Placed
+        from langchain_imagegen.drawing.placed import FromToolCall, Placed
 
         if isinstance(given, Placed):
             return given
-        place, caller, tool_call = None if self.memory is None else self.memory.reserve(), None, None
+        place, caller, call = None if self.memory is None else self.memory.reserve(), None, FromToolCall(given)
         if isinstance(given, FromToolCall):
-            given, tool_call = given.given, (given.message_id, given.call_id)
+            given, call = given.given, given
         if self.once and "langgraph" in sys.modules:
             from langchain_imagegen.drawing.executions import caller_of
 
-            caller = caller_of([given, fields or {}], config, tool_call)
-        return Placed(given, place, caller)
+            caller = caller_of([given, fields or {}], config, call.ids)
+        return Placed(given, place, caller, call)

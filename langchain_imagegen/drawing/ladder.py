@@ -18,6 +18,7 @@ from langchain_imagegen.images.result import ImageResult
 from langchain_imagegen.options.options import Api, ImageOptions, Reference
 
 if TYPE_CHECKING:
+    from langchain_imagegen.drawing.allowances import Allowance
     from langchain_imagegen.drawing.executions import Key
 
 Rungs = Mapping[str, "Rung | None"]
@@ -66,6 +67,7 @@ class Drawing:
     warnings: tuple[str, ...] = ()
     place: int | None = None
     key: Key | None = field(default=None, compare=False)
+    allowance: Allowance | None = field(default=None, compare=False)
     failed: tuple[str, ...] = field(default=(), compare=False)
 
     @property

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import BaseMessage, HumanMessage
@@ -15,6 +16,7 @@ from langchain_imagegen.conversation.messages import Conversation, read_conversa
 from langchain_imagegen.conversation.references import Source, prepare_sources, resolve
 from langchain_imagegen.conversation.states import messages_of
 from langchain_imagegen.drawing.ladder import Drawing
+from langchain_imagegen.drawing.placed import Placed
 from langchain_imagegen.drawing.settings import GeneratorSettings
 from langchain_imagegen.errors import OptionError
 from langchain_imagegen.images.image import GeneratedImage, is_record
@@ -27,47 +29,56 @@ from langchain_imagegen.options.validation import listed
 from langchain_imagegen.storage.store import ImageStore
 
 if TYPE_CHECKING:
+    from langchain_imagegen.drawing.around import Asked
     from langchain_imagegen.drawing.executions import Caller
 
 _NO_CONVERSATION = Conversation(turns=(), prompt="", images=(), earlier=())
 
 
-@dataclass(frozen=True)
-class FromToolCall:
-    """An input that a chat model's tool call gives, with the ids of the call's message and of the call."""
-
-    given: Any
-    message_id: str | None
-    call_id: str | None
-
-
-@dataclass(frozen=True)
-class Placed:
-    """An input, the place in the memory that is reserved for its result, and the step of a run that gives it."""
-
-    given: Any
-    place: int | None
-    caller: Caller | None = None
-
-
-def prepare(placed: Placed, fields: Mapping[str, Any], settings: GeneratorSettings, *, stream: bool) -> Drawing:
+def prepare(placed: Placed, fields: Mapping[str, Any], settings: GeneratorSettings, *, stream: bool) -> Drawing | Asked:
     """Return a prepared request: references resolved, local bytes in the store, options merged and checked.
+
+    If an `around_image` function may still change it, it is only read, and `prepare_asked` prepares what it becomes.
 
     Raises:
         OptionError: The request can never work.
         UnknownImageError: A reference names no image.
     """
+    with _returned(placed):
+        read, conversation = read_input(placed.given, settings.chosen_store)
+        request = ImageRequest.parse(join_fields(read, fields))
+        own = () if settings.around_image is None else (settings.around_image,)
+        if not own and not placed.call.around:
+            return _prepare(request, conversation, placed, settings, stream=stream)
+        from langchain_imagegen.drawing.around import Asked
+
+        request = request.override(options=settings.options.merge(request.options))
+        return Asked(request, conversation, placed, settings.model, stream, (*placed.call.around, *own))
+
+
+def prepare_asked(asked: Asked, request: ImageRequest, settings: GeneratorSettings) -> Drawing:
+    """Return the prepared request that an `around_image` function calls for; see `prepare`."""
+    with _returned(asked.placed):
+        drawing = _prepare(request, asked.conversation, asked.placed, settings, stream=asked.stream)
+    if drawing.key is not None:
+        asked.keys.append(drawing.key)
+    return drawing
+
+
+@contextmanager
+def _returned(placed: Placed) -> Generator[None]:
+    """Give back the number of a call that cannot be made."""
     try:
-        return _prepare(placed, fields, settings, stream=stream)
+        yield
     except BaseException:
         if placed.caller is not None:
             placed.caller.give_back()
         raise
 
 
-def _prepare(placed: Placed, fields: Mapping[str, Any], settings: GeneratorSettings, *, stream: bool) -> Drawing:
-    read, conversation = read_input(placed.given, settings.chosen_store)
-    request = ImageRequest.parse(join_fields(read, fields))
+def _prepare(
+    request: ImageRequest, conversation: Conversation, placed: Placed, settings: GeneratorSettings, *, stream: bool
+) -> Drawing:
     check_json(
         prompt=request.prompt,
         instructions=request.instructions,
@@ -99,6 +110,7 @@ def _prepare(placed: Placed, fields: Mapping[str, Any], settings: GeneratorSetti
         instructions=instructions,
         stream=stream,
         edits=bool(sources) and options.action in (None, "edit"),
+        allowance=placed.call.allowance,
     )
     once = settings.once if request.once is None else request.once
     return _named(drawing, str(once), placed.caller, settings, request) if once else drawing

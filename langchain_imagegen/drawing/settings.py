@@ -135,6 +135,13 @@ class GeneratorSettings(OldPickles, Composable):
         description="LangChain's rate limiter, asked before each request that may be billed, retries included; "
         "copies share it, so that it holds for batches and parallel tool calls",
     )
+    around_image: Callable[..., Any] | None = Field(
+        default=None,
+        exclude=True,
+        repr=False,
+        description="called as `around_image(request, call)` around every drawing: it may change the request, answer "
+        "with an `ImageResult` from elsewhere, or refuse by raising; async functions serve async drawings alone",
+    )
     client: Any = Field(
         default=None, exclude=True, repr=False, description="an `OpenAI` or `AzureOpenAI` to use instead"
     )

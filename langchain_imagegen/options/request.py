@@ -130,6 +130,15 @@ class ImageRequest(OldPickles, BaseModel):
         except ValidationError as error:
             raise OptionError(*complaints(error, cls, [*cls.model_fields, *ImageOptions.model_fields])) from None
 
+    def override(self, **fields: Any) -> ImageRequest:
+        """Return a copy with other fields. Options beside them change only themselves: `override(quality="low")`.
+
+        Raises:
+            OptionError: It names every unknown field and every rejected value.
+        """
+        given = {name: getattr(self, name) for name in self.model_fields_set}
+        return self._validated({**given, **fields})
+
     def check(self) -> None:
         """Check that the request asks for something and does not contradict itself.
 
