@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from langchain_imagegen.images.result import ImageResult, ImageUsage
     from langchain_imagegen.options.options import ImageOptions
     from langchain_imagegen.options.request import ImageRequest
+    from langchain_imagegen.storage.library import ImageLibrary
     from langchain_imagegen.storage.store import ImageStore
 
 __version__ = "0.1.0"
@@ -40,6 +41,7 @@ __all__ = [
     "ImageGenerationMiddleware",
     "ImageGenerationTool",
     "ImageGenerator",
+    "ImageLibrary",
     "ImageMemory",
     "ImageOptions",
     "ImageOutputParser",
@@ -75,6 +77,7 @@ _MODULES = {
     "images.result": ("ImageResult", "ImageUsage"),
     "options.options": ("ImageOptions",),
     "options.request": ("ImageRequest",),
+    "storage.library": ("ImageLibrary",),
     "storage.store": ("ImageStore",),
 }
 """The module that defines each public name. A module is imported when one of its names is first used."""

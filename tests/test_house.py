@@ -25,7 +25,7 @@ storage  api
 streaming
 conversation  http
 drawing
-agents  web
+agents  experiments  web
 cli
 """
 FLOOR = {room: number for number, line in enumerate(FLOORS.strip().split("\n")) for room in line.split()}
@@ -258,7 +258,7 @@ def test_twins_are_compared():
 def test_public_names():
     """`__all__` is exactly these names in this order, and the package has each of them."""
     names = """AsyncImageTransport Cost GeneratedImage ImageGenerationError ImageGenerationMiddleware
-    ImageGenerationTool ImageGenerator ImageMemory ImageOptions ImageOutputParser ImageRequest ImageResult
+    ImageGenerationTool ImageGenerator ImageLibrary ImageMemory ImageOptions ImageOutputParser ImageRequest ImageResult
     ImageState ImageStore ImageTransport ImageUsage PartialImage __version__ estimate http_clients images_from
     merge_images retry_on"""
 

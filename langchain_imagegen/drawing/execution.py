@@ -65,7 +65,16 @@ class Execution:
                 yield piece
 
     def _flow(self, drawing: Drawing) -> Flow:
-        """Return the steps of a request, which ask the ledger first if it has a key."""
+        """Return the steps of a request: those that buy the picture, and the library's entry if there is a library."""
+        library = self._settings.library
+        if library is None:
+            return self._purchase(drawing)
+        from langchain_imagegen.drawing.cataloguing import catalogued
+
+        return catalogued(self._purchase(drawing), library)
+
+    def _purchase(self, drawing: Drawing) -> Flow:
+        """Return the steps that buy a picture, which ask the ledger first if the request has a key."""
         if drawing.key is None:
             from langchain_imagegen.drawing.flows import draw
 

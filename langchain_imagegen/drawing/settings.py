@@ -25,6 +25,7 @@ from langchain_imagegen.drawing.connections import Connections
 from langchain_imagegen.errors import OptionError
 from langchain_imagegen.options.options import Api, ImageOptions, Reference
 from langchain_imagegen.options.validation import complaints, shown
+from langchain_imagegen.storage.library import ImageLibrary
 from langchain_imagegen.storage.store import ImageStore, default_store
 
 if TYPE_CHECKING:
@@ -69,6 +70,9 @@ class GeneratorSettings(OldPickles, Composable):
     )
     image_store: ImageStore | None = Field(
         default=None, description="where image bytes are stored; `None` means the default store"
+    )
+    library: ImageLibrary | None = Field(
+        default=None, description="where each picture is noted, to be found again by its words, day, model or thread"
     )
     store: bool | None = Field(
         default=None, description="whether the service keeps the response; `None` leaves it to the service"

@@ -11,7 +11,7 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime
 from typing import Any
@@ -104,9 +104,21 @@ class Bucket:
         names = [path.rpartition("/")[2] for path, _ in self._listing(folder, **prefix)]
         return next((f"{folder}/{name}" for name in names if name.startswith(f"{stem}.")), None)
 
-    def listing(self) -> Iterator[tuple[str, float]]:
-        """Yield each key one folder deep, with the time it was written."""
-        for key, info in self._listing(""):
+    def read_several(self, keys: Iterable[str]) -> dict[str, bytes]:
+        """Return the bytes of those of the keys that exist, read at the same time where the driver can do that."""
+        with self._driver_errors("read") as (files, root):
+            paths = {f"{root}/{key}": key for key in keys}
+            if not paths:
+                return {}
+            found = files.cat(list(paths), on_error="return")
+            failed = [each for each in found.values() if isinstance(each, Exception)]
+            if unexpected := [each for each in failed if not isinstance(each, FileNotFoundError)]:
+                raise unexpected[0]
+            return {paths[path]: bytes(data) for path, data in found.items() if not isinstance(data, Exception)}
+
+    def listing(self, folder: str = "") -> Iterator[tuple[str, float]]:
+        """Yield each key one folder deep, or those of one folder, with the time it was written."""
+        for key, info in self._listing(folder):
             if key.count("/") == 1:
                 yield key, _written(info)
 

@@ -11,7 +11,7 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -129,10 +129,17 @@ class Folder:
                 return None
             return next((f"{folder}/{name}" for name in names if name.startswith(f"{stem}.")), None)
 
-    def listing(self) -> Iterator[tuple[str, float]]:
-        """Yield each key one folder deep, with the time it was written. Links to other folders are not followed."""
+    def read_several(self, keys: Iterable[str]) -> dict[str, bytes]:
+        """Return the bytes of those of the keys that exist."""
+        return {key: data for key in keys if (data := self.read(key)) is not None}
+
+    def listing(self, folder: str = "[!.]*") -> Iterator[tuple[str, float]]:
+        """Yield each key one folder deep, or those of one folder, with the time it was written.
+
+        Links to other folders are not followed.
+        """
         with _store_errors(self.root, "listed"):
-            for path in sorted(self.root.glob("[!.]*/*")):
+            for path in sorted(self.root.glob(f"{folder}/*")):
                 with suppress(FileNotFoundError):
                     if not path.parent.is_symlink():
                         yield path.relative_to(self.root).as_posix(), path.stat().st_mtime

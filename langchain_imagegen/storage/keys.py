@@ -9,6 +9,8 @@ from langchain_imagegen.errors import ImageStoreError, OptionError
 from langchain_imagegen.images.sniffing import EXTENSIONS
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
+LIBRARY = "library"
+"""The folder of `ImageLibrary`."""
 
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_-")
 _LONGEST_NAME = 250  # bytes; most file systems take 255
@@ -31,6 +33,13 @@ def digest_in(key: str) -> str | None:
     """Return the digest of the picture that a key names; None if it names anything else."""
     found = _PICTURE.fullmatch(key)
     return found and found[2]
+
+
+def digest_in_entry(key: str) -> str | None:
+    """Return the digest of the picture that an entry of the library is about; None if the key names anything else."""
+    folder, _, name = key.partition("/")
+    digest = name.rpartition("-")[2]
+    return digest if folder == LIBRARY and DIGEST.fullmatch(digest) else None
 
 
 def name_of_note(key: str) -> str:

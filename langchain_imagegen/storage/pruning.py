@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Protocol, TypeAlias, runtime_checkable
 
@@ -11,7 +11,7 @@ from langchain_imagegen.errors import OptionError
 from langchain_imagegen.images.sniffing import EXTENSIONS
 from langchain_imagegen.storage import thumbnails
 from langchain_imagegen.storage.backends import Place
-from langchain_imagegen.storage.keys import DIGEST, digest_in
+from langchain_imagegen.storage.keys import DIGEST, LIBRARY, digest_in, digest_in_entry
 
 
 @runtime_checkable
@@ -104,24 +104,28 @@ def prune(place: Place, kept: set[str], older_than: timedelta | None) -> Iterato
     from langchain_imagegen.storage.ledger import Ledger
 
     place.sweep()
+    removed: set[str] = set()
     before = time.time() - older_than.total_seconds() if older_than is not None else float("inf")
     left = set()
     for key, written in (listing := list(place.listing())):
         sha256 = digest_in(key)
         if sha256 and sha256 not in kept and written <= before:
             place.remove(key)
+            removed.add(sha256)
             yield sha256
         elif sha256:
             left.add(sha256)
     thumbnails.prune(place, listing, left)
     Ledger(place, timedelta(0)).sweep(listing)
+    _remove_entries(place, removed, (key for key, _ in listing))
 
 
 def delete(place: Place, sha256: str) -> bool:
-    """Remove a picture, its thumbnails and what the ledger has of it; return False if the picture was not there."""
+    """Remove a picture, its thumbnails, and what ledger and library have of it; return False if it was not there."""
     from langchain_imagegen.storage.ledger import Ledger
 
     Ledger(place, timedelta(0)).forget(sha256, place.listing())
+    _remove_entries(place, {sha256}, (key for key, _ in place.listing(LIBRARY)))
     removed = False
     for _ in EXTENSIONS:
         key = place.find(sha256[:2], sha256)
@@ -131,3 +135,10 @@ def delete(place: Place, sha256: str) -> bool:
         removed = True
     thumbnails.delete(place, sha256)
     return removed
+
+
+def _remove_entries(place: Place, removed: Collection[str], keys: Iterable[str]) -> None:
+    """Remove the library's entries of pictures that were removed."""
+    for key in keys:
+        if digest_in_entry(key) in removed:
+            place.remove(key)

@@ -20,6 +20,7 @@ from langchain_imagegen.images.lookup import find_unbound_in
 from langchain_imagegen.images.sniffing import Blob
 from langchain_imagegen.storage import keys, locations
 from langchain_imagegen.storage.backends import place_at
+from langchain_imagegen.storage.notes import KeepsNotes
 from langchain_imagegen.storage.pruning import Deleted, Kept, check_limits, digests_of, digests_to_delete
 from langchain_imagegen.storage.public_urls import LinkSigner, PublicUrls
 from langchain_imagegen.storage.shelf import Shelf
@@ -34,7 +35,7 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
-class ImageStore(Uncopied):
+class ImageStore(KeepsNotes, Uncopied):
     """Pictures by digest, in `<first two digits>/<digest>.<extension>`, written whole, checked when read.
 
     Safe for threads, and for processes that share a folder or bucket. Pickling keeps neither the storage options nor
@@ -186,14 +187,6 @@ class ImageStore(Uncopied):
             return True
         return here or (self._fallback is not None and sha256 in self._fallback)
 
-    def put_if_absent(self, key: str, data: bytes) -> bool:
-        """Write a note under `key`, any text. Of several writers exactly one gets True."""
-        return self._shelf.place.create(keys.name_of_note(key), data)
-
-    def read_key(self, key: str) -> bytes | None:
-        """Return what was written under `key`, or None."""
-        return self._shelf.place.read(keys.name_of_note(key))
-
     def ledger(self, keep: timedelta) -> Ledger:
         """Return the ledger of paid calls, whose notes lie beside the pictures; it remembers a picture for `keep`."""
         from langchain_imagegen.storage.ledger import Ledger
@@ -271,14 +264,6 @@ class ImageStore(Uncopied):
     async def aget(self, sha256: str, mime_type: str | None = None) -> bytes:
         """Async twin of `get`."""
         return await asyncio.to_thread(self.get, sha256, mime_type)
-
-    async def aput_if_absent(self, key: str, data: bytes) -> bool:
-        """Async twin of `put_if_absent`."""
-        return await asyncio.to_thread(self.put_if_absent, key, data)
-
-    async def aread_key(self, key: str) -> bytes | None:
-        """Async twin of `read_key`."""
-        return await asyncio.to_thread(self.read_key, key)
 
     async def aurl(self, sha256: str, mime_type: str, *, expires: int = 3600) -> str:
         """Async twin of `url`."""

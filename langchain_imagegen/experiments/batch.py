@@ -1,0 +1,119 @@
+"""What is left to draw of an experiment: its requests, their price, and where each result goes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any, Generic, TypeVar
+
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
+
+from langchain_imagegen.drawing.estimate import estimate
+from langchain_imagegen.drawing.generator import ImageGenerator
+from langchain_imagegen.errors import OptionError
+from langchain_imagegen.experiments.cell import Cell, CellError, Outcome
+from langchain_imagegen.experiments.plan import Variation
+from langchain_imagegen.experiments.results import Results
+from langchain_imagegen.images.cost import Cost
+
+Kept = TypeVar("Kept", bound=Results)
+
+
+@dataclass(frozen=True)
+class Batch(Generic[Kept]):
+    """The cells that have no picture yet.
+
+    Args:
+        sheet: The sheet, which is saved after each picture.
+        cells: Those of its cells that are drawn now.
+        draw: What draws them.
+    """
+
+    sheet: Kept
+    cells: Sequence[Cell]
+    draw: ImageGenerator
+
+    @property
+    def cost(self) -> Cost:
+        """What the cells cost at most."""
+        return sum((estimated(self.sheet.variations[cell.variation], self.draw) for cell in self.cells), Cost())
+
+    @property
+    def announcement(self) -> str:
+        """How many pictures are drawn, and at which price."""
+        done, missing = len(self.sheet) - len(self.cells), len(self.cells)
+        told = f"{self.sheet.name}: {len(self.sheet)} picture{'s' * (len(self.sheet) > 1)}"
+        if done:
+            told += f", {done} of them drawn before"
+        if not missing:
+            return told
+        subject = f"the other {missing}" if done else "they" if missing > 1 else "it"
+        return f"{told}; {subject} cost{'s' * (missing == 1)} {self.cost}"
+
+    @property
+    def requests(self) -> list[dict[str, Any]]:
+        """The requests, each with a name in the ledger: what an earlier kernel bought is not bought again."""
+        named = ((cell, self.sheet.variations[cell.variation]) for cell in self.cells)
+        return [{**each.request(), "once": f"experiment {self.sheet.name} {cell.key}"} for cell, each in named]
+
+    @property
+    def timed(self) -> Runnable[Any, Outcome]:
+        """A runnable that draws a request, and returns the result or the error with the seconds it took."""
+
+        def drawn(request: Any, config: RunnableConfig) -> Outcome:
+            began = time.monotonic()
+            try:
+                result = self.draw.invoke(request, config)
+            except Exception as error:  # noqa: BLE001 - one cell must not end the others, and the cell shows it
+                return Outcome(error=CellError.of(error), seconds=time.monotonic() - began)
+            return Outcome(result=result, seconds=time.monotonic() - began)
+
+        async def adrawn(request: Any, config: RunnableConfig) -> Outcome:
+            began = time.monotonic()
+            try:
+                result = await self.draw.ainvoke(request, config)
+            except Exception as error:  # noqa: BLE001 - one cell must not end the others, and the cell shows it
+                return Outcome(error=CellError.of(error), seconds=time.monotonic() - began)
+            return Outcome(result=result, seconds=time.monotonic() - began)
+
+        return RunnableLambda(drawn, adrawn, name="Experiment")
+
+    def fill(self, index: int, outcome: Outcome) -> None:
+        """Put what a request came to into its cell, and save the sheet."""
+        self.cells[index].fill(outcome)
+        self.sheet.save()
+
+    def check_cost(self, most: Decimal | float | str | None) -> None:
+        """Refuse a batch that may cost more than `most`.
+
+        Raises:
+            OptionError: It may, or no price is known.
+        """
+        if most is None or not self.cells:
+            return
+        limit, cost = _amount(most), self.cost
+        if cost.total is None:
+            raise OptionError(f"max_cost={most!r} cannot be kept, since {cost.reason}: leave it out to draw")
+        if cost.total > limit:
+            raise OptionError(
+                f"{self.announcement}, which is above max_cost={most!r}: vary less, ask for quality='low', or raise "
+                "max_cost"
+            )
+
+
+def estimated(variation: Variation, draw: ImageGenerator) -> Cost:
+    """Return what one picture of a variation costs at most."""
+    options = draw.options.merge(variation.options)
+    return estimate(options, sources=len(variation.images), prompt=variation.prompt, model=draw.model)
+
+
+def _amount(text: Decimal | float | str) -> Decimal:
+    try:
+        amount = Decimal(str(text).removeprefix("$"))
+    except InvalidOperation:
+        amount = Decimal(-1)
+    if not amount.is_finite() or amount < 0:
+        raise OptionError(f"max_cost={text!r} is no amount of dollars: write it as '$1.50' or 1.5")
+    return amount

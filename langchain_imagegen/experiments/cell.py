@@ -1,0 +1,84 @@
+"""`Cell`: one try of a variation in an experiment, with its picture or why there is none, and what was said of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from langchain_imagegen.errors import ImageGenerationError
+from langchain_imagegen.images.image import GeneratedImage
+from langchain_imagegen.images.result import ImageResult
+
+
+class CellError(BaseModel):
+    """Why a cell has no picture."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    kind: str
+    message: str
+    stage: str | None = None
+    categories: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, error: BaseException) -> CellError:
+        """Return what an error says; a refusal of the safety system has a stage and categories."""
+        stage, categories = getattr(error, "stage", None), getattr(error, "categories", None) or ()
+        told = str(error) or type(error).__name__
+        return cls(kind=type(error).__name__, message=told[:1000], stage=stage, categories=tuple(categories))
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.message}"
+
+
+class Outcome(BaseModel):
+    """What one try came to: a result or an error, and the seconds it took."""
+
+    model_config = ConfigDict(frozen=True)
+
+    result: ImageResult | None = None
+    error: CellError | None = None
+    seconds: float = 0.0
+
+
+class Cell(BaseModel):
+    """One try of a variation.
+
+    `name` is its place on the sheet (row letter and column number), `key` the digest of its request, `variation` and
+    `attempt` count from 0, `seconds` is how long the drawing took, and `rating` any number.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    name: str
+    key: str
+    variation: int
+    attempt: int = 0
+    result: ImageResult | None = None
+    error: CellError | None = None
+    seconds: float | None = None
+    picked: bool = False
+    rating: float | None = None
+    notes: list[str] = Field(default_factory=list)
+
+    @property
+    def image(self) -> GeneratedImage:
+        """The cell's picture.
+
+        Raises:
+            ImageGenerationError: It has none, since drawing it failed or has not been tried.
+        """
+        if self.result is None:
+            raise ImageGenerationError(f"cell {self.name} has no picture: {self.error or 'it was not drawn yet'}")
+        return self.result.image
+
+    def fill(self, outcome: Outcome) -> None:
+        """Take what a try came to. Picks, ratings and notes stay."""
+        self.result, self.error = outcome.result, outcome.error
+        self.seconds = round(outcome.seconds, 2)
+
+    def record(self) -> dict[str, Any]:
+        """Return the cell as plain JSON, without bytes."""
+        facts = self.model_dump(mode="json", exclude={"result"}, exclude_none=True)
+        return facts | ({"result": self.result.record()} if self.result else {})

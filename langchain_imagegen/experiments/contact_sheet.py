@@ -1,0 +1,87 @@
+"""A sheet as HTML: a table whose rows and columns are labelled by what varies. No script runs, and nothing is fetched.
+
+Pictures are enlarged by a check box that the style sheet hides, since notebooks and exported pages keep CSS.
+"""
+
+from __future__ import annotations
+
+from html import escape
+
+from langchain_imagegen.experiments.cell import Cell
+from langchain_imagegen.experiments.plan import shorten
+from langchain_imagegen.experiments.results import Results
+from langchain_imagegen.experiments.views import preview
+from langchain_imagegen.images.cost import dollars
+
+EDGE = 512  # pixels of the copies in a notebook, about 40 KB each
+_STYLE = """
+.imagegen-sheet{border-collapse:collapse;font:13px/1.35 system-ui,sans-serif;text-align:left}
+.imagegen-sheet th{padding:6px 8px;font-weight:600;vertical-align:top;max-width:16em}
+.imagegen-sheet td{padding:6px 8px;vertical-align:top;border:1px solid #8884}
+.imagegen-sheet td.picked{outline:3px solid #2f7d32;outline-offset:-3px}
+.imagegen-sheet input{position:absolute;opacity:0;width:1px;height:1px}
+.imagegen-sheet img{width:180px;height:auto;display:block;cursor:zoom-in;border-radius:3px}
+.imagegen-sheet input:checked+img{width:auto;max-width:min(1024px,90vw);cursor:zoom-out}
+.imagegen-sheet input:focus-visible+img{outline:2px solid #06c}
+.imagegen-sheet small{display:block;max-width:24em;opacity:.75}
+.imagegen-sheet .error{max-width:180px;color:#b3261e}
+"""
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="color-scheme" content="light dark">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<meta name="viewport" content="width=device-width"><title>{title}</title>
+<style>body{{margin:2rem;font:15px/1.5 system-ui,sans-serif}}</style></head>
+<body><h1>{title}</h1><p>{summary}</p>{sheet}</body></html>
+"""
+
+
+def html_of(sheet: Results, *, edge: int | None = EDGE) -> str:
+    """Return a sheet as a table with previews; `edge=None` embeds the originals."""
+    layout = sheet.layout
+    at = {layout.places[cell.variation, cell.attempt]: cell for cell in sheet}
+    head = "".join(f"<th>{escape(label)}</th>" for label in ("", *layout.columns))
+    rows = []
+    for row, label in enumerate(layout.rows):
+        cells = (at.get((row, column)) for column in range(len(layout.columns)))
+        shown = "".join("<td></td>" if cell is None else _cell(sheet, cell, edge) for cell in cells)
+        rows.append(f'<tr><th scope="row">{escape(label)}</th>{shown}</tr>')
+    table = f'<table class="imagegen-sheet"><tr>{head}</tr>{"".join(rows)}</table>'
+    return f"<style>{_STYLE}</style>{table}"
+
+
+def page_of(sheet: Results) -> str:
+    """Return a sheet as a page of its own with the original pictures inside."""
+    return _PAGE.format(title=escape(sheet.name), summary=escape(repr(sheet)), sheet=html_of(sheet, edge=None))
+
+
+def _cell(sheet: Results, cell: Cell, edge: int | None) -> str:
+    if cell.result is None:
+        told = escape(str(cell.error or "not drawn yet"))
+        return f'<td><b>{cell.name}</b> <div class="error">{told}</div>{_remarks(cell)}</td>'
+    image = cell.result.image
+    picture = preview(image, edge=edge, alt=image.revised_prompt or image.prompt or "")
+    enlarge = f'<label><input type="checkbox" aria-label="enlarge {cell.name}"/>{picture}</label>'
+    words = shorten(image.revised_prompt or sheet.variations[cell.variation].prompt)
+    facts = f"<small>{escape(words)}</small><small>{escape(' · '.join(_facts(cell)))}</small>"
+    marked = ' class="picked"' if cell.picked else ""
+    return f"<td{marked}><b>{cell.name}</b>{enlarge}{facts}{_remarks(cell)}</td>"
+
+
+def _facts(cell: Cell) -> list[str]:
+    """Return tokens, dollars and seconds, as far as they are known."""
+    result = cell.result
+    if result is None:
+        return []
+    usage, total = result.image_usage, result.cost().total
+    facts = [
+        f"{usage.total_tokens:,} tokens" if usage else "",
+        dollars(total) if total is not None else "",
+        f"{cell.seconds:.1f} s" if cell.seconds else "",
+        "bought before" if result.from_ledger else "",
+    ]
+    return [fact for fact in facts if fact]
+
+
+def _remarks(cell: Cell) -> str:
+    rating = f"★ {cell.rating:g}" if cell.rating is not None else ""
+    return "".join(f"<small>{escape(text)}</small>" for text in (rating, *cell.notes) if text)

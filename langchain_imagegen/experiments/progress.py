@@ -1,0 +1,52 @@
+"""How far a batch is, on one line: tqdm's bar, in a notebook its widget where ipywidgets is installed.
+
+tqdm is optional (extra `notebook`). Without it, only the announcement is written.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+from types import TracebackType
+from typing import Any, Self
+
+
+class Progress:
+    """A context that says what begins and counts what is done.
+
+    Args:
+        announcement: What is said first.
+        total: How many there are.
+        shown: Whether anything is said or shown.
+    """
+
+    def __init__(self, announcement: str, total: int, *, shown: bool) -> None:
+        self._announcement, self._total, self._shown = announcement, total, shown
+        self._bar: Any = None
+
+    def __enter__(self) -> Self:
+        if self._shown:
+            sys.stderr.write(f"{self._announcement}\n")
+            if self._total and find_spec("tqdm") is not None:
+                self._bar = _bar_class()(total=self._total, unit="picture")
+        return self
+
+    def advance(self) -> None:
+        """Count one more."""
+        if self._bar is not None:
+            self._bar.update()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _bar_class() -> Any:
+    """Return tqdm's widget in a notebook that can show it, else its text bar; `tqdm.auto` warns there instead."""
+    if "ipykernel" in sys.modules and find_spec("ipywidgets") is not None:
+        from tqdm.notebook import tqdm
+    else:
+        from tqdm import tqdm
+    return tqdm
