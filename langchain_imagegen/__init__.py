@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from langchain_imagegen.images.cost import Cost
     from langchain_imagegen.images.image import GeneratedImage
     from langchain_imagegen.images.partial import PartialImage
+    from langchain_imagegen.images.regions import Region, box, polygon
     from langchain_imagegen.images.result import ImageResult, ImageUsage
     from langchain_imagegen.options.options import ImageOptions
     from langchain_imagegen.options.request import ImageRequest
@@ -52,11 +53,14 @@ __all__ = [
     "ImageTransport",
     "ImageUsage",
     "PartialImage",
+    "Region",
     "__version__",
+    "box",
     "estimate",
     "http_clients",
     "images_from",
     "merge_images",
+    "polygon",
     "retry_on",
 ]
 
@@ -74,6 +78,7 @@ _MODULES = {
     "images.cost": ("Cost",),
     "images.image": ("GeneratedImage",),
     "images.partial": ("PartialImage",),
+    "images.regions": ("Region", "box", "polygon"),
     "images.result": ("ImageResult", "ImageUsage"),
     "options.options": ("ImageOptions",),
     "options.request": ("ImageRequest",),

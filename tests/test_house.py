@@ -259,8 +259,8 @@ def test_public_names():
     """`__all__` is exactly these names in this order, and the package has each of them."""
     names = """AsyncImageTransport Cost GeneratedImage ImageGenerationError ImageGenerationMiddleware
     ImageGenerationTool ImageGenerator ImageLibrary ImageMemory ImageOptions ImageOutputParser ImageRequest ImageResult
-    ImageState ImageStore ImageTransport ImageUsage PartialImage __version__ estimate http_clients images_from
-    merge_images retry_on"""
+    ImageState ImageStore ImageTransport ImageUsage PartialImage Region __version__ box estimate http_clients
+    images_from merge_images polygon retry_on"""
 
     assert langchain_imagegen.__all__ == names.split()
     assert all(hasattr(langchain_imagegen, name) for name in names.split())

@@ -23,14 +23,14 @@ from pydantic import (
 )
 
 from langchain_imagegen.agents.addresses import Addresses
-from langchain_imagegen.agents.arguments import EXPOSED, arguments, refusal
+from langchain_imagegen.agents.arguments import EXPOSED, REGION, arguments, refusal, region_of
 from langchain_imagegen.agents.budget import Budget, Limits, Register
 from langchain_imagegen.agents.runtime import ids_of_call, keeps_images, messages_key, state_of
 from langchain_imagegen.agents.tool_answer import advice, beside, content_of, view, warned
 from langchain_imagegen.conversation.channel import CHANNEL, as_update, images_of_result
 from langchain_imagegen.conversation.memory import ImageMemory
 from langchain_imagegen.drawing.generator import ImageGenerator
-from langchain_imagegen.errors import ImageGenerationError, UnknownImageError
+from langchain_imagegen.errors import ImageGenerationError, OptionError, UnknownImageError
 from langchain_imagegen.images.image import GeneratedImage
 from langchain_imagegen.images.result import ImageResult
 from langchain_imagegen.options.options import drop_compression
@@ -59,13 +59,14 @@ class ImageGenerationTool(BaseTool):
 
     Args:
         generator: Draws the pictures, with the options that the model cannot change; made on first use if `None`.
-        exposed: Names of the options that the model may choose.
+        exposed: Names of the options that the model may choose. `"region"` lets it confine an edit to parts of the
+            first image, as boxes and outlines in fractions of its width and height; needs Pillow, and no `mask`.
         note: What the model is told beside the handles.
         allow_urls: Whether the model may name pictures by web address; see `addresses` for which are fetched.
         show_to_model: Whether the message also shows the picture, downscaled, to a model that can see; needs Pillow.
-        mask: Confines edits to a part of the first image: any reference to a picture that is transparent where to edit,
-            or a function that gives one, or `None`, of LangGraph's runtime (`runtime.state`, `runtime.context`; outside
-            a graph the runtime is `None`). Drawing afresh has no mask.
+        mask: Confines edits to a part of the first image: a region (`box(…)`, `polygon(…)`), any reference to a picture
+            that is transparent where to edit, or a function that gives one, or `None`, of LangGraph's runtime
+            (`runtime.state`, `runtime.context`; outside a graph the runtime is `None`). Drawing afresh has no mask.
         url_for: Gives a link for a picture, which goes into content and artifact; if it fails, the result says so.
         trust: `"channel"` believes the state's channel alone, not the messages; for servers whose clients write those.
         around_image: Called as `around_image(request, call)` around every drawing, outside the generator's own. It may
@@ -101,6 +102,8 @@ class ImageGenerationTool(BaseTool):
 
     def __init__(self, *, exposed: Iterable[str] = EXPOSED, allow_urls: bool = False, **fields: Any) -> None:
         exposed = tuple(exposed)
+        if REGION in exposed and fields.get("mask") is not None:
+            raise OptionError("mask= and an exposed region exclude each other: only one can say where to edit")
         schema = fields.setdefault("args_schema", arguments(exposed, urls=allow_urls))
         fields.setdefault("handle_validation_error", partial(refusal, schema=schema))
         Limits.read(fields.get("max_images"), fields.get("max_cost"))
@@ -168,9 +171,13 @@ class ImageGenerationTool(BaseTool):
 
         memory = self._memory(runtime)
         named = [each if isinstance(each, GeneratedImage) else memory.get(each[:LONGEST_REFERENCE]) for each in images]
-        chosen = {name: replace_surrogates(value) for name, value in options.items() if value is not None}
+        areas = options.get(REGION)
+        chosen = {name: replace_surrogates(options[name]) for name in options if options[name] is not None}
+        chosen.pop(REGION, None)
         chosen, ignored = drop_compression(self._generator().options, chosen)
-        mask = self._mask(runtime, memory) if named else None
+        if areas and not named:
+            raise OptionError("region needs the image to edit: name it in images, or leave region out to draw anew")
+        mask = region_of(areas) if areas else self._mask(runtime, memory) if named else None
         request = {"prompt": replace_surrogates(prompt), "images": named, "mask": mask, "options": chosen}
         around = () if self.around_image is None else (self.around_image,)
         call = ids_of_call(runtime)

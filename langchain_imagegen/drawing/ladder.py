@@ -14,6 +14,7 @@ from langchain_imagegen.api.service_errors import SERVICE_ID, is_lost_reference
 from langchain_imagegen.conversation.references import Remote, Source
 from langchain_imagegen.errors import ServiceError
 from langchain_imagegen.images.image import GeneratedImage, Origin, Rung, is_kept_by
+from langchain_imagegen.images.regions import Region
 from langchain_imagegen.images.result import ImageResult
 from langchain_imagegen.options.options import Api, ImageOptions, Reference
 
@@ -46,6 +47,7 @@ class Drawing:
     earlier: tuple[GeneratedImage, ...] = ()
     sources: tuple[Source, ...] = ()
     mask: Source | None = None
+    region: Region | None = None
     tool_choice: object = None
     previous_response_id: str | None = None
     previous: tuple[GeneratedImage, ...] = ()
@@ -84,6 +86,7 @@ class Drawing:
             "options": self.options.sent(),
             "images": images,
             "mask": _traced(self.mask) if self.mask else None,
+            "region": str(self.region) if self.region else None,
             "previous_response_id": self.previous_response_id,
             "turns": [list(turn) for turn in self.turns],
             "response_id": self.resumed,

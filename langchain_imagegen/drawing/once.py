@@ -60,7 +60,7 @@ def digest_of(drawing: Drawing) -> str:
         "turns": drawing.turns,
         "earlier": [_named(image) for image in drawing.earlier],
         "sources": [_named(source) for source in drawing.sources],
-        "mask": _named(drawing.mask) if drawing.mask else None,
+        "mask": _mask_of(drawing),
         "tool_choice": drawing.tool_choice,
         "previous_response_id": drawing.previous_response_id,
         "conversation": drawing.conversation,
@@ -70,6 +70,13 @@ def digest_of(drawing: Drawing) -> str:
         "model_kwargs": drawing.model_kwargs,
     }
     return _digest(fields)
+
+
+def _mask_of(drawing: Drawing) -> object:
+    """Return what tells a mask from others: its region, whose bytes differ between versions of Pillow, or its name."""
+    if drawing.region is not None:
+        return drawing.region.model_dump(mode="json")
+    return _named(drawing.mask) if drawing.mask else None
 
 
 def _named(source: Source) -> str:

@@ -16,6 +16,7 @@ from langchain_imagegen.conversation.messages import Conversation, read_conversa
 from langchain_imagegen.conversation.references import Source, prepare_sources, resolve
 from langchain_imagegen.conversation.states import messages_of
 from langchain_imagegen.drawing.ladder import Drawing
+from langchain_imagegen.drawing.masks import resolve_mask
 from langchain_imagegen.drawing.placed import Placed
 from langchain_imagegen.drawing.settings import GeneratorSettings
 from langchain_imagegen.errors import OptionError
@@ -88,7 +89,10 @@ def _prepare(
     )
     options = settings.options.merge(request.options)
     sources = tuple(_resolve(request.images, settings))
-    mask = one_source(_resolve([request.mask], settings)) if request.mask is not None else None
+    previous = _images_of(request.previous_response_id, settings.memory)
+    mask, region = resolve_mask(
+        request.mask, sources, previous, lambda named: _resolve(named, settings), settings.chosen_store
+    )
     instructions = request.instructions or settings.instructions
     if settings.check_options:
         options.check(api=settings.api, mask=mask is not None, stream=stream)
@@ -104,8 +108,9 @@ def _prepare(
         earlier=_prepare_earlier(conversation.earlier, sources, settings),
         sources=sources,
         mask=mask,
+        region=region,
         previous_response_id=request.previous_response_id,
-        previous=_images_of(request.previous_response_id, settings.memory),
+        previous=previous,
         conversation=request.conversation,
         instructions=instructions,
         stream=stream,
@@ -268,14 +273,3 @@ def _as_list(value: Any) -> list[Any]:
     if value is None:
         return []
     return list(value) if isinstance(value, (list, tuple)) else [value]
-
-
-def one_source(sources: list[Source]) -> Source:
-    """Return the one image that a mask names.
-
-    Raises:
-        OptionError: The mask names no image, or several.
-    """
-    if len(sources) != 1:
-        raise OptionError(f"mask must name one image, it names {len(sources)}")
-    return sources[0]

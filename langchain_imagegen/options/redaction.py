@@ -49,6 +49,8 @@ def _object(value: Any) -> Any:
         return handle
     if isinstance(images := getattr(value, "images", None), (list, tuple)):
         return stand_in(images)
+    if isinstance(shapes := getattr(value, "shapes", None), tuple):  # a region, which is plain data
+        return value.model_dump(mode="json") if shapes else None
     return f"<{type(value).__name__}>"
 
 

@@ -31,15 +31,18 @@ class ImageRequest(OldPickles, BaseModel):
     """One picture to draw or edit.
 
     `images` and `mask` are references: a handle, an ordinal, `"last"`, a call id, a `GeneratedImage`, an
-    `ImageResult`, a URL, a data URL, a file id, a `Path`, bytes, a PIL image or a LangChain image block. A
-    dump and a repr show placeholders instead (`<bytes 2.0 MB>`), so a dump cannot be sent.
+    `ImageResult`, a URL, a data URL, a file id, a `Path`, bytes, a PIL image or a LangChain image block. A mask may
+    also be a region: `box(…)`, `polygon(…)`, its JSON form, or a list of regions. A dump and a repr show placeholders
+    in place of pictures (`<bytes 2.0 MB>`), so a dump cannot be sent.
     """
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True)
 
     prompt: str = Field("", description="What to draw, or what to change about the images.")
     images: list[Any] = Field([], description="References to the images to edit or combine, in order.")
-    mask: Any | None = Field(None, description="Reference to a mask: fully transparent where to edit.")
+    mask: Any | None = Field(
+        None, description="Where to edit: a region (`box`, `polygon`), or a picture that is fully transparent there."
+    )
     previous_response_id: str | None = Field(None, description="The response that this one continues.")
     conversation: str | dict[str, Any] | None = Field(
         None,
@@ -78,7 +81,7 @@ class ImageRequest(OldPickles, BaseModel):
         }
         mask = {
             "anyOf": [{"type": "string"}, {"type": "null"}],
-            "description": own["properties"]["mask"]["description"],
+            "description": "Reference to a picture that is fully transparent where to edit.",
         }
         properties = {"prompt": taken["prompt"], "images": texts, "mask": mask, **taken, **flat}
         plain = {
