@@ -20,9 +20,10 @@ def main() -> None:
 
         imagegen()
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] == __name__.partition(".")[0]:
+        package = (error.name or "").partition(".")[0]
+        if package == __name__.partition(".")[0]:
             raise
-        _fail(f"needs the package {error.name}: {INSTALL}")
+        _fail(f"needs the package {package}: {INSTALL}")
     except (ImageGenerationError, ImportError) as error:
         _fail(str(error))
     except KeyboardInterrupt:
