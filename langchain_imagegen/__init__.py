@@ -13,6 +13,8 @@ from langchain_imagegen import _moved
 from langchain_imagegen.errors import ImageGenerationError, retry_on
 
 if TYPE_CHECKING:
+    from langchain_imagegen.agents.display import show_pictures
+    from langchain_imagegen.agents.hiding import hide_pictures
     from langchain_imagegen.agents.middleware import ImageGenerationMiddleware
     from langchain_imagegen.agents.tool import ImageGenerationTool
     from langchain_imagegen.conversation.channel import merge_images
@@ -57,14 +59,18 @@ __all__ = [
     "__version__",
     "box",
     "estimate",
+    "hide_pictures",
     "http_clients",
     "images_from",
     "merge_images",
     "polygon",
     "retry_on",
+    "show_pictures",
 ]
 
 _MODULES = {
+    "agents.display": ("show_pictures",),
+    "agents.hiding": ("hide_pictures",),
     "agents.middleware": ("ImageGenerationMiddleware",),
     "agents.tool": ("ImageGenerationTool",),
     "conversation.channel": ("merge_images",),

@@ -18,6 +18,7 @@ from langchain.agents.middleware.types import (
     ModelRequest,
     ModelResponse,
     OmitFromInput,
+    PrivateStateAttr,
     ToolCallRequest,
 )
 from langchain_core.language_models import BaseChatModel
@@ -25,15 +26,18 @@ from langchain_core.messages import BaseMessage, ToolMessage
 from langgraph.types import Command
 
 from langchain_imagegen.agents.chat_models import has_hosted_tool, host_of, is_hosted, is_stored, retries_of
+from langchain_imagegen.agents.display import Display, latest, messages_in
 from langchain_imagegen.agents.history import light_pictures
 from langchain_imagegen.agents.model_call import Service, Turn, must_stay
 from langchain_imagegen.agents.refusals import Refusals
 from langchain_imagegen.agents.tool import ImageGenerationTool
 from langchain_imagegen.conversation.channel import CHANNEL, MISDECLARED, Records, as_update
+from langchain_imagegen.conversation.display import WEEK, Form
 from langchain_imagegen.conversation.memory import ImageMemory
 from langchain_imagegen.conversation.message_forms import as_messages
 from langchain_imagegen.conversation.messages import drawn_by_tool
 from langchain_imagegen.conversation.state import channel
+from langchain_imagegen.conversation.states import values_of
 from langchain_imagegen.drawing.generator import ImageGenerator
 from langchain_imagegen.errors import OptionError
 from langchain_imagegen.options.options import ImageOptions
@@ -45,6 +49,7 @@ class AgentImageState(AgentState[Any]):
     """The agent's state with the channel of images, which callers can read but not write."""
 
     generated_images: NotRequired[Annotated[Records, OmitFromInput, channel()]]
+    images_before_turn: NotRequired[Annotated[dict[str, Any], PrivateStateAttr, latest]]
 
 
 class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
@@ -72,6 +77,10 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
             the agent's answer, with a logged warning.
         around_image: As that of the tool. It must see a request before the service draws, so the function tool draws
             for every chat model.
+        show: How the last answer of a turn shows the pictures drawn in it: `"markdown"` text, an OpenAI `"image_url"`
+            part, a v1 `"image"` block with its `url`, or `None`. No request to the model has them. Each needs an
+            address (`ImageStore(public_url=…)` or a store that signs). Structured answers show none.
+        link_seconds: How long an address works where it is signed; later turns renew those past half of it.
     """
 
     state_schema = AgentImageState
@@ -88,6 +97,8 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         trust: Literal["all", "channel"] = "all",
         wire: bool = False,
         around_image: Callable[..., Any] | None = None,
+        show: Form | None = None,
+        link_seconds: int = WEEK,
     ) -> None:
         super().__init__()
         self.wire = wire
@@ -103,6 +114,10 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         self.tool = self._function_tool(tool, around_image=around_image)
         self.tools = [] if self.hosted is True else [self.tool]
         self._refusals = Refusals()
+        form = show or (tool.show if tool else None)
+        self._display = Display(form, link_seconds) if form else None
+        if self._display:
+            self._display.check(self._store())
 
     def wrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
@@ -165,6 +180,15 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         given = as_messages([messages] if isinstance(messages, (str, BaseMessage, Mapping)) else messages)
         return self._turn_of(given, {}, Service()).light_messages(given)
 
+    def renew_links(self, state: object) -> list[BaseMessage]:
+        """Return the answers of a state whose links to pictures end soon, with new ones.
+
+        A thread that nobody continues shows pictures for `link_seconds`. Write what comes back to the graph when it is
+        opened again: `agent.update_state(config, {"messages": middleware.renew_links(agent.get_state(config))})`.
+        """
+        memory = ImageMemory.from_state(state, image_store=self._store(), trust=self.trust)
+        return list(self._display.renew(messages_in(values_of(state)), memory).values()) if self._display else []
+
     def _turn(self, request: ModelRequest[Any]) -> Turn:
         if CHANNEL not in request.state:
             raise TypeError(MISDECLARED)
@@ -213,6 +237,8 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
 
     def _light_response(self, turn: Turn, response: ModelResponse[Any]) -> ExtendedModelResponse[Any]:
         light, update = turn.keep(response.result)
+        if self._display and response.structured_response is None:
+            light, update = self._display.complete(light, update, turn.state, turn.memory)
         kept = ModelResponse(result=light, structured_response=response.structured_response)
         return ExtendedModelResponse(kept, command=Command(update=update) if update else None)
 

@@ -35,6 +35,7 @@ from langchain_imagegen.agents.refusals import Refusals
 from langchain_imagegen.agents.wording import valid_message
 from langchain_imagegen.api.service_errors import SERVICE_ID, is_lost_reference
 from langchain_imagegen.conversation.channel import CHANNEL, Records
+from langchain_imagegen.conversation.display import without_pictures
 from langchain_imagegen.conversation.memory import ImageMemory
 from langchain_imagegen.conversation.message_forms import message_text
 from langchain_imagegen.conversation.references import prepare_sources
@@ -237,7 +238,7 @@ class Turn:
     def _whole(self, kept: set[str]) -> list[BaseMessage]:
         gone = self._gone(kept)
         whole = rewrite_messages(
-            self.messages,
+            list(map(without_pictures, self.messages)),
             {
                 HumanMessage: lambda message: whole_pictures(message, self.memory),
                 ToolMessage: lambda message: whole_pictures(message, self.memory),

@@ -28,6 +28,7 @@ from langchain_imagegen.agents.budget import Budget, Limits, Register
 from langchain_imagegen.agents.runtime import ids_of_call, keeps_images, messages_key, state_of
 from langchain_imagegen.agents.tool_answer import advice, beside, content_of, view, warned
 from langchain_imagegen.conversation.channel import CHANNEL, as_update, images_of_result
+from langchain_imagegen.conversation.display import WEEK, Form
 from langchain_imagegen.conversation.memory import ImageMemory
 from langchain_imagegen.drawing.generator import ImageGenerator
 from langchain_imagegen.errors import ImageGenerationError, OptionError, UnknownImageError
@@ -68,6 +69,8 @@ class ImageGenerationTool(BaseTool):
             that is transparent where to edit, or a function that gives one, or `None`, of LangGraph's runtime
             (`runtime.state`, `runtime.context`; outside a graph the runtime is `None`). Drawing afresh has no mask.
         url_for: Gives a link for a picture, which goes into content and artifact; if it fails, the result says so.
+        show: Puts the address of each picture into the artifact, for the front end alone. `ImageGenerationMiddleware`
+            lets the answer show it in this form; graphs of one's own have `show_pictures` for that.
         trust: `"channel"` believes the state's channel alone, not the messages; for servers whose clients write those.
         around_image: Called as `around_image(request, call)` around every drawing, outside the generator's own. It may
             change the request, answer with an `ImageResult` from elsewhere, or refuse: the chat model reads the message
@@ -92,6 +95,7 @@ class ImageGenerationTool(BaseTool):
     show_to_model: bool = False
     mask: Any = Field(default=None, repr=False)
     url_for: Callable[[GeneratedImage], str] | None = None
+    show: Form | None = None
     trust: Literal["all", "channel"] = "all"
     around_image: Callable[..., Any] | None = Field(default=None, repr=False)
     max_images: Any = None
@@ -221,6 +225,8 @@ class ImageGenerationTool(BaseTool):
         links, result = beside(result, self.url_for, "link")
         views, result = beside(result, view if self.show_to_model else None, "view")
         content, artifact = self._content(result, links, views), result.record()
+        if self.show and not links:
+            links, _ = beside(result, lambda image: image.url(expires=WEEK), "address")
         for record, link in zip(artifact["images"], links, strict=False):
             record["url"] = link
         state, call_id = state_of(runtime), getattr(runtime, "tool_call_id", None)

@@ -20,6 +20,7 @@ from langchain_imagegen.conversation.content_blocks import (
     require_block,
     text_of_block,
 )
+from langchain_imagegen.conversation.display import without_pictures
 from langchain_imagegen.conversation.message_forms import as_messages, message_text, readable_messages
 from langchain_imagegen.conversation.records import Record, clean_records, pass_over, read_record, valid_text
 from langchain_imagegen.errors import CorruptImageError, ImageGenerationError, ImageStoreError, OptionError
@@ -276,7 +277,7 @@ def read_conversation(messages: Iterable[object], store: ImageStore) -> Conversa
         UnknownImageError: an image block does not say where its picture is.
         CorruptImageError: the data of an image block is no picture.
     """
-    all_messages = as_messages(messages)
+    all_messages = list(map(without_pictures, as_messages(messages)))
     last = max((n for n, message in enumerate(all_messages) if isinstance(message, HumanMessage)), default=-1)
     before = [message for n, message in enumerate(all_messages) if n != last]
     turns = ((ROLES[message.type], message_text(message)) for message in before if message.type in ROLES)
