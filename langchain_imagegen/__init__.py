@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from langchain_imagegen.images.image import GeneratedImage
     from langchain_imagegen.images.partial import PartialImage
     from langchain_imagegen.images.regions import Region, box, polygon
-    from langchain_imagegen.images.result import ImageResult, ImageUsage
+    from langchain_imagegen.images.result import ImageResult
+    from langchain_imagegen.images.usage import ImageUsage
     from langchain_imagegen.options.options import ImageOptions
     from langchain_imagegen.options.request import ImageRequest
     from langchain_imagegen.storage.library import ImageLibrary
@@ -85,7 +86,8 @@ _MODULES = {
     "images.image": ("GeneratedImage",),
     "images.partial": ("PartialImage",),
     "images.regions": ("Region", "box", "polygon"),
-    "images.result": ("ImageResult", "ImageUsage"),
+    "images.result": ("ImageResult",),
+    "images.usage": ("ImageUsage",),
     "options.options": ("ImageOptions",),
     "options.request": ("ImageRequest",),
     "storage.library": ("ImageLibrary",),

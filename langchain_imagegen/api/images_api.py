@@ -18,9 +18,10 @@ from langchain_imagegen.errors import (
     NoImageError,
     OptionError,
 )
-from langchain_imagegen.images.image import GeneratedImage, Origin, ReadPartial, ReadPicture
+from langchain_imagegen.images.image import GeneratedImage, Origin, ReadPartial, ReadPicture, with_tokens
 from langchain_imagegen.images.partial import PartialImage
 from langchain_imagegen.images.result import ImageFailure, ImageResult
+from langchain_imagegen.images.usage import ResponseTokens
 
 # Options of the tool that this API does not have (SDK 3.54, `ImageGenerateParams`).
 MISSING = ("action", "input_fidelity")
@@ -63,9 +64,10 @@ def read_images(payload: Item, origin: Origin, picture: ReadPicture) -> ImageRes
             errors.append(error)
     if images:
         failed = [f"a picture of this answer failed: {error}" for error in errors]
+        image_usage = read_image_usage(fields, "usage")
         return ImageResult(
-            images=tuple(images),
-            image_usage=read_image_usage(fields, "usage"),
+            images=with_tokens(images, ResponseTokens.of(image_usage, None, None, mainline=False)),
+            image_usage=image_usage,
             failures=tuple(ImageFailure(message=str(error)) for error in errors),
             warnings=(*failed, *odd),
         )

@@ -18,8 +18,9 @@ from langchain_imagegen.errors import (
     NoImageError,
     ServiceError,
 )
-from langchain_imagegen.images.image import GeneratedImage, Origin, ReadPicture
-from langchain_imagegen.images.result import ImageFailure, ImageResult, ImageUsage
+from langchain_imagegen.images.image import GeneratedImage, Origin, ReadPicture, with_tokens
+from langchain_imagegen.images.result import ImageFailure, ImageResult
+from langchain_imagegen.images.usage import ImageUsage, ResponseTokens
 
 CALL = "image_generation_call"
 
@@ -100,13 +101,15 @@ def read_response(payload: Item, origin: Origin, picture: ReadPicture, *, warnin
     if not images:
         raise why_no_image(payload, errors)
     fields = Fields(payload, odd)
+    usage, model = read_usage(payload.get("usage"), odd), fields.text("model")
+    image_usage = read_image_usage(fields.inside("tool_usage"), "image_gen")
     return ImageResult(
-        images=tuple(images),
+        images=with_tokens(images, ResponseTokens.of(image_usage, usage, model)),
         text=text_of(payload, odd),
         response_id=fields.text("id"),
-        model=fields.text("model"),
-        usage=read_usage(payload.get("usage"), odd),
-        image_usage=read_image_usage(fields.inside("tool_usage"), "image_gen"),
+        model=model,
+        usage=usage,
+        image_usage=image_usage,
         failures=tuple(_failure(item, error) for item, error in failed),
         warnings=(*warnings, *(f"a picture of this response failed: {error}" for error in errors), *odd),
     )

@@ -18,10 +18,12 @@ from langchain_imagegen.conversation.family_tree import tree_node, tree_order
 from langchain_imagegen.conversation.index import RecordIndex
 from langchain_imagegen.conversation.messages import found_in
 from langchain_imagegen.conversation.records import Record, clean_record, is_trace, read_record, trace_of
+from langchain_imagegen.conversation.spending import cost_of_images
 from langchain_imagegen.conversation.states import joined, messages_of, values_of
 from langchain_imagegen.conversation.unknown import unknown_image
 from langchain_imagegen.errors import UnknownImageError
 from langchain_imagegen.images import notebook
+from langchain_imagegen.images.cost import Cost
 from langchain_imagegen.images.image import GeneratedImage, is_record
 from langchain_imagegen.images.result import ImageResult
 from langchain_imagegen.storage.store import ImageStore, default_store
@@ -202,6 +204,14 @@ class ImageMemory:
         """Return the images made directly from an image, in order."""
         parents = set(self._ids(reference))
         return [self._image(id) for id in self._index.order if parents.intersection(self._index.parents(id))]
+
+    def cost(self) -> Cost:
+        """Return what the images cost: each response once, forgotten images too, and uploads nothing.
+
+        Its `total` is `None` if the tokens of a picture are not recorded; `reason` says of how many. Calls without a
+        picture and a graph's abandoned branches are not in it: no record of them is in the state.
+        """
+        return cost_of_images(self, self._index.forgotten)
 
     def digests(self) -> set[str]:
         """Return the digests of all bytes that the images need, for `ImageStore.prune(keep=memory)`."""

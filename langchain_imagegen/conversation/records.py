@@ -24,6 +24,10 @@ ID_LISTS = ("parents", "companion_ids", "dead_rungs")
 FORGOTTEN = "forgotten"
 """Key of a trace: what the channel keeps in place of the record of an image that was forgotten."""
 
+TOKENS = "tokens"
+"""The field that says what the response that drew an image took."""
+
+_IDENTITY = ("id", "provider", "sha256")
 _LOG = logging.getLogger(__name__)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _TEXTS = frozenset({
@@ -65,9 +69,11 @@ def read_record(value: object) -> GeneratedImage | None:
 
 
 def trace_of(record: Mapping[str, Any]) -> Record:
-    """Return what stays of the record of a forgotten image: enough to know the image again, and nothing of it."""
-    kept = {name: record[name] for name in ("id", "provider", "sha256") if isinstance(record.get(name), str)}
-    return {**kept, FORGOTTEN: True}
+    """Return what stays of the record of a forgotten image: enough to know it again and what it cost, no more."""
+    tokens = record.get(TOKENS)
+    names = (*_IDENTITY, "image_model") if isinstance(tokens, Mapping) else _IDENTITY
+    kept = {name: record[name] for name in names if isinstance(record.get(name), str)}
+    return {**kept, **({TOKENS: dict(tokens)} if isinstance(tokens, Mapping) else {}), FORGOTTEN: True}
 
 
 def is_upload(record: Mapping[str, Any]) -> bool:
@@ -120,6 +126,8 @@ def _clean(name: object, field: object) -> Any:
         return _words(name, field)
     if name in _WORDS:
         return field if isinstance(field, str) and field in _WORDS[name] else None
+    if name == TOKENS:
+        return field if isinstance(field, Mapping) else None
     if name in _TEXTS:
         return valid_text(field) if isinstance(field, str) else None
     return valid_text(field) if isinstance(field, str) else field

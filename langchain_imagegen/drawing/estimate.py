@@ -103,11 +103,8 @@ def _assumptions(sent: Mapping[str, Any], sources: int, read: int) -> list[str]:
 def _mainline(model: str, sources: int, words: int) -> Cost:
     """Return the share of the mainline model."""
     most = mainline_tokens(model)
-    usage = {
-        "input_tokens": most.read + words + sources * most.per_source,
-        "output_tokens": most.written,
-    }
+    tokens = {"text_in": most.read + words + sources * most.per_source, "text_out": most.written}
     told = [f"{model} reads at most {most.read:,} tokens beside the prompt, and writes at most {most.written:,}"]
     if sources:
         told.append(f"{model} reads at most {most.per_source:,} tokens of a source picture")
-    return cost_of_mainline_tokens(usage, model).model_copy(update={"assumptions": tuple(told)})
+    return cost_of_mainline_tokens(tokens, model).model_copy(update={"assumptions": tuple(told)})

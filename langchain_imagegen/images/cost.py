@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, computed_field
 
-from langchain_imagegen.images.prices import Price, Priced, price_tokens
+from langchain_imagegen.images.prices import Price, price_tokens
 
 Part = Literal["image_output", "image_input", "text", "mainline"]
 
@@ -81,6 +81,10 @@ class Cost(BaseModel):
         return f"at most {dollars(self.known)}" if self.estimated else dollars(self.known)
 
 
+NOTHING_DRAWN = Cost(**{part: Decimal(0) for part in PARTS})
+NOTHING_BOUGHT = NOTHING_DRAWN.model_copy(update={"assumptions": ("the ledger had the pictures already",)})
+
+
 def dollars(amount: Decimal) -> str:
     """Return an amount as text: two digits behind the point, or four below a dollar."""
     return f"${amount:,.2f}" if amount >= 1 else f"${amount:.4f}"
@@ -102,12 +106,11 @@ def cost_of_image_tokens(tokens: Mapping[str, int], model: str, at: datetime | N
     return Cost(**parts, prices=(priced.price,))
 
 
-def cost_of_mainline_tokens(usage: Mapping[str, Any], model: str, at: datetime | None = None) -> Cost:
-    """Return what the mainline model's tokens cost, as LangChain counts them (`UsageMetadata`)."""
-    read, written = usage.get("input_tokens") or 0, usage.get("output_tokens") or 0
-    cached = min((usage.get("input_token_details") or {}).get("cache_read") or 0, read)
-    tokens = {"text_in": read - cached, "text_cached": cached, "text_out": written}
-    priced: Priced | None = price_tokens(model, tokens, at)
+def cost_of_mainline_tokens(
+    tokens: Mapping[str, int], model: str, at: datetime | None = None, *, calls: int = 1
+) -> Cost:
+    """Return what tokens of a mainline model cost; `tokens` are by kind as in `prices`, of so many `calls`."""
+    priced = price_tokens(model, tokens, at, calls=calls)
     if priced is None:
         return _zero_or_unpriced(tokens, model, ("mainline",))
     return Cost(mainline=sum(priced.dollars.values(), Decimal(0)), prices=(priced.price,))

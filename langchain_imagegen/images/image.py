@@ -10,7 +10,7 @@ import asyncio
 import base64
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,10 +21,12 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, computed_field, 
 from langchain_imagegen._moved import OldPickles
 from langchain_imagegen.errors import ImageStoreError
 from langchain_imagegen.images import notebook
+from langchain_imagegen.images.cost import NOTHING_DRAWN, Cost, unknown
 from langchain_imagegen.images.files import save_picture
 from langchain_imagegen.images.lookup import ByteStore, store_with
 from langchain_imagegen.images.pillow import open_picture
 from langchain_imagegen.images.sniffing import EXTENSIONS, Blob
+from langchain_imagegen.images.usage import ResponseTokens
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -97,6 +99,7 @@ class GeneratedImage(OldPickles, BaseModel):
         default=None, description="digest of the copy that is sent where the service does not take the original"
     )
     sent_mime_type: str | None = Field(default=None, description="format of that copy")
+    tokens: ResponseTokens | None = Field(default=None, description="what the response that drew it took; see `cost`")
 
     _store: ByteStore | None = PrivateAttr(default=None)
 
@@ -124,6 +127,19 @@ class GeneratedImage(OldPickles, BaseModel):
         """Return the image of a picture in a store; format and pixels come from its bytes."""
         seen = {"sha256": blob.sha256, "size_bytes": blob.size_bytes, "mime_type": blob.mime_type}
         return cls(**seen, width=blob.width, height=blob.height, **facts)
+
+    def cost(self) -> Cost:
+        """Return what the response that drew it cost; zero for a picture that a user or a tool brought.
+
+        The total is `None` if its tokens are not known, or stand on another picture of the same response.
+        """
+        if self.origin != "model":
+            return NOTHING_DRAWN
+        if self.tokens is None:
+            return unknown("no tokens are recorded with the picture")
+        if self.tokens.on is not None:
+            return unknown(f"the tokens of its response are on {handle_of(self.provider, self.tokens.on)}")
+        return self.tokens.cost(self.image_model, self.created_at)
 
     def digests(self) -> tuple[str, ...]:
         """Return the digests of all bytes that belong to the image: its own, and those of the copy that is sent."""
@@ -252,3 +268,11 @@ def shown(image: GeneratedImage) -> notebook.Shown:
 def is_record(value: object) -> bool:
     """Return True if `value` looks like a record: a mapping with the keys that every record has."""
     return isinstance(value, Mapping) and {"id", "sha256", "mime_type", "size_bytes"} <= value.keys()
+
+
+def with_tokens(images: Sequence[GeneratedImage], tokens: ResponseTokens) -> tuple[GeneratedImage, ...]:
+    """Return the pictures of a response with its tokens on the first; none if it reports nothing."""
+    if not images or (tokens.image is None and not tokens.mainline):
+        return tuple(images)
+    first, others = images[0], ResponseTokens(on=images[0].id)
+    return tuple(image.model_copy(update={"tokens": tokens if image.id == first.id else others}) for image in images)

@@ -18,6 +18,8 @@ from pydantic import BaseModel, ConfigDict
 _SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _MILLION = Decimal(1_000_000)
+_SAMPLE = 1000  # tokens by which the price of one is found
+_LONG = 200_000  # input tokens of a call, from which on some text models cost more
 _LIST = "OpenAI's price list"
 _LISTED = date(2026, 10, 14)
 
@@ -54,7 +56,7 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Priced:
-    """Dollars by kind of token, those of a text model under its first kind, and where the price was found."""
+    """Dollars by kind of token, those of a long prompt under its first kind, and where the price was found."""
 
     dollars: Mapping[str, Decimal]
     price: Price
@@ -108,15 +110,16 @@ def base_name(model: str) -> str:
     return _SNAPSHOT.sub("", model)
 
 
-def price_tokens(model: str, tokens: Tokens, at: datetime | None = None) -> Priced | None:
+def price_tokens(model: str, tokens: Tokens, at: datetime | None = None, *, calls: int = 1) -> Priced | None:
     """Return what tokens of a model cost, from `genai-prices` if it is installed and knows the model, else the table.
 
     Args:
         model: An image model or a mainline model; the date of a snapshot is ignored in the table.
         tokens: How many tokens of each kind.
         at: When they were used. Only `genai-prices` knows earlier prices.
+        calls: How many calls took the tokens together; prices of long prompts go by the prompt of one call.
     """
-    return _of_genai_prices(model, tokens, at) or _of_table(model, tokens)
+    return _of_genai_prices(model, tokens, at, calls) or _of_table(model, tokens)
 
 
 def _of_table(model: str, tokens: Tokens) -> Priced | None:
@@ -130,30 +133,32 @@ def _of_table(model: str, tokens: Tokens) -> Priced | None:
     return Priced(dollars, Price(model=model, source=rates.source, checked=rates.checked))
 
 
-def _of_genai_prices(model: str, tokens: Tokens, at: datetime | None) -> Priced | None:
+def _of_genai_prices(model: str, tokens: Tokens, at: datetime | None, calls: int) -> Priced | None:
     try:
         genai_prices: Any = importlib.import_module("genai_prices")
     except ImportError:
         return None
     dollars: dict[str, Decimal] = {}
     found: Any = None
-    for kinds in _groups([kind for kind, count in tokens.items() if count]):
+    for kinds in _groups(tokens, calls):
+        counts = {kind: tokens[kind] if len(kinds) > 1 else _SAMPLE for kind in kinds}
         try:
-            usage = genai_prices.Usage(**_usage({kind: tokens[kind] for kind in kinds}))
+            usage = genai_prices.Usage(**_usage(counts))
             found = genai_prices.calc_price(usage, model, provider_id="openai", genai_request_timestamp=at)
         except (LookupError, ValueError):
             return None
-        dollars[kinds[0]] = Decimal(found.total_price)
+        dollars[kinds[0]] = Decimal(found.total_price) * tokens[kinds[0]] / counts[kinds[0]]
     if found is None:
         return None
     source = f"genai-prices {genai_prices.__version__}"
     return Priced(dollars, Price(model=model, source=source, checked=_checked(found)))
 
 
-def _groups(kinds: list[str]) -> list[list[str]]:
-    """Return the kinds to price one by one, or all at once for a text model, whose long prompts have other prices."""
-    images = any(kind.startswith("image") for kind in kinds)
-    return [[kind] for kind in kinds] if images else [kinds][: len(kinds)]
+def _groups(tokens: Tokens, calls: int) -> list[list[str]]:
+    """Return the kinds to price one by one, or all at once for a long prompt, which has prices of its own."""
+    kinds = [kind for kind, count in tokens.items() if count]
+    prompt = (tokens.get("text_in", 0) + tokens.get("text_cached", 0)) / calls
+    return [kinds] if prompt > _LONG else [[kind] for kind in kinds]
 
 
 def _usage(tokens: Tokens) -> dict[str, int]:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator, Mapping
-from datetime import datetime
-from decimal import Decimal
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,70 +16,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from langchain_imagegen._moved import OldPickles
 from langchain_imagegen.images import notebook
-from langchain_imagegen.images.cost import PARTS, Cost, cost_of_image_tokens, cost_of_mainline_tokens, unknown
+from langchain_imagegen.images.cost import NOTHING_BOUGHT, Cost
 from langchain_imagegen.images.files import numbered
 from langchain_imagegen.images.lookup import ByteStore
+from langchain_imagegen.images.usage import ImageUsage, ResponseTokens
 
 if TYPE_CHECKING:
     from typing import Self
 from langchain_imagegen.images.image import GeneratedImage, Rung, shown
-
-
-class ImageUsage(BaseModel):
-    """Tokens of the image model, summed over all pictures of a response (`tool_usage.image_gen`)."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    total_tokens: int = 0
-    input_token_details: dict[str, int] = Field(default_factory=dict)
-    output_token_details: dict[str, int] = Field(default_factory=dict)
-
-    @classmethod
-    def of(cls, usage: Mapping[str, Any] | None) -> Self | None:
-        """Return the tokens that the service reports; None where it reports none, which is not zero."""
-        if usage is None:
-            return None
-        return cls(
-            input_tokens=usage.get("input_tokens") or 0,
-            output_tokens=usage.get("output_tokens") or 0,
-            total_tokens=usage.get("total_tokens") or 0,
-            input_token_details=_counts(usage.get("input_tokens_details")),
-            output_token_details=_counts(usage.get("output_tokens_details")),
-        )
-
-    def by_kind(self) -> dict[str, int]:
-        """Return the tokens by the kinds that have a price of their own.
-
-        What no detail accounts for counts as image tokens, which never cost less than text.
-        """
-        read, written = self.input_token_details, self.output_token_details
-        text_in, text_out = read.get("text", 0), written.get("text", 0)
-        image_in = max(self.input_tokens - text_in, 0)
-        cached_text, cached_image = min(read.get("cached_text", 0), text_in), min(read.get("cached_image", 0), image_in)
-        return {
-            "text_in": text_in - cached_text,
-            "text_cached": cached_text,
-            "image_in": image_in - cached_image,
-            "image_cached": cached_image,
-            "text_out": text_out,
-            "image_out": max(self.output_tokens - text_out, 0),
-        }
-
-    def cost(self, model: str | None, at: datetime | None = None) -> Cost:
-        """Return what the tokens cost by the standard prices of an image model, such as `gpt-image-2`.
-
-        Args:
-            model: The image model, or a snapshot of it.
-            at: When they were used; `None` means now. Only the extra `cost` knows earlier prices.
-
-        Returns:
-            A cost whose `total` is `None` if the price of the model is not known; its `reason` says so.
-        """
-        if model is None:
-            return unknown("which image model drew is not known")
-        return cost_of_image_tokens(self.by_kind(), model, at)
 
 
 class ImageFailure(BaseModel):
@@ -169,10 +111,9 @@ class ImageResult(OldPickles, PromptValue):
         """
         if self.from_ledger:
             return NOTHING_BOUGHT
-        drawn = cost_of_drawing(self.image_usage, self.image.image_model, self.image.created_at)
-        if self.response_id is None and self.usage is None:  # the Images API has no mainline model
-            return drawn + Cost(mainline=Decimal(0))
-        return drawn + cost_of_mainline(self.usage, self.model, self.image.created_at)
+        mainline = self.response_id is not None or self.usage is not None  # the Images API has none
+        tokens = ResponseTokens.of(self.image_usage, self.usage, self.model, mainline=mainline)
+        return tokens.cost(self.image.image_model, self.image.created_at)
 
     def digests(self) -> tuple[str, ...]:
         """Return the digests of all bytes that belong to its images and to the images they were made from."""
@@ -200,24 +141,3 @@ class ImageResult(OldPickles, PromptValue):
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         del include, exclude
         return notebook.pictures(list(map(shown, self.images)), caption=self.image.revised_prompt or self.text)
-
-
-NOTHING_BOUGHT = Cost(**{part: Decimal(0) for part in PARTS}, assumptions=("the ledger had the pictures already",))
-
-
-def cost_of_drawing(usage: ImageUsage | None, model: str | None, at: datetime | None) -> Cost:
-    """Return the image model's share of what a response cost that drew a picture."""
-    if usage is None or not usage.output_tokens:
-        return unknown("the service does not report the image tokens")
-    return usage.cost(model, at)
-
-
-def cost_of_mainline(usage: Mapping[str, Any] | None, model: str | None, at: datetime | None) -> Cost:
-    """Return the mainline model's share of what a response cost."""
-    if usage is None or model is None:
-        return unknown("the service does not report the mainline model's tokens")
-    return cost_of_mainline_tokens(usage, model, at)
-
-
-def _counts(details: Mapping[str, Any] | None) -> dict[str, int]:
-    return {key.removesuffix("_tokens"): count for key, count in (details or {}).items() if isinstance(count, int)}

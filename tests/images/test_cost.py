@@ -225,3 +225,12 @@ def test_the_simulator_reports_what_the_service_would(draw, size, quality):
     result = draw.invoke("a fox", size=size, quality=quality)
 
     assert result.image_usage.output_tokens == output_tokens("gpt-image-2", size, quality)
+
+
+def test_a_long_prompt_has_its_own_price():
+    """A prompt above the limit of its model costs more for each token; many short ones do not."""
+    tokens = {"text_in": 300_000, "text_out": 1000}
+    long, short = (price_tokens("gpt-5.4", tokens, calls=calls) for calls in (1, 100))
+
+    assert sum(long.dollars.values()) == (300_000 * 5 + 1000 * Decimal("22.5")) / 1_000_000
+    assert sum(short.dollars.values()) == (300_000 * Decimal("2.5") + 1000 * 15) / 1_000_000
