@@ -38,6 +38,7 @@ policy runs a node again after most other exceptions, which would buy a second p
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 from typing import Any
 
 
@@ -56,6 +57,45 @@ class ImageGenerationError(RuntimeError):
     partials: Sequence[Any] = ()
     last_event: int | None = None
     """The number of the last event of a stream that had arrived whole."""
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
+        """Return what a notebook shows of the error: what is wrong, what can be done, and the partial pictures."""
+        del include, exclude
+        facts = self._facts()
+        lines = "".join(f"<li>{escape(fact)}</li>" for fact in facts)
+        pictures = "".join(_html_of(partial) for partial in self.partials)
+        title = f"<p><b>{escape(type(self).__name__)}</b>: {escape(str(self))}</p>"
+        return {"text/plain": self._text(), "text/html": f"<div>{title}<ul>{lines}</ul>{pictures}</div>"}
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: FBT001 - IPython calls it so
+        """Print the error as IPython's terminal shows it."""
+        del cycle
+        printer.text(self._text())
+
+    def _text(self) -> str:
+        return "\n".join([f"{type(self).__name__}: {self}", *(f"- {fact}" for fact in self._facts())])
+
+    def _facts(self) -> list[str]:
+        """Return a line for each thing that is known besides the message."""
+        names = ("stage", "categories", "status", "code", "request_id", "response_id", "retry_after", "known", "text")
+        known = {name: value for name in names if (value := getattr(self, name, None))}
+        texts = {name: ", ".join(map(str, v)) if isinstance(v, (list, tuple)) else str(v) for name, v in known.items()}
+        facts = [f"{name.replace('_', ' ')}: {value[:500]}" for name, value in texts.items()]
+        if self.retryable:
+            return [*facts, "nothing was billed, and the same request may work later"]
+        if self.may_be_billed:
+            return [*facts, "a picture may have been drawn and billed; sending the request again may buy another"]
+        return [*facts, "nothing was billed"]
+
+
+def _html_of(partial: Any) -> str:
+    """Return a partial picture as HTML."""
+    bundle = partial._repr_mimebundle_()
+    html = str(bundle.get("text/html", ""))
+    native = [
+        f'<img alt="a partial picture" src="data:{kind};base64,{bundle[kind]}"/>' for kind in bundle if "/" in kind
+    ]
+    return html or native[0]
 
 
 class OptionError(ImageGenerationError, ValueError):

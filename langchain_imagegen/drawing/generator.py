@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 from langchain_core.runnables import RunnableConfig
 from pydantic import ConfigDict
 
-from langchain_imagegen.drawing.settings import GeneratorSettings
+from langchain_imagegen.drawing.live import LiveDrawing
 from langchain_imagegen.images.partial import PartialImage
 from langchain_imagegen.images.result import ImageResult
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from langchain_imagegen.options.call_fields import CallFields
 
 
-class ImageGenerator(GeneratorSettings):
+class ImageGenerator(LiveDrawing):
     """Draws and edits pictures with OpenAI's hosted image generation.
 
     The input is a `str`, a dict or `ImageRequest`, a `PromptValue`, messages, or an `ImageResult` or `GeneratedImage`

@@ -184,6 +184,20 @@ class GeneratedImage(OldPickles, BaseModel):
         """
         return open_picture(self.read(), "to_pil()")
 
+    def view(self, *, edge: int | None = notebook.EDGE) -> notebook.View:
+        """Return what a notebook shows of the picture: itself up to 256 KB, or else a preview, which needs Pillow.
+
+        Args:
+            edge: Pixels of the longer edge of a preview at most; `None` shows the picture itself, which makes the
+                notebook a third larger than its bytes.
+        """
+        try:
+            data = self.read()
+        except ImageStoreError as error:
+            return notebook.View(notebook.missing(self.handle, str(error)))
+        alt = self.revised_prompt or self.prompt or self.handle
+        return notebook.View(notebook.picture(data, self.mime_type, alt=alt, edge=edge))
+
     def to_data_url(self) -> str:
         """Return the picture as a `data:` URL, a third larger than its bytes."""
         return data_url(self.mime_type, self.read())
@@ -217,17 +231,14 @@ class GeneratedImage(OldPickles, BaseModel):
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """Yield what tells the image from others; `record()` has everything."""
         size = f"{self.width}x{self.height}" if self.width else None
-        told = {"handle": self.handle, "id": self.id, "size": size, "mime_type": self.mime_type, "prompt": self.prompt}
+        prompt = notebook.shorten(self.prompt, 80) if self.prompt else None
+        told = {"handle": self.handle, "id": self.id, "size": size, "mime_type": self.mime_type, "prompt": prompt}
         return ((name, value) for name, value in told.items() if value)
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         """Return what a notebook shows; SVG goes into an `<img>`, so that no script in it runs."""
         del include, exclude
-        try:
-            data = self.read()
-        except ImageStoreError as error:
-            return notebook.missing(self.handle, str(error))
-        return notebook.picture(data, self.mime_type, alt=self.revised_prompt or self.prompt or self.handle)
+        return dict(self.view().bundle)
 
 
 def store_at_hand(handle: str, sha256: str) -> ByteStore:

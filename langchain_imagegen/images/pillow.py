@@ -149,6 +149,26 @@ def thumbnail_of(data: bytes, width: int) -> bytes | None:
     return small.getvalue()
 
 
+def preview_of(data: bytes, edge: int) -> tuple[bytes, str] | None:
+    """Return a picture, upright, with edges of at most `edge` pixels, and its MIME type: WebP if it is transparent.
+
+    Any other is a JPEG. It is None where Pillow cannot make one.
+    """
+    small = io.BytesIO()
+    try:
+        picture = open_picture(data, "a preview")
+        picture.draft("RGB", (edge, edge))
+        picture = _eight_bits(upright(picture))
+        picture.thumbnail((edge, edge))
+        if picture.mode == "RGBA" and picture.getchannel("A").getextrema() != (255, 255):
+            picture.save(small, format="WEBP", quality=80, method=2)
+            return small.getvalue(), "image/webp"
+        picture.convert("RGB").save(small, format="JPEG", quality=85)
+    except Exception:  # noqa: BLE001 - a view is worth seeing without it, and Pillow raises many kinds
+        return None
+    return small.getvalue(), "image/jpeg"
+
+
 def rewrite(data: bytes, reason: str) -> bytes:
     """Return a picture as PNG or JPEG that the service takes: upright, RGB or RGBA, not too large.
 

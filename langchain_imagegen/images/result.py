@@ -37,6 +37,11 @@ class ImageFailure(BaseModel):
     stage: str | None = None
     categories: tuple[str, ...] = ()
 
+    def __str__(self) -> str:
+        where = f" at the {self.stage}" if self.stage else ""
+        why = f": {', '.join(self.categories)}" if self.categories else ""
+        return f"a picture failed{where}{why}: {self.message}"
+
 
 class ImageResult(OldPickles, PromptValue):
     """The pictures of one call, at least one, and what came with them.
@@ -132,6 +137,17 @@ class ImageResult(OldPickles, PromptValue):
         images, sources = (tuple(image.bind(store) for image in group) for group in (self.images, self.sources))
         return self.model_copy(update={"images": images, "sources": sources})
 
+    def view(self, *, edge: int | None = notebook.EDGE) -> notebook.View:
+        """Return what a notebook shows of the result: its pictures, what failed, and warnings.
+
+        Args:
+            edge: As for `GeneratedImage.view`; several pictures have at most 512 pixels, unless it is `None`.
+        """
+        notes = [*map(str, self.failures), *(f"warning: {warning}" for warning in self.warnings)]
+        caption = self.image.revised_prompt or self.text
+        bundle = notebook.pictures(list(map(shown, self.images)), caption=caption, notes=notes, edge=edge)
+        return notebook.View(bundle)
+
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """Yield the images and whatever is out of the ordinary; `record()` has everything."""
         names = ("text", "rung", "failures", "warnings", "from_ledger")
@@ -140,4 +156,7 @@ class ImageResult(OldPickles, PromptValue):
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         del include, exclude
-        return notebook.pictures(list(map(shown, self.images)), caption=self.image.revised_prompt or self.text)
+        names = ", ".join(image.handle for image in self.images)
+        if notebook.has_shown(names):
+            return {"text/plain": f"{names}: shown above"}
+        return dict(self.view().bundle)
