@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import struct
 from collections.abc import Callable
@@ -18,7 +19,9 @@ from langchain_imagegen import GeneratedImage, ImageStore
 from langchain_imagegen.errors import OptionError
 from langchain_imagegen.images.pillow import thumbnail_of
 from langchain_imagegen.simulator.drawing import draw as paint
+from langchain_imagegen.storage.stored_picture import open_stored
 from langchain_imagegen.web import images_app
+from langchain_imagegen.web.thumbnails import GoneError, Thumbnails
 from tests.images.test_hostile import HUGE, SIGNATURE, chunk
 
 PNG = paint("a fox", size=(800, 600))
@@ -166,6 +169,18 @@ def test_prune_removes_thumbnails(client: httpx.Client, image_store: ImageStore)
     assert image_store.prune(keep=owl) == [fox]
     assert files(image_store) == [f"{owl}.160.webp"]
     assert image_store.prune(older_than=timedelta(0)) == [owl]
+    assert files(image_store) == []
+
+
+def test_a_thumbnail_does_not_outlive_its_picture(image_store: ImageStore):
+    """If a picture is deleted while its thumbnail is made, no thumbnail of it is kept or sent."""
+    sha256 = image_store.put(PNG).sha256
+    picture = open_stored(image_store.shelves, sha256)
+    assert picture
+    image_store.delete(sha256)
+
+    with picture, pytest.raises(GoneError):
+        asyncio.run(Thumbnails().make(picture, sha256, 160))
     assert files(image_store) == []
 
 
