@@ -9,14 +9,13 @@ from __future__ import annotations
 from langchain.agents import create_agent
 from langchain.agents.middleware import HumanInTheLoopMiddleware
 from langchain_openai import ChatOpenAI
-from pictures import store
 
-from langchain_imagegen import ImageGenerationMiddleware, ImageGenerationTool, ImageGenerator
+from langchain_imagegen import ImageGenerationMiddleware, ImageGenerationTool, ImageGenerator, approval
 
 model = ChatOpenAI(model="gpt-5.4", use_responses_api=True)
-tool = ImageGenerationTool(generator=ImageGenerator(delivery="background", image_store=store))
-pictures = ImageGenerationMiddleware(tool=tool, hosted=False, trust="channel", image_store=store)
-approval = HumanInTheLoopMiddleware(interrupt_on={tool.name: True})
+tool = ImageGenerationTool(generator=ImageGenerator(delivery="background"))
+pictures = ImageGenerationMiddleware(tool=tool, hosted=False, trust="channel")
+review = HumanInTheLoopMiddleware(interrupt_on=approval(tool=tool))
 
 artist = create_agent(model, middleware=[pictures])
-supervised_artist = create_agent(model, middleware=[approval, pictures])
+supervised_artist = create_agent(model, middleware=[review, pictures])

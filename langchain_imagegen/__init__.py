@@ -13,6 +13,7 @@ from langchain_imagegen import _moved
 from langchain_imagegen.errors import ImageGenerationError, retry_on
 
 if TYPE_CHECKING:
+    from langchain_imagegen.agents.approval import approval
     from langchain_imagegen.agents.display import show_pictures
     from langchain_imagegen.agents.hiding import hide_pictures
     from langchain_imagegen.agents.middleware import ImageGenerationMiddleware
@@ -58,6 +59,7 @@ __all__ = [
     "PartialImage",
     "Region",
     "__version__",
+    "approval",
     "box",
     "estimate",
     "hide_pictures",
@@ -72,6 +74,7 @@ __all__ = [
 _MODULES = {
     "agents.display": ("show_pictures",),
     "agents.hiding": ("hide_pictures",),
+    "agents.approval": ("approval",),
     "agents.middleware": ("ImageGenerationMiddleware",),
     "agents.tool": ("ImageGenerationTool",),
     "conversation.channel": ("merge_images",),

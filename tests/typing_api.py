@@ -15,8 +15,6 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from langgraph.graph import MessagesState
 from langgraph.types import RetryPolicy
-from starlette.applications import Starlette
-from starlette.requests import Request
 
 from langchain_imagegen import (
     AsyncImageTransport,
@@ -49,7 +47,6 @@ from langchain_imagegen.errors import (
     drew_nothing,
 )
 from langchain_imagegen.simulator import Simulator, moderated
-from langchain_imagegen.web import UrlSigner, images_app
 
 
 class State(MessagesState, ImageState):
@@ -176,17 +173,3 @@ def below_other_clients() -> None:
     httpx2.AsyncClient(transport=AsyncImageTransport(image_store=store))
     assert_type(http_clients(store, timeout=60), dict[str, Any])
     ImageGenerationMiddleware(wire=True)
-
-
-def addresses(image: GeneratedImage, partial: PartialImage) -> None:
-    """Pictures have addresses, and `images_app` takes sync and async functions."""
-
-    async def allowed(request: Request, sha256: str) -> bool:
-        return request.method == "GET" and sha256 == image.sha256
-
-    store = ImageStore("pictures", public_url="/{sha256}.{ext}", url_signer=UrlSigner("a secret"))
-    assert_type(image.bind(store).url(expires=60), str)
-    assert_type(partial.bind(store).url(), str)
-    assert_type(images_app(store), Starlette)
-    assert_type(images_app(lambda _: store, authorize=allowed, widths=(320,)), Starlette)
-    assert_type(UrlSigner(["new", "old"]).sign(image.sha256), str)

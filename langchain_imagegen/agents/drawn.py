@@ -12,6 +12,7 @@ from langchain_core.runnables import RunnableConfig
 from langchain_imagegen.agents.budget import SCOPES, Budget, Drawn, Limits, Register, Scope, register_of
 from langchain_imagegen.conversation.memory import ImageMemory
 from langchain_imagegen.conversation.output_parser import images_from
+from langchain_imagegen.conversation.spending import cost_of_images
 from langchain_imagegen.drawing.estimate import estimate
 from langchain_imagegen.images.image import GeneratedImage
 from langchain_imagegen.options.options import ImageOptions
@@ -56,13 +57,15 @@ def drawn_in(state: Any, memory: ImageMemory) -> Drawn:
 
     @cache
     def dollars(scope: Scope) -> Decimal:
-        return sum((most_dollars_of(image) for image in {each.id: each for each in images[scope]}.values()), Decimal(0))
+        cost = memory.cost() if scope == "thread" else cost_of_images(images[scope], {})
+        untold = {image.id: image for image in images[scope] if image.tokens is None}
+        return cost.known + sum(map(most_dollars_of, untold.values()), Decimal(0))
 
     return Drawn(ids, dollars)
 
 
 def most_dollars_of(image: GeneratedImage) -> Decimal:
-    """Return what a picture cost at most, by the options that its record tells."""
+    """Return what a picture whose tokens are not recorded cost at most, by the options that its record tells."""
     facts = {"model": image.image_model, "size": image.size, "quality": image.quality}
     options = ImageOptions.parse({name: value for name, value in facts.items() if value})
     return estimate(options, sources=len(image.parents), prompt=image.prompt or "").known

@@ -25,10 +25,14 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage, ToolMessage
 from langgraph.types import Command
 
+from langchain_imagegen.agents.approval import reviewer
+from langchain_imagegen.agents.budget import Limits
 from langchain_imagegen.agents.chat_models import has_hosted_tool, host_of, is_hosted, is_stored, retries_of
 from langchain_imagegen.agents.display import Display, latest, messages_in
 from langchain_imagegen.agents.history import light_pictures
+from langchain_imagegen.agents.hosted_limits import limits_of
 from langchain_imagegen.agents.model_call import Service, Turn, must_stay
+from langchain_imagegen.agents.neighbours import check_neighbours, find_neighbours
 from langchain_imagegen.agents.refusals import Refusals
 from langchain_imagegen.agents.tool import ImageGenerationTool
 from langchain_imagegen.conversation.channel import CHANNEL, MISDECLARED, Records, as_update
@@ -81,6 +85,12 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
             part, a v1 `"image"` block with its `url`, or `None`. No request to the model has them. Each needs an
             address (`ImageStore(public_url=…)` or a store that signs). Structured answers show none.
         link_seconds: How long an address works where it is signed; later turns renew those past half of it.
+        approval: Whether a person is asked before a picture is drawn: `True`, the dollars from which on (`"$0.10"`), or
+            what `approval` returns. The function tool draws for every chat model, and each call is an interrupt of
+            LangChain's `HumanInTheLoopMiddleware` with `interrupt_mode="per_call"`.
+        max_images: As that of the tool, also for hosted calls: the model has no tool once the limit is reached, and
+            `max_tool_calls` is what is left.
+        max_cost: The same in dollars.
     """
 
     state_schema = AgentImageState
@@ -99,6 +109,9 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         around_image: Callable[..., Any] | None = None,
         show: Form | None = None,
         link_seconds: int = WEEK,
+        approval: Any = None,
+        max_images: Any = None,
+        max_cost: Any = None,
     ) -> None:
         super().__init__()
         self.wire = wire
@@ -106,18 +119,26 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         self.image_store = (
             tool.generator.image_store if image_store is None and tool and tool.generator else image_store
         )
-        self.hosted = function_tool_only(hosted=hosted, around_image=around_image)
-        self._leaves_hosted = hosted is False and around_image is None
+        self.hosted = function_tool_only(hosted=hosted, around_image=around_image, approval=approval)
+        self._leaves_hosted = hosted is False and not (around_image or approval)
         self.offload_uploads = offload_uploads
         self.carry = carry
         self.trust = "channel" if tool and tool.trust == "channel" else trust
-        self.tool = self._function_tool(tool, around_image=around_image)
-        self.tools = [] if self.hosted is True else [self.tool]
+        self.tool = self._function_tool(tool, around_image=around_image, max_images=max_images, max_cost=max_cost)
+        self.limits = Limits.read(self.tool.max_images, self.tool.max_cost)
+        self._reviewer: AgentMiddleware[Any, Any, Any] | None = reviewer(approval, self.tool) if approval else None
         self._refusals = Refusals()
         form = show or (tool.show if tool else None)
         self._display = Display(form, link_seconds) if form else None
         if self._display:
             self._display.check(self._store())
+        self._neighbours: list[Any] = []
+
+    @property
+    def tools(self) -> list[Any]:  # type: ignore[override]  # who builds an agent asks for them
+        """The function tool, unless the chat model draws by itself."""
+        self._neighbours = find_neighbours(self) or self._neighbours
+        return [] if self.hosted is True else [self.tool]
 
     def wrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
@@ -155,13 +176,27 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], ToolMessage | Command[Any]]
     ) -> ToolMessage | Command[Any]:
         """Record the pictures that a tool returns, in its artifact or as image blocks."""
-        return self._recorded(handler(request))
+        return self._recorded(self._review(request, handler))
 
     async def awrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]]
     ) -> ToolMessage | Command[Any]:
         """Async twin of `wrap_tool_call`."""
-        return await asyncio.to_thread(self._recorded, await handler(request))
+        return await asyncio.to_thread(self._recorded, await self._areview(request, handler))
+
+    def _review(
+        self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], ToolMessage | Command[Any]]
+    ) -> ToolMessage | Command[Any]:
+        if self._reviewer is None:
+            return handler(request)
+        return self._reviewer.wrap_tool_call(request, handler)
+
+    async def _areview(
+        self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]]
+    ) -> ToolMessage | Command[Any]:
+        if self._reviewer is None:
+            return await handler(request)
+        return await self._reviewer.awrap_tool_call(request, handler)
 
     def offload(self, messages: str | BaseMessage | Mapping[str, Any] | Iterable[object]) -> list[BaseMessage]:
         """Return messages with references in place of base64: `agent.invoke({"messages": middleware.offload(m)})`.
@@ -198,7 +233,11 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
             provider=host_of(request.model),
             retries=retries_of(request.model),
         )
-        return self._turn_of(request.messages, request.state, service)
+        turn = self._turn_of(request.messages, request.state, service)
+        if service.hosted:
+            check_neighbours(self._neighbours, self.tool.name)
+            turn.limits = limits_of(self.limits, self.options, request.state, turn.memory) if self.limits else None
+        return turn
 
     def _turn_of(self, messages: Sequence[BaseMessage], state: Mapping[str, Any], service: Service) -> Turn:
         store = CallStore(self._store())
@@ -218,7 +257,8 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         messages, system = turn.request(request.system_message)
         tools = self._tools(request.tools, hosted=turn.service.hosted)
         model = self._model(request.model, turn)
-        return request.override(model=model, messages=cast("list[Any]", messages), system_message=system, tools=tools)
+        whole = request.override(model=model, messages=cast("list[Any]", messages), system_message=system, tools=tools)
+        return whole if turn.limits is None else turn.limits.apply(whole)
 
     def _after(self, error: Exception, turn: Turn) -> tuple[ModelResponse[Any] | None, float]:
         """Return the answer as far as it had arrived, or None and the seconds to wait before it is asked for again.
@@ -232,6 +272,8 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         delay = turn.retry_delay(error)
         if delay is None:
             failure = turn.failure(error)
+            if turn.limits is not None:
+                turn.limits.fail(failure)
             raise failure from failure.__cause__
         return None, delay
 
@@ -239,6 +281,8 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         light, update = turn.keep(response.result)
         if self._display and response.structured_response is None:
             light, update = self._display.complete(light, update, turn.state, turn.memory)
+        if turn.limits is not None:
+            turn.limits.settle(update.get(CHANNEL) or {})
         kept = ModelResponse(result=light, structured_response=response.structured_response)
         return ExtendedModelResponse(kept, command=Command(update=update) if update else None)
 

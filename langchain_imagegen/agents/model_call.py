@@ -85,6 +85,7 @@ class Turn:
         refusals: Why earlier hosted calls were refused.
         staying: The messages that the state must keep as they are, since a picture of them is in no store.
         arrived: What has arrived of the answer, as an `ImageTransport` notes it.
+        limits: What hosted calls may draw, if that is limited.
     """
 
     messages: Sequence[BaseMessage]
@@ -96,6 +97,7 @@ class Turn:
     offload: bool = True
     refusals: Refusals = field(default_factory=Refusals)
     arrived: Arrived = field(default_factory=Arrived)
+    limits: Any = None
     staying: list[BaseMessage] = field(default_factory=list)
     _light: dict[str, BaseMessage] = field(default_factory=dict)
     _lost: set[str] = field(default_factory=set)
@@ -123,7 +125,7 @@ class Turn:
         told = {*seen, *named_ids(whole, self.memory), *(image.id for image in missing)}
         messages = with_images(whole, calls_of(by_id), self._pictures(by_bytes))
         self._sent = item_ids(messages)
-        return self._numbered(messages, kept), _with_text(system, inventory(self.memory, told))
+        return self._numbered(messages, kept), with_text(system, inventory(self.memory, told))
 
     def rescue(self, error: Exception) -> AIMessage | None:
         """Return the answer that ended in an error, as far as its pictures are stored; None if none is."""
@@ -297,7 +299,8 @@ def must_stay(images: Iterable[GeneratedImage], store: CallStore) -> bool:
     return bool(errors)
 
 
-def _with_text(system: SystemMessage | None, text: str) -> SystemMessage | None:
+def with_text(system: SystemMessage | None, text: str) -> SystemMessage | None:
+    """Return the system message with more text; the message itself if there is no text."""
     if not text:
         return system
     if system is None:

@@ -20,10 +20,9 @@ def main() -> None:
 
         imagegen()
     except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package == __name__.partition(".")[0]:
+        if (error.name or "").partition(".")[0] == __name__.partition(".")[0]:
             raise
-        _fail(f"needs the package {package}: {INSTALL}")
+        _fail(f"needs the package {error.name}: {INSTALL}")
     except (ImageGenerationError, ImportError) as error:
         _fail(str(error))
     except KeyboardInterrupt:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 INSTALL = 'pip install "langchain_imagegen[pillow]"'
 INSTALL_HEIC = 'pip install "langchain_imagegen[heic]"'
 LARGEST_SENT = 50_000_000  # bytes; the service takes no more (guide on image edits)
-MOST_REDUCED = 50_000_000  # pixels of a picture that gets a thumbnail on a server: to decode one takes 4 bytes a pixel
 LONGEST_EDGE = 8192  # pixels of a picture that is written anew; the service's own are 3840 at most
 
 _HEIF = ("image/heic", "image/heif")
@@ -130,16 +129,10 @@ def shrink(data: bytes, edge: int) -> bytes | None:
 
 
 def thumbnail_of(data: bytes, width: int) -> bytes | None:
-    """Return a picture as an upright WebP at most `width` pixels wide.
-
-    Returns:
-        None where Pillow cannot make one, or the picture has more than `MOST_REDUCED` pixels.
-    """
+    """Return a picture as an upright WebP at most `width` pixels wide; return None where Pillow cannot make one."""
     small = io.BytesIO()
     try:
         picture = open_picture(data, "a thumbnail")
-        if picture.width * picture.height > MOST_REDUCED:
-            return None
         turned = picture.getexif().get(_ORIENTATION, 1) in _ON_ITS_SIDE
         picture.thumbnail((_NO_LIMIT, width) if turned else (width, _NO_LIMIT))
         profile = picture.info.get("icc_profile")

@@ -22,5 +22,4 @@ def __getattr__(name: str) -> object:
     try:
         return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
     except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        raise ImportError(f'{name} needs {package}: pip install "langchain_imagegen[web]"') from error
+        raise ImportError(f'{name} needs {error.name}: pip install "langchain_imagegen[web]"') from error

@@ -9,12 +9,15 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from langchain_imagegen.errors import ImageStoreError, OptionError
-from langchain_imagegen.images.pillow import MOST_REDUCED, thumbnail_of
+from langchain_imagegen.images.pillow import thumbnail_of
 from langchain_imagegen.images.sniffing import Media
 from langchain_imagegen.storage import thumbnails
 from langchain_imagegen.storage.stored_picture import StoredPicture
 
 WIDTHS = (160, 320, 640, 1280)
+
+MOST_PIXELS = 50_000_000
+"""Larger pictures get no thumbnail: to decode one takes up to 4 bytes a pixel."""
 
 AT_ONCE = 2
 """How many thumbnails an app makes at the same time."""
@@ -50,7 +53,7 @@ class Thumbnails:
         """
         wanted = next((width for width in self._widths if width >= asked), self._widths[-1] if self._widths else None)
         pixels = (media.width or 0) * (media.height or 0)
-        if wanted is None or not 0 < pixels <= MOST_REDUCED or media.extension == "svg":
+        if wanted is None or not 0 < pixels <= MOST_PIXELS or media.extension == "svg":
             return None
         return wanted if wanted < (media.width or 0) else None
 
