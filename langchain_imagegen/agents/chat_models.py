@@ -6,10 +6,38 @@ Class names and settings are read, so that no chat model's package is imported.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from langchain_imagegen.images.image import GeneratedImage, is_kept_by
+
 HOSTED = "image_generation"
+_SDK_TIMEOUT = 600.0  # seconds
 OPENAI_HOSTS = ("api.openai.com", ".openai.azure.com")
+
+
+@dataclass(frozen=True)
+class Service:
+    """What the chat model's service can do about pictures.
+
+    Args:
+        hosted: True if it has the hosted tool.
+        stored: True if it keeps what it draws.
+        provider: The name of its host.
+        retries: How often a request that drew nothing is sent again.
+        patience: Seconds that an answer is waited for.
+    """
+
+    hosted: bool = False
+    stored: bool = True
+    provider: str = ""
+    retries: int = 0
+    patience: float = 600.0
+
+    def resolves(self, image: GeneratedImage) -> bool:
+        """Return True if an image can be sent to this service by call id."""
+        keeps = self.hosted and self.stored and is_kept_by(self.provider, image)
+        return keeps and "call_id" not in image.dead_rungs
 
 
 def is_hosted(tool: Any) -> bool:
@@ -34,6 +62,13 @@ def has_hosted_tool(model: Any, *, given: bool = False) -> bool:
 def retries_of(model: Any) -> int:
     """Return how often the clients of an OpenAI chat model repeat a request; 0 for any other model."""
     return next((client.max_retries for client in clients_of(model)), 0)
+
+
+def patience_of(model: Any) -> float:
+    """Return the seconds that an OpenAI chat model waits for an answer: its own setting or the SDK's."""
+    timeout = next((client.timeout for client in clients_of(model)), None)
+    seconds = getattr(timeout, "read", timeout)
+    return float(seconds) if isinstance(seconds, (int, float)) else _SDK_TIMEOUT
 
 
 def host_of(model: Any) -> str:

@@ -27,11 +27,19 @@ from langgraph.types import Command
 
 from langchain_imagegen.agents.approval import reviewer
 from langchain_imagegen.agents.budget import Limits
-from langchain_imagegen.agents.chat_models import has_hosted_tool, host_of, is_hosted, is_stored, retries_of
+from langchain_imagegen.agents.chat_models import (
+    Service,
+    has_hosted_tool,
+    host_of,
+    is_hosted,
+    is_stored,
+    patience_of,
+    retries_of,
+)
 from langchain_imagegen.agents.display import Display, latest, messages_in
 from langchain_imagegen.agents.history import light_pictures
 from langchain_imagegen.agents.hosted_limits import limits_of
-from langchain_imagegen.agents.model_call import Service, Turn, must_stay
+from langchain_imagegen.agents.model_call import Turn, must_stay
 from langchain_imagegen.agents.neighbours import check_neighbours, find_neighbours
 from langchain_imagegen.agents.refusals import Refusals
 from langchain_imagegen.agents.tool import ImageGenerationTool
@@ -77,8 +85,9 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         wire: Whether base64 is kept from tracers, callbacks and `stream_mode="messages"` as well, which see an answer
             of the chat model before any middleware does. Hosted calls of a `BaseChatOpenAI` are then made by a copy of
             the model over the same connections, with an `ImageTransport`. What a request brings along, such as a
-            user's photo, is seen as before. A picture that arrived before its answer broke off is not lost: it is
-            the agent's answer, with a logged warning.
+            user's photo, is seen as before. An answer that breaks off is then fetched again by its response id if
+            the service keeps it, and if not, delivered as far as its pictures had arrived, with a logged warning.
+            Without `wire` the id is not known, so that a broken answer is an error.
         around_image: As that of the tool. It must see a request before the service draws, so the function tool draws
             for every chat model.
         show: How the last answer of a turn shows the pictures drawn in it: `"markdown"` text, an OpenAI `"image_url"`
@@ -145,15 +154,16 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
     ) -> ExtendedModelResponse[Any]:
         """Put pictures into the request, and move the pictures in the answer into the image store."""
         turn = self._turn(request)
-        response: ModelResponse[Any] | None
+        response: ModelResponse[Any] | None = None
         while True:
             whole = self._whole(request, turn)
             try:
                 response = handler(whole)
-            except Exception as error:  # noqa: BLE001 - `_after` raises what it cannot mend
-                response, delay = self._after(error, turn)
-            if response is not None:
-                return self._light_response(turn, response)
+                answers, delay = turn.after_answer(response.result)
+            except Exception as error:  # noqa: BLE001 - `after_error` raises what it cannot mend
+                answers, delay = turn.after_error(error)
+            if answers is not None:
+                return self._light_response(turn, response, answers)
             time.sleep(delay)
 
     async def awrap_model_call(
@@ -161,15 +171,16 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
     ) -> ExtendedModelResponse[Any]:
         """Async twin of `wrap_model_call`."""
         turn = await asyncio.to_thread(self._turn, request)
-        response: ModelResponse[Any] | None
+        response: ModelResponse[Any] | None = None
         while True:
             whole = await asyncio.to_thread(self._whole, request, turn)
             try:
                 response = await handler(whole)
-            except Exception as error:  # noqa: BLE001 - `_after` raises what it cannot mend
-                response, delay = self._after(error, turn)
-            if response is not None:
-                return await asyncio.to_thread(self._light_response, turn, response)
+                answers, delay = turn.after_answer(response.result)
+            except Exception as error:  # noqa: BLE001 - `after_error` raises what it cannot mend
+                answers, delay = turn.after_error(error)
+            if answers is not None:
+                return await asyncio.to_thread(self._light_response, turn, response, answers)
             await asyncio.sleep(delay)
 
     def wrap_tool_call(
@@ -232,6 +243,7 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
             stored=is_stored(request.model, request.model_settings),
             provider=host_of(request.model),
             retries=retries_of(request.model),
+            patience=patience_of(request.model),
         )
         turn = self._turn_of(request.messages, request.state, service)
         if service.hosted:
@@ -260,30 +272,16 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         whole = request.override(model=model, messages=cast("list[Any]", messages), system_message=system, tools=tools)
         return whole if turn.limits is None else turn.limits.apply(whole)
 
-    def _after(self, error: Exception, turn: Turn) -> tuple[ModelResponse[Any] | None, float]:
-        """Return the answer as far as it had arrived, or None and the seconds to wait before it is asked for again.
-
-        Raises:
-            Exception: Neither is possible; the error itself, or ours for it.
-        """
-        rescued = turn.rescue(error)
-        if rescued is not None:
-            return ModelResponse(result=[rescued]), 0.0
-        delay = turn.retry_delay(error)
-        if delay is None:
-            failure = turn.failure(error)
-            if turn.limits is not None:
-                turn.limits.fail(failure)
-            raise failure from failure.__cause__
-        return None, delay
-
-    def _light_response(self, turn: Turn, response: ModelResponse[Any]) -> ExtendedModelResponse[Any]:
-        light, update = turn.keep(response.result)
-        if self._display and response.structured_response is None:
+    def _light_response(
+        self, turn: Turn, response: ModelResponse[Any] | None, answers: Sequence[BaseMessage]
+    ) -> ExtendedModelResponse[Any]:
+        light, update = turn.keep(answers)
+        structured = response.structured_response if response else None
+        if self._display and structured is None:
             light, update = self._display.complete(light, update, turn.state, turn.memory)
         if turn.limits is not None:
             turn.limits.settle(update.get(CHANNEL) or {})
-        kept = ModelResponse(result=light, structured_response=response.structured_response)
+        kept = ModelResponse(result=light, structured_response=structured)
         return ExtendedModelResponse(kept, command=Command(update=update) if update else None)
 
     def _recorded(self, answer: ToolMessage | Command[Any]) -> ToolMessage | Command[Any]:
@@ -302,9 +300,11 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         """Return the model for one call: for hosted calls a copy, whose requests are repeated by `Turn` alone."""
         if not turn.service.hosted:
             return model
-        from langchain_imagegen.http.clients import wired, without_retries
+        from langchain_imagegen.http.clients import retrieving, wired, without_retries
 
         once = without_retries(model)
+        if turn.refetch is not None:
+            once = retrieving(once, turn.refetch.response_id)
         return wired(once, self._store(), turn.arrived) if self.wire else once
 
     def _tools(self, tools: Sequence[Any], *, hosted: bool) -> list[Any]:

@@ -13,6 +13,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
 from langchain_imagegen.agents.broken_answers import completed_answers, rescued_answer
+from langchain_imagegen.agents.chat_models import Service
 from langchain_imagegen.agents.failures import as_both, read_failure
 from langchain_imagegen.agents.history import (
     calls_of,
@@ -31,6 +32,7 @@ from langchain_imagegen.agents.history import (
     whole_pictures,
     with_images,
 )
+from langchain_imagegen.agents.refetching import Refetch, is_cut, is_damaged
 from langchain_imagegen.agents.refusals import Refusals
 from langchain_imagegen.agents.wording import valid_message
 from langchain_imagegen.api.service_errors import SERVICE_ID, is_lost_reference
@@ -42,32 +44,10 @@ from langchain_imagegen.conversation.references import prepare_sources
 from langchain_imagegen.drawing.flows import retry_delay
 from langchain_imagegen.errors import ImageGenerationError, ModerationError, OptionError
 from langchain_imagegen.http.rewriter import Arrived
-from langchain_imagegen.images.image import GeneratedImage, Origin, is_kept_by
+from langchain_imagegen.images.image import GeneratedImage, Origin
 from langchain_imagegen.storage.call_store import CallStore
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Service:
-    """What the chat model's service can do about pictures.
-
-    Args:
-        hosted: True if it has the hosted tool.
-        stored: True if it keeps what it draws.
-        provider: The name of its host.
-        retries: How often a request that drew nothing is sent again.
-    """
-
-    hosted: bool = False
-    stored: bool = True
-    provider: str = ""
-    retries: int = 0
-
-    def resolves(self, image: GeneratedImage) -> bool:
-        """Return True if an image can be sent to this service by call id."""
-        keeps = self.hosted and self.stored and is_kept_by(self.provider, image)
-        return keeps and "call_id" not in image.dead_rungs
 
 
 @dataclass
@@ -86,6 +66,7 @@ class Turn:
         staying: The messages that the state must keep as they are, since a picture of them is in no store.
         arrived: What has arrived of the answer, as an `ImageTransport` notes it.
         limits: What hosted calls may draw, if that is limited.
+        refetch: The attempts to get an answer again that broke off.
     """
 
     messages: Sequence[BaseMessage]
@@ -99,6 +80,7 @@ class Turn:
     arrived: Arrived = field(default_factory=Arrived)
     limits: Any = None
     staying: list[BaseMessage] = field(default_factory=list)
+    refetch: Refetch | None = None
     _light: dict[str, BaseMessage] = field(default_factory=dict)
     _lost: set[str] = field(default_factory=set)
     _sent: set[str] = field(default_factory=set)
@@ -127,9 +109,56 @@ class Turn:
         self._sent = item_ids(messages)
         return self._numbered(messages, kept), with_text(system, inventory(self.memory, told))
 
-    def rescue(self, error: Exception) -> AIMessage | None:
-        """Return the answer that ended in an error, as far as its pictures are stored; None if none is."""
-        return rescued_answer(error, self.arrived.calls)
+    def after_error(self, error: Exception) -> tuple[list[BaseMessage] | None, float]:
+        """Return the answer as far as it had arrived, or None and the seconds to wait before it is asked for again.
+
+        Raises:
+            Exception: Neither is possible; the error itself, or ours for it.
+        """
+        if self.refetch is not None and not self.refetch.given_up:
+            delay = self.refetch.delay_after(error)
+            if delay is not None:
+                return None, delay
+        if self.refetch is not None:
+            self.arrived.response_id = self.refetch.response_id
+            if self.refetch.fallback is not None:
+                return list(self.refetch.fallback), 0.0
+            error = self.refetch.lost or error
+        else:
+            rescued = rescued_answer(error, self.arrived.calls)
+            fallback: list[BaseMessage] | None = [rescued] if rescued is not None else None
+            if is_damaged(error) and self._begin_refetch(error, fallback):
+                return None, 0.0
+            if fallback is not None:
+                return fallback, 0.0
+            delay = self.retry_delay(error)
+            if delay is not None:
+                return None, delay
+        failure = self.failure(error)
+        if self.limits is not None:
+            self.limits.fail(failure)
+        raise failure from failure.__cause__
+
+    def after_answer(self, answers: Sequence[BaseMessage]) -> tuple[list[BaseMessage] | None, float]:
+        """Return the answer, or None and the seconds to wait before it is asked for again, since it is not whole."""
+        if self.refetch is None:
+            whole = completed_answers(answers, self.arrived.calls)
+            return (None, 0.0) if is_cut(answers) and self._begin_refetch(None, whole) else (whole, 0.0)
+        delay = self.refetch.delay_while_unfinished(answers)
+        return (None, delay) if delay is not None else (self.refetch.with_warning(answers), 0.0)
+
+    def _begin_refetch(self, lost: Exception | None, fallback: Sequence[BaseMessage] | None) -> bool:
+        """Return True if the answer that broke off can be had again: its id had arrived, and the service keeps it."""
+        if self.arrived.response_id is None or not self.service.stored:
+            return False
+        self.refetch = Refetch(
+            self.arrived.response_id,
+            self.service.patience,
+            lost=lost,
+            fallback=fallback,
+            has_picture=bool(self.arrived.calls),
+        )
+        return True
 
     def retry_delay(self, error: Exception) -> float | None:
         """Return the seconds to wait before the request is sent again; None if it must not be, it may be paid for.
@@ -182,8 +211,7 @@ class Turn:
 
     def keep(self, answers: Sequence[BaseMessage]) -> tuple[list[BaseMessage], dict[str, Any]]:
         """Return the answer without base64, and the update of the state that goes with it."""
-        whole = completed_answers(answers, self.arrived.calls)
-        light = [self._light_answer(answer) if isinstance(answer, AIMessage) else answer for answer in whole]
+        light = [self._light_answer(answer) if isinstance(answer, AIMessage) else answer for answer in answers]
         update: dict[str, Any] = {}
         if self._light:
             update["messages"] = list(self._light.values())

@@ -5,8 +5,11 @@ These are flows like those of `flows`: no client, no clock, no file. A `GET` cos
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
+from typing import Any, TypeVar
+
 from langchain_imagegen.api.responses import UnfinishedError
-from langchain_imagegen.drawing.steps import Call, Fetch, Flow, Retrieve, Wait
+from langchain_imagegen.drawing.steps import Call, Fetch, Flow, Retrieve, Step, Wait
 from langchain_imagegen.errors import (
     ConnectionLostError,
     CorruptImageError,
@@ -19,6 +22,8 @@ from langchain_imagegen.images.image import Origin
 from langchain_imagegen.images.result import ImageResult
 from langchain_imagegen.images.sniffing import Blob
 from langchain_imagegen.streaming.answer import Linked
+
+T = TypeVar("T")
 
 FAILURES_IN_A_ROW = 5
 """So many failed attempts to reach the service end a recovery."""
@@ -65,10 +70,25 @@ def fetch_response(response_id: str, origin: Origin, patience: float) -> Flow:
         ImageTimeoutError: The picture is not finished by then; `resume` can be called again.
         ImageGenerationError: The service keeps no such response, or the response holds no picture.
     """
+    result: ImageResult = yield from poll(Retrieve(response_id, origin), patience, fetch_linked)
+    return result
+
+
+def poll(step: Retrieve, patience: float, read: Callable[[Any], Generator[Step, Any, T]]) -> Generator[Step, Any, T]:
+    """Return what `read` makes of a kept response, which is asked for until it is finished.
+
+    Args:
+        step: Asks for the response. Its error is an `UnfinishedError` while the service draws.
+        patience: As for `fetch_response`.
+        read: The steps that follow when the response is finished.
+
+    Raises:
+        ImageGenerationError: As `fetch_response`.
+    """
     waited, polls, failures = 0.0, 0, 0
     while True:
         try:
-            return (yield from fetch_linked((yield Retrieve(response_id, origin))))
+            return (yield from read((yield step)))
         except UnfinishedError as error:
             unfinished: ImageGenerationError = error
             delay = min(FIRST_POLL * 1.5**polls, SLOWEST_POLL)
@@ -80,7 +100,7 @@ def fetch_response(response_id: str, origin: Origin, patience: float) -> Flow:
                 raise
             delay = _backoff(error, failures)
         if waited + delay > patience:
-            raise still_drawing(response_id, waited) from unfinished
+            raise still_drawing(step.response_id, waited) from unfinished
         yield Wait(delay)
         waited += delay
 

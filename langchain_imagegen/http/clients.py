@@ -19,6 +19,7 @@ from langchain_core.runnables import RunnableBinding
 
 from langchain_imagegen.errors import OptionError
 from langchain_imagegen.http.large_reads import AsyncLargeReads, LargeReads
+from langchain_imagegen.http.retrieving import AsyncRetrieving, Retrieving
 from langchain_imagegen.http.rewriter import Arrived
 from langchain_imagegen.http.transports import AsyncImageTransport, ImageTransport
 from langchain_imagegen.storage.store import ImageStore
@@ -119,15 +120,25 @@ def wired(model: Model, image_store: ImageStore, arrived: Arrived | None = None)
     A binding of an OpenAI chat model is copied with its model. `arrived` gets what arrives of an answer.
     """
 
-    def sync(client: Any) -> Any:
-        return _rewired(client, lambda owner, inner: ImageTransport(_Lent(owner, inner), image_store, arrived=arrived))
+    def light(inner: httpx2.BaseTransport) -> ImageTransport:
+        return ImageTransport(inner, image_store, arrived=arrived)
 
-    def asynchronous(client: Any) -> Any:
-        return _rewired(
-            client, lambda owner, inner: AsyncImageTransport(_AsyncLent(owner, inner), image_store, arrived=arrived)
-        )
+    def alight(inner: httpx2.AsyncBaseTransport) -> AsyncImageTransport:
+        return AsyncImageTransport(inner, image_store, arrived=arrived)
 
-    return _with_clients(model, sync, asynchronous)
+    return _with_transports(model, light, alight)
+
+
+def retrieving(model: Model, response_id: str) -> Model:
+    """Return a copy of an OpenAI chat model that reads a kept response in place of creating one; it does not stream."""
+
+    def kept(inner: httpx2.BaseTransport) -> Retrieving:
+        return Retrieving(inner, response_id)
+
+    def akept(inner: httpx2.AsyncBaseTransport) -> AsyncRetrieving:
+        return AsyncRetrieving(inner, response_id)
+
+    return _with_transports(model, kept, akept, disable_streaming=True, streaming=False)
 
 
 def without_retries(model: Model) -> Model:
@@ -139,11 +150,27 @@ def without_retries(model: Model) -> Model:
     return _with_clients(model, once, once)
 
 
-def _with_clients(model: Model, change: Callable[[Any], Any], change_async: Callable[[Any], Any]) -> Model:
-    """Return a copy of a chat model with changed SDK clients; the model itself if it has none."""
+def _with_transports(
+    model: Model, change: Callable[[Any], Any], change_async: Callable[[Any], Any], **settings: Any
+) -> Model:
+    """Return a copy of a chat model with other transports around the connections of its clients, and other settings."""
+
+    def sync(client: Any) -> Any:
+        return _rewired(client, lambda owner, inner: change(_Lent(owner, inner)))
+
+    def asynchronous(client: Any) -> Any:
+        return _rewired(client, lambda owner, inner: change_async(_AsyncLent(owner, inner)))
+
+    return _with_clients(model, sync, asynchronous, **settings)
+
+
+def _with_clients(
+    model: Model, change: Callable[[Any], Any], change_async: Callable[[Any], Any], **settings: Any
+) -> Model:
+    """Return a copy of a chat model with changed SDK clients and settings; the model itself if it has no clients."""
     given: Any = model
     if isinstance(model, RunnableBinding):
-        return model.model_copy(update={"bound": _with_clients(model.bound, change, change_async)})
+        return model.model_copy(update={"bound": _with_clients(model.bound, change, change_async, **settings)})
     client, async_client = (getattr(given, name, None) for name in ("root_client", "root_async_client"))
     update: dict[str, Any] = {}
     if client is not None:
@@ -153,7 +180,7 @@ def _with_clients(model: Model, change: Callable[[Any], Any], change_async: Call
         root = change_async(async_client)
         update |= {"root_async_client": root, "async_client": root.chat.completions}
         update["http_async_client"] = Private.http_client(root)
-    return given.model_copy(update=update) if update else model
+    return given.model_copy(update=update | settings) if update else model
 
 
 def _rewired(client: Any, change: Callable[[Any, Any], Any]) -> Any:
