@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx2
 import openai
 import pytest
 from langchain.agents.middleware import ModelRetryMiddleware
@@ -20,6 +21,7 @@ from langchain_imagegen.simulator import (
     delay,
     failed,
     html_page,
+    http_error,
     nested_error_event,
     rate_limited,
     refuse_connection,
@@ -28,11 +30,14 @@ from langchain_imagegen.simulator import (
 from tests.conversations import SMALL
 from tests.graphs import THREAD, Gallery
 
+SHORT = {"timeout": httpx2.Timeout(20, read=1.0)}
+"""Only an answer that does not come runs out of this time, so that a busy machine fails no other part of a call."""
+
 MAYBE_BILLED = {
-    "cut": (cut_body(fraction=0.5), {}),
+    "cut": (cut_body(fraction=0.5), {"store": False}),
     "cut after the headers": (cut_body(after_bytes=1), {}),
-    "stall": (delay(1.0), {"timeout": 0.3}),
-    "stall in the body": (delay(1.0, at="body"), {"timeout": 0.3}),
+    "stall": (delay(30.0), SHORT),
+    "stall in the body": (delay(30.0, at="body"), SHORT),
     "no answer": (refuse_connection(), {}),
     "gateway": (html_page(502, drawn=True), {}),
     "gateway timeout": (html_page(504, drawn=True), {}),
@@ -56,8 +61,9 @@ def test_request_that_may_be_billed_is_sent_once(talks, name, wire):
 
 @pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streaming"])
 def test_a_cut_answer_is_found_by_its_response_id(talks, generator, half, streaming):
-    """With `wire=True` the error has the response id, by which the picture that was paid for is fetched."""
+    """With `wire=True` an answer that cannot be fetched now is an error with the response id, which finds it later."""
     talks.simulator.script(cut_body(fraction=0.1))
+    talks.simulator.script(http_error(403, message="Not now."), method="GET")
     talk = talks.start(ImageGenerationMiddleware(SMALL, wire=True), model=talks.model(max_retries=2))
 
     with pytest.raises(ConnectionLostError) as caught:

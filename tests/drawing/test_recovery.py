@@ -164,16 +164,18 @@ def test_resume_of_an_unknown_response(half, generator):
     assert caught.value.status == 404
 
 
-def test_cancel(half, generator, slow_simulator):
+def test_cancel(half, generator):
     """A cancelled response draws nothing, and `resume` says that it was cancelled."""
-    drawing = generator(options=SMALL, delivery="background", base_url=slow_simulator.base_url, timeout=0.05)
-    with pytest.raises(ImageTimeoutError) as caught:
-        half.invoke(drawing, "draw a fox")
+    with Simulator(latency=600) as simulator:
+        drawing = generator(options=SMALL, delivery="background", base_url=simulator.base_url, timeout=2.0)
+        with pytest.raises(ImageTimeoutError) as caught:
+            half.invoke(drawing, "draw a fox")
 
-    assert half.call(drawing, "cancel", caught.value.response_id) == "cancelled"
-    with pytest.raises(NoImageError, match="cancelled"):
-        half.call(generator(base_url=slow_simulator.base_url), "resume", caught.value.response_id)
-    assert slow_simulator.pictures == 0
+        patient = generator(base_url=simulator.base_url)
+        assert half.call(patient, "cancel", caught.value.response_id) == "cancelled"
+        with pytest.raises(NoImageError, match="cancelled"):
+            half.call(patient, "resume", caught.value.response_id)
+        assert simulator.pictures == 0
 
 
 def test_a_background_refusal_says_why(half, generator, simulator):
