@@ -349,6 +349,17 @@ def test_a_truncated_picture_is_refused(draw: Any, simulator: Simulator):
     assert simulator.requests == []
 
 
+@pytest.mark.parametrize("url", ["http://localhost:9/a.png", "https://nowhere.invalid/a?b=c"])
+def test_an_address_of_the_caller_goes_to_the_service_as_it_is(draw: Any, simulator: Simulator, url: str):
+    """An address of the caller is sent word for word, and this package does not fetch or check it."""
+    began = len(simulator.requests)
+    with pytest.raises(ServiceError, match="Error while downloading"):
+        draw("add a red hat", images=[url])
+
+    (request,) = simulator.requests[began:]
+    assert {"type": "input_image", "image_url": url} in request.body["input"][-1]["content"]
+
+
 def test_an_address_that_the_service_cannot_fetch(draw: Any):
     """If the service cannot fetch a source's address, its error is raised with its code."""
     with pytest.raises(ServiceError, match="Error while downloading") as caught:

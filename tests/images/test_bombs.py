@@ -6,6 +6,7 @@ import io
 import struct
 from typing import Any
 
+import pillow_heif
 import pytest
 from PIL import Image
 
@@ -65,6 +66,15 @@ def tiff(offset: int = 8) -> bytes:
     return b"II*\0" + struct.pack("<I", offset) + bytes(offset - 8) + directory + bytes(64)
 
 
+def heif(format: str) -> bytes:
+    """Return a HEIC or an AVIF whose `ispe` box says that it is huge."""
+    pillow_heif.register_heif_opener()
+    data = encoded(format)
+    box = data.index(b"ispe")
+    data[box + 8 : box + 16] = struct.pack(">II", EDGE, EDGE)
+    return bytes(data)
+
+
 LATE = (b"\xff\xe5" + struct.pack(">H", 65_535) + bytes(65_533)) * 20
 BOMBS = {
     "png": HUGE,
@@ -75,6 +85,8 @@ BOMBS = {
     "bmp": bmp(),
     "tiff": tiff(),
     "tiff, late": tiff(1_400_000),
+    "heic": heif("HEIF"),
+    "avif": heif("AVIF"),
 }
 bombs = pytest.mark.parametrize("data", BOMBS.values(), ids=BOMBS)
 
@@ -114,7 +126,7 @@ def test_preparation_refuses_a_bomb(data: bytes, image_store: ImageStore):
         rewrite(data, "too large")
 
     sources = resolve([padded(data)], None, image_store)
-    if data[:2] in (b"BM", b"II"):
+    if data[:2] in (b"BM", b"II") or data[4:8] == b"ftyp":  # the service takes none of these
         with pytest.raises(CorruptImageError):
             prepare_sources(sources, image_store)
     else:
