@@ -26,6 +26,7 @@ from langchain_imagegen.images.result import ImageResult
 if TYPE_CHECKING:
     from langchain_imagegen.conversation.messages import Conversation
     from langchain_imagegen.drawing.executions import Key
+    from langchain_imagegen.options.options import ImageOptions
     from langchain_imagegen.options.request import ImageRequest
 
 Piece: TypeAlias = "PartialImage | ImageResult"
@@ -61,6 +62,11 @@ class Asked:
     def prompt(self) -> str:
         """What is asked for, for people."""
         return self.request.prompt
+
+    @property
+    def options(self) -> ImageOptions | None:
+        """The options that would be used."""
+        return self.request.options
 
     @property
     def place(self) -> int | None:

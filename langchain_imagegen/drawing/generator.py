@@ -20,6 +20,7 @@ from langchain_imagegen.images.partial import PartialImage
 from langchain_imagegen.images.result import ImageResult
 
 if TYPE_CHECKING:
+    from langchain_imagegen.drawing.accounting import Account
     from langchain_imagegen.drawing.around import Asked
     from langchain_imagegen.drawing.calls import OwnedCall
     from langchain_imagegen.drawing.deleting import RemoteDeletion
@@ -59,7 +60,7 @@ class ImageGenerator(LiveDrawing):
             ImageStoreError: There is one, and it cannot be stored: the error's `.result` has it in memory.
         """
         drawing = self._prepare(input, config, fields, stream=self.delivery == "stream")
-        return self._call_with_config(lambda _: self._last(drawing), drawing.trace(), config)
+        return self._call_with_config(lambda _, run_manager: self._last(drawing, run_manager), drawing.trace(), config)
 
     async def ainvoke(  # type: ignore[override]  # typed for editors
         self, input: Any, config: RunnableConfig | None = None, **fields: Unpack[CallFields]
@@ -67,8 +68,8 @@ class ImageGenerator(LiveDrawing):
         """Async twin of `invoke`."""
         drawing = await self._aprepare(input, config, fields, stream=self.delivery == "stream")
 
-        async def last(_: Any) -> ImageResult:
-            return await self._alast(drawing)
+        async def last(_: Any, run_manager: Any) -> ImageResult:
+            return await self._alast(drawing, run_manager)
 
         return await self._acall_with_config(last, drawing.trace(), config)
 
@@ -83,7 +84,7 @@ class ImageGenerator(LiveDrawing):
         `options.partial_images` (1 to 3) asks for partial pictures; the service may send one without it.
         """
         drawing = self._prepare(input, config, fields, stream=True)
-        steps: Any = lambda _: self._run(drawing)  # noqa: E731
+        steps: Any = lambda _, run_manager: self._run(drawing, run_manager)  # noqa: E731
         yield from self._transform_stream_with_config(iter([drawing.trace()]), steps, config)
 
     async def astream(  # type: ignore[override]
@@ -99,7 +100,9 @@ class ImageGenerator(LiveDrawing):
             yield drawing.trace()
 
         async with aclosing(  # else the event loop closes the generators late, and they hold the connection
-            cast("Any", self._atransform_stream_with_config)(traced(), lambda _: self._arun(drawing), config)
+            cast("Any", self._atransform_stream_with_config)(
+                traced(), lambda _, run_manager: self._arun(drawing, run_manager), config
+            )
         ) as pieces:
             async for piece in pieces:
                 yield piece
@@ -132,14 +135,14 @@ class ImageGenerator(LiveDrawing):
             ImageGenerationError: The service keeps no such response, or it holds no picture.
         """
         drawing = self._resumed(response_id)
-        return self._call_with_config(lambda _: self._last(drawing), drawing.trace(), config)
+        return self._call_with_config(lambda _, run_manager: self._last(drawing, run_manager), drawing.trace(), config)
 
     async def aresume(self, response_id: str, config: RunnableConfig | None = None) -> ImageResult:
         """Async twin of `resume`."""
         drawing = self._resumed(response_id)
 
-        async def last(_: Any) -> ImageResult:
-            return await self._alast(drawing)
+        async def last(_: Any, run_manager: Any) -> ImageResult:
+            return await self._alast(drawing, run_manager)
 
         return await self._acall_with_config(last, drawing.trace(), config)
 
@@ -207,31 +210,32 @@ class ImageGenerator(LiveDrawing):
         return super().__deepcopy__({**(memo or {}), **shared})
 
     def _run(
-        self, drawing: Drawing | Asked, *, partials: bool = True, owned: bool = True
+        self, drawing: Drawing | Asked, manager: Any = None, *, partials: bool = True, owned: bool = True
     ) -> Iterator[PartialImage | ImageResult]:
         execution = self._execution(partials=partials)
         pieces = execution.run(drawing)
         relay = self._connections.calls.relay
-        with closing(relay(self._call(drawing, execution), pieces) if owned else pieces) as delivered:
-            for piece in delivered:
-                yield self._remember(piece, drawing)
+        delivery = relay(self._call(drawing, execution), pieces) if owned else pieces
+        with closing(self._account(drawing, manager).follow(delivery)) as delivered:
+            yield from delivered
 
     async def _arun(
-        self, drawing: Drawing | Asked, *, partials: bool = True
+        self, drawing: Drawing | Asked, manager: Any = None, *, partials: bool = True
     ) -> AsyncIterator[PartialImage | ImageResult]:
         execution = self._execution(partials=partials)
         pieces = execution.arun(drawing)
-        async with aclosing(self._connections.calls.arelay(self._call(drawing, execution), pieces)) as delivered:
+        delivery = self._connections.calls.arelay(self._call(drawing, execution), pieces)
+        async with aclosing(self._account(drawing, manager).afollow(delivery)) as delivered:
             async for piece in delivered:
-                yield self._remember(piece, drawing)
+                yield piece
 
-    def _last(self, drawing: Drawing | Asked) -> ImageResult:
+    def _last(self, drawing: Drawing | Asked, manager: Any) -> ImageResult:
         owned = threading.current_thread() is threading.main_thread()  # only there can a call be interrupted
-        pieces = self._run(drawing, partials=drawing.asks_for_partials, owned=owned)
+        pieces = self._run(drawing, manager, partials=drawing.asks_for_partials, owned=owned)
         return [piece for piece in pieces if isinstance(piece, ImageResult)][-1]
 
-    async def _alast(self, drawing: Drawing | Asked) -> ImageResult:
-        pieces = self._arun(drawing, partials=drawing.asks_for_partials)
+    async def _alast(self, drawing: Drawing | Asked, manager: Any) -> ImageResult:
+        pieces = self._arun(drawing, manager, partials=drawing.asks_for_partials)
         return [piece async for piece in pieces if isinstance(piece, ImageResult)][-1]
 
     def _execution(self, *, partials: bool) -> Execution:
@@ -239,6 +243,12 @@ class ImageGenerator(LiveDrawing):
         from langchain_imagegen.drawing.runner import Runner
 
         return Execution(Runner(self._transport, self.rate_limiter), self, partials=partials)
+
+    def _account(self, drawing: Drawing | Asked, manager: Any) -> Account:
+        from langchain_imagegen.drawing.accounting import Account
+
+        model = (drawing.options or self.options).model
+        return Account(manager, drawing.prompt, model, lambda piece: self._remember(piece, drawing))
 
     def _call(self, drawing: Drawing | Asked, execution: Execution) -> OwnedCall:
         from langchain_imagegen.drawing.calls import OwnedCall
