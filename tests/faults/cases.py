@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from langchain_imagegen.simulator import (
     Fault,
@@ -56,6 +56,7 @@ class Case:
         broken: Breaks the folder of the store while the picture is drawn.
         unreachable: The first attempt goes to a port on which nobody listens.
         of_streams: It is about events, so only the ways that stream can meet it.
+        expired: The attempt edits a picture of which the service has lost this id: `"call_id"` or `"response_id"`.
     """
 
     faults: tuple[Fault, ...] = ()
@@ -63,6 +64,7 @@ class Case:
     broken: Callable[[Path], AbstractContextManager[None]] = nullcontext
     unreachable: bool = False
     of_streams: bool = False
+    expired: Literal["call_id", "response_id"] | None = None
 
 
 def _cut_after(kind: str) -> Fault:
@@ -138,6 +140,8 @@ CASES: dict[str, Case] = {
     "one-byte chunks": Case((small_chunks(1),)),
     "content-length too long": Case((wrong_length(1_000),)),
     "content-length too short": Case((wrong_length(-1_000),)),
+    "edit by an expired call id": Case(expired="call_id"),
+    "edit by an expired response id": Case(settings={"reference": "response_id"}, expired="response_id"),
     "disk full": Case(broken=full_disk),
     "read-only store": Case(broken=_read_only),
     "store is a file": Case(broken=replaced_by_a_file),

@@ -7,9 +7,11 @@ import hashlib
 import re
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from langchain_imagegen import GeneratedImage, ImageGenerator, ImageResult, ImageStore
 from langchain_imagegen.drawing.calls import THREAD
@@ -62,16 +64,18 @@ def run_cell(case: Case, way: Way, folder: Path) -> Outcome:
     store = ImageStore(folder)
     store.check_writable()
     with Simulator() as simulator:
+        sources = _expired_source(case.expired, simulator, store) if case.expired else ()
+        made = simulator.pictures
         sockets = _open_sockets()
         simulator.script(*case.faults)
         delivered, error = 0, None
         with case.broken(folder):
             try:
-                images = way(NOWHERE if case.unreachable else simulator.base_url, store, case.settings)
+                images = way(NOWHERE if case.unreachable else simulator.base_url, store, case.settings, sources)
                 delivered = sum(map(_is_whole, images))
             except Exception as raised:  # noqa: BLE001 - the test judges it
                 error = raised
-        bought, found = simulator.pictures, 0
+        bought, found = simulator.pictures - made, 0
         if error is not None:
             found = sum(map(_is_whole, _found_later(error, simulator, store)))
         return Outcome(
@@ -84,6 +88,19 @@ def run_cell(case: Case, way: Way, folder: Path) -> Outcome:
             threads=sum(thread.name == THREAD for thread in threading.enumerate()),
             repeated=_succeeds(way, simulator, store),
         )
+
+
+def _expired_source(
+    rung: Literal["call_id", "response_id"], simulator: Simulator, store: ImageStore
+) -> Sequence[GeneratedImage]:
+    """Return a picture that the service has drawn, and one of whose ids it no longer knows."""
+    draw = ImageGenerator(base_url=simulator.base_url, api_key="simulated", image_store=store, timeout=20.0)
+    try:
+        source = draw.invoke("Draw an owl").image
+    finally:
+        draw.close()
+    simulator.expire(source.id if rung == "call_id" else str(source.response_id))
+    return [source]
 
 
 def _found_later(error: Exception, simulator: Simulator, store: ImageStore) -> list[GeneratedImage]:

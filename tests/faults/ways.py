@@ -9,7 +9,7 @@ from typing import Any
 
 import openai
 from langchain.agents import create_agent
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_openai import ChatOpenAI
 
 from langchain_imagegen import (
@@ -17,16 +17,18 @@ from langchain_imagegen import (
     ImageGenerationMiddleware,
     ImageGenerationTool,
     ImageGenerator,
-    ImageMemory,
     ImageResult,
     ImageStore,
     images_from,
 )
+from langchain_imagegen.conversation.messages import drawn_by_tool
 from tests.graphs import agent_with_middleware
 from tests.scripted import DONE, image_call, scripted_model
 
 PROMPT = "Draw a fox"
 OPTIONS = {"size": "816x816", "quality": "low", "output_format": "jpeg", "output_compression": 60}
+
+Images = Sequence[GeneratedImage]
 
 Way = Callable[..., Sequence[GeneratedImage]]
 
@@ -41,79 +43,90 @@ def _generator(base_url: str, store: ImageStore, settings: dict[str, Any]) -> Im
     )
 
 
-def invoke(base_url: str, store: ImageStore, settings: dict[str, Any]) -> Sequence[GeneratedImage]:
+def invoke(base_url: str, store: ImageStore, settings: dict[str, Any], sources: Images = ()) -> Images:
     """Draw with `invoke`."""
     draw = _generator(base_url, store, settings)
     try:
-        return draw.invoke(PROMPT).images
+        return draw.invoke(PROMPT, images=[*sources]).images
     finally:
         draw.close()
 
 
-def ainvoke(base_url: str, store: ImageStore, settings: dict[str, Any]) -> Sequence[GeneratedImage]:
+def ainvoke(base_url: str, store: ImageStore, settings: dict[str, Any], sources: Images = ()) -> Images:
     """Draw with `ainvoke`."""
 
     async def run() -> ImageResult:
         draw = _generator(base_url, store, settings)
         try:
-            return await draw.ainvoke(PROMPT)
+            return await draw.ainvoke(PROMPT, images=[*sources])
         finally:
             await draw.aclose()
 
     return asyncio.run(run()).images
 
 
-def stream(base_url: str, store: ImageStore, settings: dict[str, Any]) -> Sequence[GeneratedImage]:
+def stream(base_url: str, store: ImageStore, settings: dict[str, Any], sources: Images = ()) -> Images:
     """Draw with `stream`."""
     draw = _generator(base_url, store, settings)
     try:
-        pieces = list(draw.stream(PROMPT, partial_images=1))
+        pieces = list(draw.stream(PROMPT, partial_images=1, images=[*sources]))
     finally:
         draw.close()
     return pieces[-1].images
 
 
-def astream(base_url: str, store: ImageStore, settings: dict[str, Any]) -> Sequence[GeneratedImage]:
+def astream(base_url: str, store: ImageStore, settings: dict[str, Any], sources: Images = ()) -> Images:
     """Draw with `astream`."""
 
     async def run() -> ImageResult:
         draw = _generator(base_url, store, settings)
         try:
-            return [piece async for piece in draw.astream(PROMPT, partial_images=1)][-1]
+            return [piece async for piece in draw.astream(PROMPT, partial_images=1, images=[*sources])][-1]
         finally:
             await draw.aclose()
 
     return asyncio.run(run()).images
 
 
-def _agent(draw: ImageGenerator) -> Any:
-    model = scripted_model(image_call("a", PROMPT), DONE)
+def _conversation(sources: Images) -> list[BaseMessage]:
+    """Return the messages of a conversation in which the sources were drawn before."""
+    messages: list[BaseMessage] = []
+    for image in sources:
+        named = AIMessage("There it is.", response_metadata={"id": image.response_id})
+        drawn = ToolMessage("Drawn.", tool_call_id="old", artifact={"images": [image.record()]})
+        messages += [HumanMessage("Draw an owl"), AIMessage("", tool_calls=[image_call("old")]), drawn, named]
+    return [*messages, HumanMessage(PROMPT)]
+
+
+def _agent(draw: ImageGenerator, sources: Images) -> Any:
+    named = {"images": [image.handle for image in sources]} if sources else {}
+    model = scripted_model(image_call("a", PROMPT, **named), DONE)
     return agent_with_middleware(model, ImageGenerationTool(generator=draw))
 
 
-def _drawn_by_tool(state: dict[str, Any]) -> Sequence[GeneratedImage]:
-    (message,) = (message for message in state["messages"] if message.type == "tool")
+def _drawn_by_tool(state: dict[str, Any]) -> Images:
+    message = [message for message in state["messages"] if message.type == "tool"][-1]
     if message.status == "error":
         raise ToolError(message.content)
-    return list(ImageMemory.from_state(state))
+    return list(drawn_by_tool(message, ("images",)))
 
 
-def tool(base_url: str, store: ImageStore, settings: dict[str, Any]) -> Sequence[GeneratedImage]:
+def tool(base_url: str, store: ImageStore, settings: dict[str, Any], sources: Images = ()) -> Images:
     """Let an agent draw with the function tool."""
     draw = _generator(base_url, store, settings)
     try:
-        return _drawn_by_tool(_agent(draw).invoke({"messages": [HumanMessage(PROMPT)]}))
+        return _drawn_by_tool(_agent(draw, sources).invoke({"messages": _conversation(sources)}))
     finally:
         draw.close()
 
 
-def atool(base_url: str, store: ImageStore, settings: dict[str, Any]) -> Sequence[GeneratedImage]:
+def atool(base_url: str, store: ImageStore, settings: dict[str, Any], sources: Images = ()) -> Images:
     """Let an agent draw with the function tool, in an event loop."""
 
     async def run() -> dict[str, Any]:
         draw = _generator(base_url, store, settings)
         try:
-            return await _agent(draw).ainvoke({"messages": [HumanMessage(PROMPT)]})
+            return await _agent(draw, sources).ainvoke({"messages": _conversation(sources)})
         finally:
             await draw.aclose()
 
@@ -121,32 +134,34 @@ def atool(base_url: str, store: ImageStore, settings: dict[str, Any]) -> Sequenc
 
 
 def _hosted_agent(base_url: str, store: ImageStore, settings: dict[str, Any], **clients: Any) -> Any:
-    settings = {"timeout": 5.0, **settings, **clients}
+    chained = {"use_previous_response_id": True} if settings.get("reference") == "response_id" else {}
+    others = {name: value for name, value in settings.items() if name != "reference"}
+    settings = {"timeout": 5.0, **others, **chained, **clients}
     model = ChatOpenAI(model="gpt-5.4", base_url=base_url, api_key="simulated", use_responses_api=True, **settings)
     return create_agent(model, middleware=[ImageGenerationMiddleware(OPTIONS, image_store=store, wire=True)])
 
 
-def _drawn_by_model(state: dict[str, Any], store: ImageStore) -> Sequence[GeneratedImage]:
+def _drawn_by_model(state: dict[str, Any], store: ImageStore) -> Images:
     """Return the images of the last answer, which holds a picture as base64 if the store did not take it."""
     own = ImageStore(f"memory://{uuid.uuid4().hex}", fallback=store)
     return images_from(state["messages"][-1], image_store=own)
 
 
-def hosted(base_url: str, store: ImageStore, settings: dict[str, Any]) -> Sequence[GeneratedImage]:
+def hosted(base_url: str, store: ImageStore, settings: dict[str, Any], sources: Images = ()) -> Images:
     """Let a chat model draw with the hosted tool, through the middleware."""
     with openai.DefaultHttpxClient() as client:
         agent = _hosted_agent(base_url, store, settings, http_client=client)
-        state = agent.invoke({"messages": [HumanMessage(PROMPT)]})
+        state = agent.invoke({"messages": _conversation(sources)})
     return _drawn_by_model(state, store)
 
 
-def ahosted(base_url: str, store: ImageStore, settings: dict[str, Any]) -> Sequence[GeneratedImage]:
+def ahosted(base_url: str, store: ImageStore, settings: dict[str, Any], sources: Images = ()) -> Images:
     """Let a chat model draw with the hosted tool, in an event loop."""
 
     async def run() -> dict[str, Any]:
         async with openai.DefaultAsyncHttpxClient() as client:
             agent = _hosted_agent(base_url, store, settings, http_async_client=client)
-            return await agent.ainvoke({"messages": [HumanMessage(PROMPT)]})
+            return await agent.ainvoke({"messages": _conversation(sources)})
 
     return _drawn_by_model(asyncio.run(run()), store)
 
