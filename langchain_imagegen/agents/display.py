@@ -42,7 +42,7 @@ class Display:
     form: Form
     seconds: int = WEEK
 
-    def check(self, store: ImageStore) -> None:
+    def check(self, store: ImageStore, setting: str = "") -> None:
         """Check that there are addresses.
 
         Raises:
@@ -53,7 +53,9 @@ class Display:
         try:
             store.url("0" * 64, "image/png", expires=self.seconds)
         except ImageStoreError as error:
-            raise OptionError(f"show={self.form!r} needs an address for each picture: {error}") from error
+            raise OptionError(
+                f"{setting or f'show={self.form!r}'} needs an address for each picture: {error}"
+            ) from error
 
     def link(self, image: GeneratedImage, handle: str) -> Link | None:
         """Return the link of an image; None, with a logged warning, if it has no address."""
@@ -81,10 +83,14 @@ class Display:
         renewed = {answer.id: with_fresh_links(answer, lambda link: self._fresh(link, memory)) for answer in answers}
         return {str(answer.id): renewed[answer.id] for answer in answers if renewed[answer.id] is not answer}
 
+    def is_stale(self, until: int | None) -> bool:
+        """Return True if a link that works until then, in seconds of the epoch, is past half its time."""
+        return until is not None and until - time.time() < self.seconds / 2
+
     def _fresh(self, link: Link, memory: ImageMemory) -> Link | None:
         if memory.has_forgotten(link.handle):
             return None
-        if link.handle not in memory or (link.until and link.until - time.time() > self.seconds / 2):
+        if link.handle not in memory or (link.until and not self.is_stale(link.until)):
             return link
         return self.link(memory.get(link.handle), link.handle) or link
 

@@ -1,6 +1,6 @@
 """`ImageGenerationMiddleware`: pictures in `create_agent`, whichever chat model it runs on.
 
-This is the only module that imports `langchain`, and it is loaded on first use. It has `wrap_*` hooks only: any other
+This module and its `agent_state` need `langchain`, and are loaded on first use. It has `wrap_*` hooks only: any other
 hook would be a node of its own and add a checkpoint to each turn.
 """
 
@@ -9,22 +9,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Annotated, Any, Literal, NotRequired, cast
+from typing import Any, Literal, cast
 
 from langchain.agents.middleware.types import (
     AgentMiddleware,
-    AgentState,
     ExtendedModelResponse,
     ModelRequest,
     ModelResponse,
-    OmitFromInput,
-    PrivateStateAttr,
     ToolCallRequest,
 )
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage, ToolMessage
 from langgraph.types import Command
 
+from langchain_imagegen.agents.agent_state import AgentImageState, AgentUiState
 from langchain_imagegen.agents.approval import reviewer
 from langchain_imagegen.agents.budget import Limits
 from langchain_imagegen.agents.chat_models import (
@@ -36,32 +34,25 @@ from langchain_imagegen.agents.chat_models import (
     patience_of,
     retries_of,
 )
-from langchain_imagegen.agents.display import Display, latest, messages_in
+from langchain_imagegen.agents.display import Display, messages_in
 from langchain_imagegen.agents.history import light_pictures
 from langchain_imagegen.agents.hosted_limits import limits_of
 from langchain_imagegen.agents.model_call import Turn, must_stay
 from langchain_imagegen.agents.neighbours import check_neighbours, find_neighbours
 from langchain_imagegen.agents.refusals import Refusals
 from langchain_imagegen.agents.tool import ImageGenerationTool
-from langchain_imagegen.conversation.channel import CHANNEL, MISDECLARED, Records, as_update
+from langchain_imagegen.agents.ui import push_answers
+from langchain_imagegen.conversation.channel import CHANNEL, MISDECLARED, as_update
 from langchain_imagegen.conversation.display import WEEK, Form
 from langchain_imagegen.conversation.memory import ImageMemory
 from langchain_imagegen.conversation.message_forms import as_messages
 from langchain_imagegen.conversation.messages import drawn_by_tool
-from langchain_imagegen.conversation.state import channel
 from langchain_imagegen.conversation.states import values_of
 from langchain_imagegen.drawing.generator import ImageGenerator
 from langchain_imagegen.errors import OptionError
 from langchain_imagegen.options.options import ImageOptions
 from langchain_imagegen.storage.call_store import CallStore
 from langchain_imagegen.storage.store import ImageStore, default_store
-
-
-class AgentImageState(AgentState[Any]):
-    """The agent's state with the channel of images, which callers can read but not write."""
-
-    generated_images: NotRequired[Annotated[Records, OmitFromInput, channel()]]
-    images_before_turn: NotRequired[Annotated[dict[str, Any], PrivateStateAttr, latest]]
 
 
 class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
@@ -93,6 +84,7 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         show: How the last answer of a turn shows the pictures drawn in it: `"markdown"` text, an OpenAI `"image_url"`
             part, a v1 `"image"` block with its `url`, or `None`. No request to the model has them. Each needs an
             address (`ImageStore(public_url=…)` or a store that signs). Structured answers show none.
+        ui: Whether LangGraph's `ui` messages are pushed for the component in `web/ui.tsx`, and kept in the state.
         link_seconds: How long an address works where it is signed; later turns renew those past half of it.
         approval: Whether a person is asked before a picture is drawn: `True`, the dollars from which on (`"$0.10"`), or
             what `approval` returns. The function tool draws for every chat model, and each call is an interrupt of
@@ -117,6 +109,7 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         wire: bool = False,
         around_image: Callable[..., Any] | None = None,
         show: Form | None = None,
+        ui: bool = False,
         link_seconds: int = WEEK,
         approval: Any = None,
         max_images: Any = None,
@@ -133,12 +126,18 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         self.offload_uploads = offload_uploads
         self.carry = carry
         self.trust = "channel" if tool and tool.trust == "channel" else trust
-        self.tool = self._function_tool(tool, around_image=around_image, max_images=max_images, max_cost=max_cost)
+        self.tool = self._function_tool(
+            tool, around_image=around_image, max_images=max_images, max_cost=max_cost, ui=ui or None
+        )
         self.limits = Limits.read(self.tool.max_images, self.tool.max_cost)
         self._reviewer: AgentMiddleware[Any, Any, Any] | None = reviewer(approval, self.tool) if approval else None
         self._refusals = Refusals()
         form = show or (tool.show if tool else None)
         self._display = Display(form, link_seconds) if form else None
+        self._ui = Display("markdown", link_seconds) if ui or self.tool.ui else None
+        if self._ui:
+            self.state_schema = AgentUiState
+            self._ui.check(self._store(), "ui=True")
         if self._display:
             self._display.check(self._store())
         self._neighbours: list[Any] = []
@@ -277,6 +276,8 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
     ) -> ExtendedModelResponse[Any]:
         light, update = turn.keep(answers)
         structured = response.structured_response if response else None
+        if self._ui:
+            update |= push_answers(light, turn.state, turn.memory, self._ui)
         if self._display and structured is None:
             light, update = self._display.complete(light, update, turn.state, turn.memory)
         if turn.limits is not None:

@@ -38,6 +38,7 @@ from langchain_imagegen.options.options import drop_compression
 from langchain_imagegen.options.text import replace_surrogates
 
 if TYPE_CHECKING:
+    from langchain_imagegen.agents.ui import UiMessages
     from langchain_imagegen.drawing.placed import FromToolCall
 
 logger = logging.getLogger(__name__)
@@ -71,6 +72,8 @@ class ImageGenerationTool(BaseTool):
         url_for: Gives a link for a picture, which goes into content and artifact; if it fails, the result says so.
         show: Puts the address of each picture into the artifact, for the front end alone. `ImageGenerationMiddleware`
             lets the answer show it in this form; graphs of one's own have `show_pictures` for that.
+        ui: Whether each call pushes LangGraph's `ui` messages for the component in `web/ui.tsx`. They stay if the
+            graph's state has the key `ui`.
         trust: `"channel"` believes the state's channel alone, not the messages; for servers whose clients write those.
         around_image: Called as `around_image(request, call)` around every drawing, outside the generator's own. It may
             change the request, answer with an `ImageResult` from elsewhere, or refuse: the chat model reads the message
@@ -96,6 +99,7 @@ class ImageGenerationTool(BaseTool):
     mask: Any = Field(default=None, repr=False)
     url_for: Callable[[GeneratedImage], str] | None = None
     show: Form | None = None
+    ui: bool = False
     trust: Literal["all", "channel"] = "all"
     around_image: Callable[..., Any] | None = Field(default=None, repr=False)
     max_images: Any = None
@@ -138,6 +142,8 @@ class ImageGenerationTool(BaseTool):
             result = warned(result, ignored)
             return self._answer(result, runtime, request)
         except ImageGenerationError as error:
+            if ui := self._ui(runtime):
+                ui.fail(runtime.tool_call_id, prompt, error)
             raise ToolException(advice(error)) from error
 
     async def _arun(
@@ -157,6 +163,8 @@ class ImageGenerationTool(BaseTool):
             result = warned(result, ignored)
             return await asyncio.to_thread(self._answer, result, runtime, request)
         except ImageGenerationError as error:
+            if ui := self._ui(runtime):
+                ui.fail(runtime.tool_call_id, prompt, error)
             raise ToolException(advice(error)) from error
 
     def _request(
@@ -174,6 +182,8 @@ class ImageGenerationTool(BaseTool):
         from langchain_imagegen.drawing.placed import FromToolCall  # imports are to be quick
 
         memory = self._memory(runtime)
+        if ui := self._ui(runtime):
+            ui.start(runtime.tool_call_id, prompt)
         named = [each if isinstance(each, GeneratedImage) else memory.get(each[:LONGEST_REFERENCE]) for each in images]
         areas = options.get(REGION)
         chosen = {name: replace_surrogates(options[name]) for name in options if options[name] is not None}
@@ -186,6 +196,14 @@ class ImageGenerationTool(BaseTool):
         around = () if self.around_image is None else (self.around_image,)
         call = ids_of_call(runtime)
         return FromToolCall(request, call, around, self._budget(call, memory, runtime, config)), ignored
+
+    def _ui(self, runtime: Any) -> UiMessages | None:
+        if not self.ui:
+            return None
+        from langchain_imagegen.agents.display import Display
+        from langchain_imagegen.agents.ui import UiMessages
+
+        return UiMessages.of_call(Display("markdown"), runtime)
 
     def _budget(
         self, call: tuple[str | None, str | None], memory: ImageMemory, runtime: Any, config: RunnableConfig
@@ -223,6 +241,10 @@ class ImageGenerationTool(BaseTool):
             paid = None if result.from_ledger else result.cost().total
             request.allowance.settle([image.id for image in result.images], paid, bought=not result.from_ledger)
         links, result = beside(result, self.url_for, "link")
+        if ui := self._ui(runtime):
+            memory = ImageMemory(self._memory(runtime), image_store=self._generator().image_store)
+            memory.add(result)
+            ui.finish(runtime.tool_call_id, result.images, memory)
         views, result = beside(result, view if self.show_to_model else None, "view")
         content, artifact = self._content(result, links, views), result.record()
         if self.show and not links:
