@@ -7,6 +7,7 @@ from typing import Any
 
 from langchain_imagegen.errors import ImageStoreError
 from langchain_imagegen.images import notebook
+from langchain_imagegen.images.cost import dollars
 from langchain_imagegen.images.image import GeneratedImage
 
 
@@ -46,9 +47,26 @@ def tree_node(
     notes = [f"with {', '.join(others)}"] if others else []
     notes += ["made from an image that was deleted"] if deleted else []
     notes += [problem] if problem else []
-    label = (image.prompt or image.revised_prompt or "sent by the user")[:80]
+    label = label_of(image)
     told = f"{label} ({'; '.join(notes)})" if notes else label
-    return {"name": name, "label": told, "depth": depth, "picture": picture}
+    facts = facts_of(image)
+    return {"name": name, "label": f"{told} · {facts}" if facts else told, "depth": depth, "picture": picture}
+
+
+def label_of(image: GeneratedImage) -> str:
+    """Return what an image shows, in at most 80 characters."""
+    return (image.prompt or image.revised_prompt or "sent by the user")[:80]
+
+
+def facts_of(image: GeneratedImage) -> str:
+    """Return what is known of size, quality, image tokens, price and seconds of an image, in one line."""
+    size = f"{image.width}x{image.height}" if image.width and image.height else image.size
+    counts = (image.tokens and image.tokens.image) or {}
+    tokens = f"{sum(counts.values()):,} tokens" if counts else None
+    total = image.cost().total if tokens else None
+    price = None if total is None else dollars(total)
+    seconds = None if image.seconds is None else f"{image.seconds:.1f} s"
+    return " · ".join(fact for fact in (size, image.quality, tokens, price, seconds) if fact)
 
 
 def _thumbnail(image: GeneratedImage, name: str) -> tuple[str, str]:

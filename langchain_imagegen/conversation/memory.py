@@ -5,8 +5,9 @@ It holds no bytes, and never asks a store which images exist: messages and the s
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, overload
+from typing import Any, Self, overload
 
 from langchain_imagegen.conversation.channel import (
     channel_of,
@@ -14,22 +15,21 @@ from langchain_imagegen.conversation.channel import (
     merge_into,
 )
 from langchain_imagegen.conversation.content_blocks import name_in
-from langchain_imagegen.conversation.family_tree import tree_node, tree_order
 from langchain_imagegen.conversation.index import RecordIndex
+from langchain_imagegen.conversation.memory_views import MemoryViews
 from langchain_imagegen.conversation.messages import found_in
 from langchain_imagegen.conversation.records import Record, clean_record, is_trace, read_record, trace_of
 from langchain_imagegen.conversation.spending import cost_of_images
 from langchain_imagegen.conversation.states import joined, messages_of, values_of
 from langchain_imagegen.conversation.unknown import unknown_image
 from langchain_imagegen.errors import UnknownImageError
-from langchain_imagegen.images import notebook
 from langchain_imagegen.images.cost import Cost
 from langchain_imagegen.images.image import GeneratedImage, is_record
 from langchain_imagegen.images.result import ImageResult
 from langchain_imagegen.storage.store import ImageStore, default_store
 
 
-class ImageMemory:
+class ImageMemory(MemoryViews):
     """The images of a conversation in order of appearance.
 
     It works like a list (`memory[0]`, `memory[-3:]`) and like a dict (`memory["last"]`, `memory["img_1a2b3c4d"]`).
@@ -96,6 +96,26 @@ class ImageMemory:
             index.put(records.get(id) or seen[id])
         for id in seen.keys() & records.keys():
             index.put({**records[id], "dead_rungs": seen[id].get("dead_rungs")})
+        return memory
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, image_store: ImageStore | None = None) -> Self:
+        """Return the memory that `dump` wrote; its pictures, if they came along, go into the image store.
+
+        Args:
+            path: The ZIP file or folder. Every picture is checked against its digest.
+            image_store: Where the bytes of the images are put and read; `None` is the default store.
+
+        Raises:
+            OptionError: It is nothing that `dump` wrote.
+            FileNotFoundError: Nothing is there.
+        """
+        from langchain_imagegen.conversation.portable import read_records, restore_pictures
+
+        memory = cls(
+            (each for each in read_records(path) if is_record(each) or is_trace(each)), image_store=image_store
+        )
+        restore_pictures(memory, path, memory.image_store)
         return memory
 
     def forget(self, reference: object) -> dict[str, dict[str, Any]]:
@@ -294,14 +314,5 @@ class ImageMemory:
             return list(dict.fromkeys(found))
         return self._index.find(name_in(reference))
 
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
-        """Return the family tree as a notebook shows it."""
-        del include, exclude
-        parents = {id: self._index.parents(id) for id in self._index.order}
-        text, html = notebook.tree([self._node(id, depth, parents[id]) for id, depth in tree_order(parents)])
-        return {"text/plain": text, "text/html": html}
-
-    def _node(self, id: str, depth: int, parents: Sequence[str]) -> dict[str, Any]:
-        image, others = self._image(id), list(map(self._index.handle, parents[1:]))
-        deleted = any(map(self.has_forgotten, image.parents))
-        return tree_node(image, self._index.handle(id), depth, others=others, deleted=deleted)
+    def _parents(self, id: str) -> Sequence[str]:
+        return self._index.parents(id)

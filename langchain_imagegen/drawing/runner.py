@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping
 from contextlib import aclosing, closing, contextmanager
 from functools import partial
@@ -55,6 +56,7 @@ class Runner:
                 else:
                     with self.presence.idle(step):
                         self._permissions.acquire(step)
+                    drive.note_sent(step, time.monotonic())
                     with self._transport.borrowed() as client, self._send(client, step) as response:
                         body = drive.open(step, response.headers)
                         http = response.http_response
@@ -66,7 +68,7 @@ class Runner:
                     drive.answer(body.finish())
             if drive.has_leftovers:
                 drive.settle()
-        yield store.deliver(drive.finished)
+        yield store.deliver(drive.timed(time.monotonic()))
 
     async def arun(
         self, flow: Flow, store: CallStore, *, partials: bool = True
@@ -85,6 +87,7 @@ class Runner:
                 else:
                     with self.presence.idle(step):
                         await self._permissions.aacquire(step)
+                    drive.note_sent(step, time.monotonic())
                     async with self._transport.async_borrowed() as client, self._send(client, step) as response:
                         body = drive.open(step, response.headers)
                         http = response.http_response
@@ -97,7 +100,7 @@ class Runner:
                     drive.answer(await asyncio.to_thread(body.finish))
             if drive.has_leftovers:
                 await asyncio.to_thread(drive.settle)
-        yield store.deliver(drive.finished)
+        yield store.deliver(drive.timed(time.monotonic()))
 
     def ask(self, method: Callable[[Any], Any]) -> Any:
         """Return what a method of the SDK's client returns; its errors become ours."""
@@ -134,6 +137,7 @@ class Drive:
         self._earlier_body: Body | None = None
         self._note_id: Callable[[str], None] | None = None
         self._flow, self._store, self._partials = flow, store, partials
+        self._sent_at: float | None = None
         self._answer: object = None
         self._error: Exception | None = None
 
@@ -183,11 +187,19 @@ class Drive:
             self._discard()
             raise
 
-    @property
-    def finished(self) -> ImageResult:
-        """The result of the flow, which ends with one or with an error."""
-        assert self.result is not None
-        return self.result
+    def note_sent(self, step: Call | Retrieve, now: float) -> None:
+        """Note that a request is sent now, in seconds of any clock; the first that draws counts."""
+        if isinstance(step, Call) and self._sent_at is None:
+            self._sent_at = now
+
+    def timed(self, now: float) -> ImageResult:
+        """Return the result of the flow, with the seconds since its first request on the pictures that it drew."""
+        assert self.result is not None  # a flow ends with a result or with an error
+        if self._sent_at is None or self.result.from_ledger:
+            return self.result
+        seconds = round(now - self._sent_at, 2)
+        images = tuple(image.model_copy(update={"seconds": seconds}) for image in self.result.images)
+        return self.result.model_copy(update={"images": images})
 
     @property
     def response_id(self) -> str | None:

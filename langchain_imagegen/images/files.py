@@ -65,6 +65,32 @@ def numbered(path: str | os.PathLike[str], number: int) -> str:
     return f"{head}-{number}{suffix}" if _SUFFIX.fullmatch(suffix) else f"{text}-{number}"
 
 
+def save_new(folder: Path, stem: str, data: bytes) -> Path:
+    """Write a picture into a folder as a new file and return its path; a file with the same bytes is that file.
+
+    Args:
+        folder: It exists.
+        stem: The name without a suffix. If another file has it, a number is added.
+        data: The picture.
+    """
+    media, number = sniff(data), 1
+    suffix = media.extension if media else "bin"
+    while True:
+        target = folder / (f"{stem}.{suffix}" if number == 1 else f"{stem}-{number}.{suffix}")
+        try:
+            with target.open("xb") as file:
+                file.write(data)
+        except FileExistsError:
+            if target.is_file() and target.stat().st_size == len(data) and target.read_bytes() == data:
+                return target
+            number += 1
+        except BaseException:
+            target.unlink(missing_ok=True)
+            raise
+        else:
+            return target
+
+
 def _write_whole(target: Path, data: bytes) -> None:
     unfinished = target.with_name(f".{secrets.token_hex(8)}.partial")  # short: the name itself may be 255 bytes long
     try:

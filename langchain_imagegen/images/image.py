@@ -100,6 +100,9 @@ class GeneratedImage(OldPickles, BaseModel):
     )
     sent_mime_type: str | None = Field(default=None, description="format of that copy")
     tokens: ResponseTokens | None = Field(default=None, description="what the response that drew it took; see `cost`")
+    seconds: float | None = Field(
+        default=None, ge=0, allow_inf_nan=False, description="from the request to its picture, retries included"
+    )
 
     _store: ByteStore | None = PrivateAttr(default=None)
 
@@ -116,8 +119,11 @@ class GeneratedImage(OldPickles, BaseModel):
         return handle_of(self.provider, self.id)
 
     def __eq__(self, other: object) -> bool:
-        # The store is not part of an image.
-        return isinstance(other, GeneratedImage) and self.__dict__ == other.__dict__
+        # The store is not part of an image, nor is how long the request took, which is not known when it is resumed.
+        return isinstance(other, GeneratedImage) and {**self.__dict__, "seconds": None} == {
+            **other.__dict__,
+            "seconds": None,
+        }
 
     def __hash__(self) -> int:
         return hash((self.provider, self.id, self.sha256))
@@ -268,12 +274,19 @@ def is_kept_by(provider: str, image: GeneratedImage) -> bool:
     return drawn and image.stored is not False and image.provider in ("", provider)
 
 
-def shown(image: GeneratedImage) -> notebook.Shown:
-    """Return what a notebook shows of an image among others."""
+def shown(image: GeneratedImage, *, name: str = "", facts: Sequence[str] = ()) -> notebook.Shown:
+    """Return what a notebook shows of an image among others.
+
+    Args:
+        image: The image.
+        name: What it is called; its handle by default.
+        facts: What stands below it, a line each.
+    """
+    told = {"name": name or image.handle, "mime_type": image.mime_type, "facts": tuple(filter(None, facts))}
     try:
-        return notebook.Shown(image.handle, image.mime_type, image.read())
+        return notebook.Shown(data=image.read(), **told)  # type: ignore[arg-type]
     except ImageStoreError as error:
-        return notebook.Shown(image.handle, image.mime_type, why_missing=str(error))
+        return notebook.Shown(why_missing=str(error), **told)  # type: ignore[arg-type]
 
 
 def is_record(value: object) -> bool:

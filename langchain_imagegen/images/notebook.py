@@ -95,7 +95,7 @@ class Shown:
     mime_type: str
     data: bytes = b""
     why_missing: str = ""
-    facts: str = ""
+    facts: tuple[str, ...] = ()
 
     def html(self, edge: int | None = SEVERAL, width: int = 320) -> str:
         """Return the picture, or what is said in its place."""
@@ -127,7 +127,7 @@ def pictures(
 
 def figure(shown: Shown, edge: int | None, width: int = 320) -> str:
     """Return a picture with its name, and what is known of it, as HTML."""
-    facts = f"<p>{escape(shown.facts)}</p>" if shown.facts else ""
+    facts = "".join(f"<p>{escape(fact)}</p>" for fact in shown.facts)
     return (
         f'<figure style="display:inline-block;vertical-align:top;margin:4px;max-width:{width}px">'
         f"{shown.html(edge, width)}<figcaption>{escape(shown.name)}</figcaption>{facts}</figure>"
