@@ -138,7 +138,7 @@ class ImageGenerationTool(BaseTool):
         try:
             named = self._addresses().fetch(images)
             request, ignored = self._request(prompt, named, options, runtime, config)
-            result = self._generator().invoke(request, child(config, run_manager))
+            result = self._generator().invoke(request, child(config, run_manager, self._ui(runtime)))
             result = warned(result, ignored)
             return self._answer(result, runtime, request)
         except ImageGenerationError as error:
@@ -159,7 +159,7 @@ class ImageGenerationTool(BaseTool):
         try:
             named = await self._addresses().afetch(images)
             request, ignored = await asyncio.to_thread(self._request, prompt, named, options, runtime, config)
-            result = await self._generator().ainvoke(request, child(config, run_manager))
+            result = await self._generator().ainvoke(request, child(config, run_manager, self._ui(runtime)))
             result = warned(result, ignored)
             return await asyncio.to_thread(self._answer, result, runtime, request)
         except ImageGenerationError as error:
@@ -273,9 +273,12 @@ class ImageGenerationTool(BaseTool):
         return self._made
 
 
-def child(config: RunnableConfig, run_manager: Any) -> RunnableConfig:
-    """Return the configuration of a run that is a child of the tool's own run."""
-    return patch_config(config, callbacks=run_manager.get_child() if run_manager else None)
+def child(config: RunnableConfig, run_manager: Any, ui: UiMessages | None = None) -> RunnableConfig:
+    """Return the configuration of a run that is a child of the tool's own run, and whose events `ui` follows."""
+    manager = run_manager.get_child() if run_manager else None
+    if manager is not None and ui is not None:
+        manager.add_handler(ui.follow())
+    return patch_config(config, callbacks=manager)
 
 
 def _command(update: dict[str, Any]) -> Any:

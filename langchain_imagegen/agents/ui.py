@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import BaseMessage
 
 from langchain_imagegen.agents.display import Display, images_found
@@ -25,8 +26,10 @@ UI = "ui"
 COMPONENT = "generated_image"
 """Name of the component, as `web/ui.tsx` exports it."""
 
-_STATES = {"image.started": "started", "image.partial": "partial", "image.failed": "failed"}
-_TOLD = ("handle", "url", "index", "mime_type", "prompt", "error")
+PARTIAL = "image.partial"
+"""Type of the event of an unfinished picture."""
+
+_TOLD = ("handle", "url", "index", "mime_type")
 _LONGEST = 500  # characters of a prompt: the state holds it once for each picture
 _VERSIONS = 6  # of a picture, the latest
 
@@ -74,12 +77,15 @@ class UiMessages:
         """Show that a picture is being drawn."""
         self._push(call_id, {"state": "started", "prompt": prompt[:_LONGEST]})
 
-    def follow(self, event: Mapping[str, Any]) -> None:
-        """Show what an event of a drawing tells (`image.started`, `image.partial`, `image.failed`)."""
-        state, call_id = _STATES.get(event["type"]), event.get("tool_call_id")
-        if state and call_id:
+    def follow(self) -> BaseCallbackHandler:
+        """Return the callback handler that shows each unfinished picture of a drawing, as its events tell of it."""
+        return _Follower(self)
+
+    def sharpen(self, event: Mapping[str, Any]) -> None:
+        """Show an unfinished picture, which an event of the type `image.partial` tells of."""
+        if isinstance(event, Mapping) and (call_id := event.get("tool_call_id")):
             told = {name: event[name] for name in _TOLD if event.get(name) is not None}
-            self._push(call_id, {"state": state, **told})
+            self._push(call_id, {"state": "partial", **told})
 
     def fail(self, call_id: str, prompt: str, error: Exception) -> None:
         """Show that there is no picture, and why."""
@@ -101,6 +107,20 @@ class UiMessages:
             push_ui_message(COMPONENT, props, id=f"imagegen-{id}", message=message, state_key=key, merge=True)
         except Exception:
             logger.warning("a picture is not shown in the front end (ui message)", exc_info=True)
+
+
+class _Follower(BaseCallbackHandler):
+    """Passes the events of unfinished pictures on."""
+
+    run_inline = True  # in order, and where LangGraph finds its stream
+
+    def __init__(self, messages: UiMessages) -> None:
+        self._messages = messages
+
+    def on_custom_event(self, name: str, data: Any, **_: Any) -> None:
+        """Show an unfinished picture."""
+        if name == PARTIAL:
+            self._messages.sharpen(data)
 
 
 def finished(image: GeneratedImage, memory: ImageMemory, display: Display) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import pytest
+from langchain_core.callbacks import dispatch_custom_event
 from langchain_core.messages import AIMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph.ui import AnyUIMessage, ui_message_reducer
@@ -14,6 +15,7 @@ from langgraph.graph.ui import AnyUIMessage, ui_message_reducer
 from langchain_imagegen import ImageGenerationMiddleware, ImageGenerationTool, ImageMemory, ImageStore
 from langchain_imagegen.errors import OptionError
 from langchain_imagegen.simulator import moderated
+from tests.conftest import Sync
 from tests.conversations import SMALL
 from tests.graphs import THREAD, Gallery, agent, state_graph
 from tests.scripted import DONE, image_call, scripted_model
@@ -89,6 +91,24 @@ def test_hosted_picture(talks, tmp_path):
     assert kept["metadata"]["message_id"] == answer.id
     assert kept["props"]["handle"] == talk.handles[0]
     assert kept["props"]["state"] == "finished"
+
+
+def test_an_unfinished_picture(tool):
+    """An event of an unfinished picture, sent while the tool draws, updates the message of the call."""
+
+    def around(request, call):
+        dispatch_custom_event("image.partial", {"tool_call_id": "a", "index": 0, "url": "https://images.example.com/p"})
+        return call(request)
+
+    drawing = tool.model_copy(update={"around_image": around})
+    graph = state_graph(scripted_model(image_call("a"), DONE), drawing, UiGallery, checkpointer=InMemorySaver())
+    pushed, state = streamed(Sync(), graph, "a fox")
+
+    started, partial, finished = (each["props"] for each in pushed)
+    assert (started["state"], finished["state"]) == ("started", "finished")
+    assert partial == {"state": "partial", "index": 0, "url": "https://images.example.com/p"}
+    assert ui_message_reducer([pushed[0]], [pushed[1]])[0]["props"]["prompt"] == "draw a fox"
+    assert len({each["id"] for each in pushed}) == len(state["ui"]) == 1
 
 
 def test_failure(half, tool, simulator):
