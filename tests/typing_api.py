@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, assert_type
 
@@ -32,6 +33,7 @@ from langchain_imagegen import (
     ImageTransport,
     ImageUsage,
     PartialImage,
+    approval,
     http_clients,
     images_from,
     merge_images,
@@ -51,6 +53,19 @@ from langchain_imagegen.simulator import Simulator, moderated
 
 class State(MessagesState, ImageState):
     """A caller's state with the channel of images."""
+
+
+def policy(request: ImageRequest, call: Callable[[ImageRequest], ImageResult]) -> ImageResult:
+    """A function around drawings is typed by its own annotations."""
+    return call(request.override(quality="low"))
+
+
+def limits() -> None:
+    """Limits, approval and policy are settings of tool and middleware."""
+    tool = ImageGenerationTool(max_images={"run": 2}, max_cost="$0.50", around_image=policy)
+    assert_type(approval("$0.10", tool=tool), dict[str, Any])
+    ImageGenerationMiddleware(approval=True, max_images=2, max_cost=Decimal("0.5"))
+    ImageGenerator(around_image=policy)
 
 
 def options() -> None:

@@ -6,6 +6,7 @@ LangChain's.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from decimal import Decimal
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from langchain_imagegen.agents.tool import ImageGenerationTool
     from langchain_imagegen.images.cost import Cost
     from langchain_imagegen.images.image import GeneratedImage
+
+logger = logging.getLogger("langchain_imagegen")
 
 Decision = Literal["approve", "edit", "reject", "respond"]
 NAME = "generate_image"
@@ -181,9 +184,9 @@ def _source(name: str, state: Any, tool: Any) -> str:
 
 def _address(image: GeneratedImage, tool: Any) -> str | None:
     """Return a picture's address; None where there is none."""
-    if tool is not None and tool.url_for is not None:
-        return str(tool.url_for(image))
+    url_for = getattr(tool, "url_for", None)
     try:
-        return image.url()
-    except ImageGenerationError:
+        return str(url_for(image)) if url_for else image.url()
+    except Exception as error:  # noqa: BLE001 - it is the caller's function, and the person is asked all the same
+        logger.info("the person who is asked sees no address of %s: %r", image.handle, error)
         return None

@@ -49,7 +49,7 @@ class HostedLimits:
         self._budget.settle_all([id for id in drawn if id not in self._known], None)
 
     def fail(self, error: Exception) -> None:
-        """Give back what was taken for a call that certainly drew nothing."""
+        """Give back what was taken for a call that ended with an error, unless a picture may have been billed."""
         if not (isinstance(error, ImageGenerationError) and error.may_be_billed):
             self._budget.give_back()
 

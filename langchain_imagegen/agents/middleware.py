@@ -145,8 +145,12 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
     @property
     def tools(self) -> list[Any]:  # type: ignore[override]  # who builds an agent asks for them
         """The function tool, unless the chat model draws by itself."""
-        self._neighbours = find_neighbours(self) or self._neighbours
+        found = find_neighbours(self)
+        self._neighbours = self._neighbours if found is None else found
         return [] if self.hosted is True else [self.tool]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_neighbours": []}
 
     def wrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]

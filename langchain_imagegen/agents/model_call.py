@@ -172,6 +172,8 @@ class Turn:
         ours = read_failure(error)
         if isinstance(ours, (ModerationError, OptionError)):
             self.refusals.add(self._last_of_user(), ours)
+            if self.limits is not None:
+                self.limits.fail(ours)
             raise ours from error
         if not isinstance(ours, ImageGenerationError):
             return None

@@ -19,16 +19,15 @@ logger = logging.getLogger("langchain_imagegen")
 _DEEPEST = 4  # frames between the builder of an agent and the middleware that is asked
 
 
-def find_neighbours(middleware: object) -> list[Any]:
-    """Return the other middleware of the agent that is being built."""
+def find_neighbours(middleware: object) -> list[Any] | None:
+    """Return the other middleware of the agent that is being built; None if none is."""
     frame: FrameType | None = inspect.currentframe()
     for _ in range(_DEEPEST):
         frame = frame.f_back if frame else None
         lists = [value for value in frame.f_locals.values() if isinstance(value, (list, tuple))] if frame else []
-        for values in lists:
-            if any(value is middleware for value in values):
-                return [value for value in values if value is not middleware]
-    return []
+        if own := [values for values in lists if any(value is middleware for value in values)]:
+            return [value for value in max(own, key=len) if value is not middleware]
+    return None
 
 
 def check_neighbours(neighbours: Iterable[Any], tool: str) -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import pickle
 from decimal import Decimal
 from typing import Any
+from uuid import uuid4
 
 import pytest
-from langchain_core.messages import HumanMessage
+from deepagents import create_deep_agent
+from langchain.agents import create_agent
+from langchain.agents.middleware import PIIMiddleware
+from langchain_core.messages import HumanMessage, ToolCall
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, StateGraph
 from langgraph.prebuilt import ToolNode
 from langgraph.types import Send
 
-from langchain_imagegen import ImageGenerationTool, ImageMemory
+from langchain_imagegen import ImageGenerationMiddleware, ImageGenerationTool, ImageMemory
 from langchain_imagegen.errors import OptionError
 from langchain_imagegen.simulator import server_error
 from tests.conversations import image_block, open_saver, photo
@@ -228,3 +233,27 @@ def test_uploads_are_not_counted(half, tool):
     talk.turn(image_call("a", "edit it", images=["last"]), messages=[HumanMessage([image_block(photo())])])
 
     assert statuses(talk.tool_messages) == ["success"]
+
+
+def test_sub_agents_count_towards_a_named_run(half, tool, simulator):
+    """Where the run has an id, as on LangGraph's server, sub-agents one after the other share its places."""
+
+    def task(id: str) -> ToolCall:
+        return ToolCall(name="task", args={"description": "draw", "subagent_type": "artist"}, id=id, type="tool_call")
+
+    model = scripted_model(image_call("a"), DONE, image_call("b", "draw an owl"), DONE)
+    limited = [ImageGenerationMiddleware(tool=tool(max_images=1), hosted=False)]
+    artist = {"name": "artist", "description": "Draws.", "system_prompt": "Draw.", "model": model}
+    planner = scripted_model(task("t1"), task("t2"), DONE)
+    graph = create_deep_agent(planner, subagents=[{**artist, "middleware": limited}])
+    half.invoke(graph, {"messages": "draw"}, config={"metadata": {"run_id": uuid4().hex}})
+
+    assert simulator.pictures == 1
+
+
+def test_a_pickle_of_a_middleware_in_use(talks, half):
+    """A middleware that knows the others of its agent is pickled without them."""
+    ours = ImageGenerationMiddleware(max_images=1, approval="$0.10")
+    create_agent(talks.model(), middleware=[PIIMiddleware("email", detector=lambda text: []), ours])
+
+    assert pickle.loads(pickle.dumps(ours)).limits == ours.limits
