@@ -91,11 +91,10 @@ class ImageGenerationError(RuntimeError):
 def _html_of(partial: Any) -> str:
     """Return a partial picture as HTML."""
     bundle = partial._repr_mimebundle_()
-    html = str(bundle.get("text/html", ""))
-    native = [
-        f'<img alt="a partial picture" src="data:{kind};base64,{bundle[kind]}"/>' for kind in bundle if "/" in kind
-    ]
-    return html or native[0]
+    kind = next((name for name in bundle if name.startswith("image/")), None)
+    if kind is None:
+        return str(bundle.get("text/html", ""))
+    return f'<img alt="a partial picture" src="data:{kind};base64,{bundle[kind]}" style="max-width:256px"/>'
 
 
 class OptionError(ImageGenerationError, ValueError):

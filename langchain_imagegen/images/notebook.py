@@ -127,7 +127,7 @@ def pictures(
 
 def figure(shown: Shown, edge: int | None, width: int = 320) -> str:
     """Return a picture with its name, and what is known of it, as HTML."""
-    facts = "".join(f"<p>{escape(fact)}</p>" for fact in shown.facts)
+    facts = "".join(f'<p style="margin:0">{escape(fact)}</p>' for fact in shown.facts)
     return (
         f'<figure style="display:inline-block;vertical-align:top;margin:4px;max-width:{width}px">'
         f"{shown.html(edge, width)}<figcaption>{escape(shown.name)}</figcaption>{facts}</figure>"
