@@ -166,7 +166,9 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
             except Exception as error:  # noqa: BLE001 - `after_error` raises what it cannot mend
                 answers, delay = turn.after_error(error)
             if answers is not None:
-                return self._light_response(turn, response, answers)
+                light = self._light_response(turn, response, answers)
+                turn.account.report()
+                return light
             time.sleep(delay)
 
     async def awrap_model_call(
@@ -183,7 +185,9 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
             except Exception as error:  # noqa: BLE001 - `after_error` raises what it cannot mend
                 answers, delay = turn.after_error(error)
             if answers is not None:
-                return await asyncio.to_thread(self._light_response, turn, response, answers)
+                light = await asyncio.to_thread(self._light_response, turn, response, answers)
+                await turn.account.areport()
+                return light
             await asyncio.sleep(delay)
 
     def wrap_tool_call(
@@ -201,16 +205,12 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
     def _review(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], ToolMessage | Command[Any]]
     ) -> ToolMessage | Command[Any]:
-        if self._reviewer is None:
-            return handler(request)
-        return self._reviewer.wrap_tool_call(request, handler)
+        return self._reviewer.wrap_tool_call(request, handler) if self._reviewer else handler(request)
 
     async def _areview(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]]
     ) -> ToolMessage | Command[Any]:
-        if self._reviewer is None:
-            return await handler(request)
-        return await self._reviewer.awrap_tool_call(request, handler)
+        return await self._reviewer.awrap_tool_call(request, handler) if self._reviewer else await handler(request)
 
     def offload(self, messages: str | BaseMessage | Mapping[str, Any] | Iterable[object]) -> list[BaseMessage]:
         """Return messages with references in place of base64: `agent.invoke({"messages": middleware.offload(m)})`.
@@ -271,6 +271,7 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
     def _whole(self, request: ModelRequest[Any], turn: Turn) -> ModelRequest[Any]:
         messages, system = turn.request(request.system_message)
         tools = self._tools(request.tools, hosted=turn.service.hosted)
+        turn.account.image_model = next((tool.get("model") for tool in tools if is_hosted(tool)), None)
         model = self._model(request.model, turn)
         whole = request.override(model=model, messages=cast("list[Any]", messages), system_message=system, tools=tools)
         return whole if turn.limits is None else turn.limits.apply(whole)
@@ -305,12 +306,12 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         """Return the model for one call: for hosted calls a copy, whose requests are repeated by `Turn` alone."""
         if not turn.service.hosted:
             return model
-        from langchain_imagegen.http.clients import retrieving, wired, without_retries
+        from langchain_imagegen.http.clients import observed, retrieving, wired, without_retries
 
         once = without_retries(model)
         if turn.refetch is not None:
             once = retrieving(once, turn.refetch.response_id)
-        return wired(once, self._store(), turn.arrived) if self.wire else once
+        return wired(once, self._store(), turn.arrived) if self.wire else observed(once, turn.arrived)
 
     def _tools(self, tools: Sequence[Any], *, hosted: bool) -> list[Any]:
         """Return the tools with either the hosted one or ours; with `hosted=False` alone the developer's own stay."""

@@ -32,6 +32,7 @@ from langchain_imagegen.agents.history import (
     whole_pictures,
     with_images,
 )
+from langchain_imagegen.agents.hosted_account import HostedAccount
 from langchain_imagegen.agents.refetching import Refetch, is_cut, is_damaged
 from langchain_imagegen.agents.refusals import Refusals
 from langchain_imagegen.agents.wording import valid_message
@@ -63,6 +64,7 @@ class Turn:
         carry: How many of the latest images go along if the user names none.
         offload: True if the user's own pictures leave the state too.
         refusals: Why earlier hosted calls were refused.
+        account: Keeps what hosted calls took.
         staying: The messages that the state must keep as they are, since a picture of them is in no store.
         arrived: What has arrived of the answer, as an `ImageTransport` notes it.
         limits: What hosted calls may draw, if that is limited.
@@ -79,6 +81,7 @@ class Turn:
     refusals: Refusals = field(default_factory=Refusals)
     arrived: Arrived = field(default_factory=Arrived)
     limits: Any = None
+    account: HostedAccount = field(default_factory=HostedAccount)
     staying: list[BaseMessage] = field(default_factory=list)
     refetch: Refetch | None = None
     _light: dict[str, BaseMessage] = field(default_factory=dict)
@@ -262,6 +265,7 @@ class Turn:
         parents, named = tuple(image.id for image in self._wanted()), bool(self._meant())
         origin = Origin(self.service.provider, self._asked(), parents, named=named, stored=self.service.stored)
         light, images = light_answer(valid_message(answer), self.store, origin)
+        images = self.account.enter(images, answer, self.arrived, self._asked()) if self.service.hosted else images
         light, drawn = light_pictures(light, self.store)  # by a chat model that gives no ids
         told = {"prompt": origin.prompt, "parents": parents if named else ()}
         self.memory.add(*images, *(image.model_copy(update=told) for image in drawn))

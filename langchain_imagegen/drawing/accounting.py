@@ -64,6 +64,16 @@ async def areport(callbacks: Any, runs: list[ModelRun]) -> None:
             await run.on_llm_end(each.result())
 
 
+def callbacks_here() -> Any:
+    """Return the callbacks of the node of a graph that runs here; None outside a graph."""
+    try:
+        from langgraph.config import get_config
+
+        return get_config().get("callbacks")
+    except (ImportError, RuntimeError):
+        return None
+
+
 def image_run(model: str | None, usage: ImageUsage | None, host: str, prompt: str) -> list[ModelRun]:
     """Return the run of an image model, if its tokens are known."""
     if model is None or usage is None or not usage.total_tokens:

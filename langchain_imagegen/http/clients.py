@@ -21,7 +21,12 @@ from langchain_imagegen.errors import OptionError
 from langchain_imagegen.http.large_reads import AsyncLargeReads, LargeReads
 from langchain_imagegen.http.retrieving import AsyncRetrieving, Retrieving
 from langchain_imagegen.http.rewriter import Arrived
-from langchain_imagegen.http.transports import AsyncImageTransport, ImageTransport
+from langchain_imagegen.http.transports import (
+    AsyncImageTransport,
+    AsyncObservingTransport,
+    ImageTransport,
+    ObservingTransport,
+)
 from langchain_imagegen.storage.store import ImageStore
 
 Client = TypeVar("Client")
@@ -139,6 +144,18 @@ def retrieving(model: Model, response_id: str) -> Model:
         return AsyncRetrieving(inner, response_id)
 
     return _with_transports(model, kept, akept, disable_streaming=True, streaming=False)
+
+
+def observed(model: Model, arrived: Arrived) -> Model:
+    """Return a copy of an OpenAI chat model whose answers are noted in `arrived`, and any other model itself."""
+
+    def sync(client: Any) -> Any:
+        return _rewired(client, lambda owner, inner: ObservingTransport(_Lent(owner, inner), arrived))
+
+    def asynchronous(client: Any) -> Any:
+        return _rewired(client, lambda owner, inner: AsyncObservingTransport(_AsyncLent(owner, inner), arrived))
+
+    return _with_clients(model, sync, asynchronous)
 
 
 def without_retries(model: Model) -> Model:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from langchain_imagegen.errors import CorruptImageError, ImageGenerationError
+from langchain_imagegen.http.usage import UsageFinder
 from langchain_imagegen.storage.store import ImageStore
 from langchain_imagegen.storage.writer import BlobWriter
 from langchain_imagegen.streaming.arrivals import id_of, is_result
@@ -39,15 +40,17 @@ class StoredCall(NamedTuple):
 
 @dataclass
 class Arrived:
-    """What has arrived of an answer: the response id, and the image calls whose pictures are in the store."""
+    """What has arrived of an answer: the response id, the image calls whose pictures are stored, the image tokens."""
 
     response_id: str | None = None
     calls: list[StoredCall] = field(default_factory=list)
+    tokens: UsageFinder = field(default_factory=UsageFinder)
 
     def clear(self) -> None:
         """Forget the answer: the request is sent again."""
         self.response_id = None
         self.calls.clear()
+        self.tokens = UsageFinder()
 
 
 class Picture(Sink):
@@ -173,6 +176,7 @@ class Reader:
         with self._using:
             text = b"".join(self._string(part) if isinstance(part, Gap) else part for part in parts)
             self._note_id(text)
+            self._arrived.tokens.feed(text)
             for picture in self._pictures.values():
                 if picture.due:
                     picture.flush()

@@ -16,6 +16,7 @@ from typing import Any
 import httpx2
 
 from langchain_imagegen.http.rewriter import Arrived, Parts, Reader
+from langchain_imagegen.http.usage import Observer
 from langchain_imagegen.storage.store import ImageStore, default_store
 
 _LIBRARIES = ("httpx2", "httpx")
@@ -52,8 +53,11 @@ class ImageTransport(httpx2.BaseTransport):
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send the request and return its answer, whose body is rewritten while it is read."""
         response = self._inner.handle_request(request)
-        answer: httpx2.Response = _read_through(response, request, Reader(self._store, self._arrived), _Stream)
+        answer: httpx2.Response = _read_through(response, request, self._reader(), _Stream)
         return answer
+
+    def _reader(self) -> Reader | Observer:
+        return Reader(self._store, self._arrived)
 
     def close(self) -> None:
         """Close the inner transport."""
@@ -77,18 +81,41 @@ class AsyncImageTransport(httpx2.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send the request and return its answer, whose body is rewritten while it is read."""
         response = await self._inner.handle_async_request(request)
-        answer: httpx2.Response = _read_through(response, request, Reader(self._store, self._arrived), _AsyncStream)
+        answer: httpx2.Response = _read_through(response, request, self._reader(), _AsyncStream)
         return answer
+
+    def _reader(self) -> Reader | Observer:
+        return Reader(self._store, self._arrived)
 
     async def aclose(self) -> None:
         """Close the inner transport."""
         await self._inner.aclose()
 
 
+class ObservingTransport(ImageTransport):
+    """Hands on answers as they come, and notes their image tokens in `arrived`."""
+
+    def __init__(self, inner: httpx2.BaseTransport, arrived: Arrived) -> None:
+        self._inner, self._tokens = inner, arrived
+
+    def _reader(self) -> Reader | Observer:
+        return Observer(self._tokens.tokens)
+
+
+class AsyncObservingTransport(AsyncImageTransport):
+    """Async twin of `ObservingTransport`."""
+
+    def __init__(self, inner: httpx2.AsyncBaseTransport, arrived: Arrived) -> None:
+        self._inner, self._tokens = inner, arrived
+
+    def _reader(self) -> Reader | Observer:
+        return Observer(self._tokens.tokens)
+
+
 class _Stream:
     """The rewritten body of an answer; `whole` is the original answer, whose library decodes it."""
 
-    def __init__(self, whole: Any, reader: Reader) -> None:
+    def __init__(self, whole: Any, reader: Reader | Observer) -> None:
         self._whole, self._reader = whole, reader
 
     def __iter__(self) -> Iterator[bytes]:
@@ -109,7 +136,7 @@ class _Stream:
 class _AsyncStream:
     """Async twin of `_Stream`."""
 
-    def __init__(self, whole: Any, reader: Reader) -> None:
+    def __init__(self, whole: Any, reader: Reader | Observer) -> None:
         self._whole, self._reader = whole, reader
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -138,7 +165,7 @@ class _AsyncStream:
             await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, self._reader.discard))
 
 
-def _read_through(response: Any, request: Any, reader: Reader, half: type) -> Any:
+def _read_through(response: Any, request: Any, reader: Reader | Observer, half: type) -> Any:
     """Return the answer with a rewritten body if it can hold pictures, and otherwise the answer itself."""
     if not _may_hold_pictures(response, request):
         return response

@@ -1,0 +1,74 @@
+"""The image tokens of hosted calls, which chat models leave out of their messages, are counted, kept and traced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from langchain_core.callbacks import UsageMetadataCallbackHandler
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from langchain_imagegen import ImageGenerationMiddleware, ImageMemory
+from langchain_imagegen.images.token_tables import output_tokens
+from tests.conversations import SMALL
+
+LOW = output_tokens("gpt-image-2", "816x816", "low")
+
+
+@pytest.fixture
+def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
+    """Set a tracer provider for the test, and yield the exporter that has its spans."""
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
+    yield exporter
+    provider.shutdown()
+
+
+@pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streaming"])
+@pytest.mark.parametrize("wire", [False, True], ids=["base64", "wire"])
+def test_every_token_of_a_hosted_call_is_known(talks, wire, streaming):
+    """The usage callback counts both models, and the thread's cost has both after its messages are gone."""
+    counter = UsageMetadataCallbackHandler()
+    talk = talks.start(ImageGenerationMiddleware(SMALL, wire=wire))
+    config = {"configurable": {"thread_id": "one"}, "callbacks": [counter]}
+    talk.say("draw a fox", config=config, streaming=streaming)
+
+    partials = 100 if streaming else 0  # `ChatOpenAI` asks for one
+    assert counter.usage_metadata["gpt-image-2"]["output_tokens"] == LOW + partials
+    [chat] = [name for name in counter.usage_metadata if name != "gpt-image-2"]
+    channel_alone = ImageMemory.from_state({"generated_images": talk.state["generated_images"]})
+    cost = channel_alone.cost()
+    assert cost.total == talk.memory.cost().total > 0
+    assert cost.image_output == (LOW + partials) * 30 / cost.total.__class__(1_000_000)
+    assert [price.model for price in cost.prices] == ["gpt-image-2", chat]
+
+
+def test_a_thread_adds_up_over_turns(talks):
+    """Each response of a thread is counted once, however many turns follow."""
+    talk = talks.start(ImageGenerationMiddleware(SMALL))
+    talk.say("draw a fox")
+    first = talk.memory.cost()
+    talk.say("make it winter")
+    second = talk.memory.cost()
+    talk.say("thank you")
+
+    assert second.image_output == 2 * first.image_output
+    assert second.image_input > first.image_input == 0
+    assert talk.memory.cost() == second
+
+
+def test_a_hosted_drawing_is_one_span(talks, spans):
+    """A turn that draws has one span `image_generation {model}`, and a turn of text has none."""
+    talk = talks.start(ImageGenerationMiddleware(SMALL))
+    talk.say("draw a fox")
+    talk.say("thank you")
+    [span] = [span for span in spans.get_finished_spans() if span.name.startswith("image_generation")]
+
+    assert span.name == "image_generation gpt-image-2"
+    assert span.attributes["gen_ai.usage.output_tokens"] == LOW
+    assert span.attributes["gen_ai.response.id"] == talk.memory.latest.response_id
+    assert "fox" not in span.to_json()
