@@ -211,6 +211,18 @@ def test_without_a_graph(half, tool, simulator):
     assert simulator.pictures == 1
 
 
+def test_a_place_is_given_back_beside_others(half, low, simulator):
+    """Among calls that are counted together, the one that drew nothing has left its place to the next."""
+    limited = ImageGenerationTool(generator=low(max_retries=0), max_images=1)
+    simulator.script(server_error(503))
+    failed, drawn, refused = (half.invoke(limited, {"prompt": f"draw fox {number}"}) for number in range(3))
+
+    assert "The fault is the service's" in failed
+    assert '"images"' in drawn
+    assert "1 of 1 pictures" in refused
+    assert simulator.pictures == 1
+
+
 @pytest.mark.parametrize(
     ("limits", "words"),
     [
