@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+from langchain_imagegen.errors import OptionError
 from langchain_imagegen.images.image import GeneratedImage, is_kept_by
 
 HOSTED = "image_generation"
@@ -87,3 +88,18 @@ def is_stored(model: Any, settings: Mapping[str, Any]) -> bool:
     """Return True unless the settings of a call, or the chat model's own, tell the service not to keep answers."""
     setting = settings.get("store", getattr(model, "store", None))
     return setting is not False
+
+
+def function_tool_only(*, hosted: Literal["auto"] | bool, **settings: object) -> Literal["auto"] | bool:
+    """Return False for `hosted` if one of the settings works with the function tool alone.
+
+    Raises:
+        OptionError: `hosted` is True beside such a setting.
+    """
+    given = [name for name, value in settings.items() if value]
+    if hosted is True and given:
+        raise OptionError(
+            f"hosted=True and {given[0]}= exclude each other: the service draws a hosted call within the chat model's "
+            "own request, where nothing can stop or change it. Leave hosted= out, and the function tool draws"
+        )
+    return False if given else hosted

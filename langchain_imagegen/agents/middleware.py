@@ -27,6 +27,7 @@ from langchain_imagegen.agents.approval import reviewer
 from langchain_imagegen.agents.budget import Limits
 from langchain_imagegen.agents.chat_models import (
     Service,
+    function_tool_only,
     has_hosted_tool,
     host_of,
     is_hosted,
@@ -39,6 +40,7 @@ from langchain_imagegen.agents.history import light_pictures
 from langchain_imagegen.agents.hosted_limits import limits_of
 from langchain_imagegen.agents.model_call import Turn, must_stay
 from langchain_imagegen.agents.neighbours import check_neighbours, find_neighbours
+from langchain_imagegen.agents.progress import Partials, check_partials
 from langchain_imagegen.agents.refusals import Refusals
 from langchain_imagegen.agents.tool import ImageGenerationTool
 from langchain_imagegen.agents.ui import push_answers
@@ -49,7 +51,6 @@ from langchain_imagegen.conversation.message_forms import as_messages
 from langchain_imagegen.conversation.messages import drawn_by_tool
 from langchain_imagegen.conversation.states import values_of
 from langchain_imagegen.drawing.generator import ImageGenerator
-from langchain_imagegen.errors import OptionError
 from langchain_imagegen.options.options import ImageOptions
 from langchain_imagegen.storage.call_store import CallStore
 from langchain_imagegen.storage.store import ImageStore, default_store
@@ -92,6 +93,7 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         max_images: As that of the tool, also for hosted calls: the model has no tool once the limit is reached, and
             `max_tool_calls` is what is left.
         max_cost: The same in dollars.
+        partials: As that of the tool, for its calls alone; `None`: what the tool says.
     """
 
     state_schema = AgentImageState
@@ -114,6 +116,7 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         approval: Any = None,
         max_images: Any = None,
         max_cost: Any = None,
+        partials: Partials | None = None,
     ) -> None:
         super().__init__()
         self.wire = wire
@@ -127,7 +130,7 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         self.carry = carry
         self.trust = "channel" if tool and tool.trust == "channel" else trust
         self.tool = self._function_tool(
-            tool, around_image=around_image, max_images=max_images, max_cost=max_cost, ui=ui or None
+            tool, partials, around_image=around_image, max_images=max_images, max_cost=max_cost, ui=ui or None
         )
         self.limits = Limits.read(self.tool.max_images, self.tool.max_cost)
         self._reviewer: AgentMiddleware[Any, Any, Any] | None = reviewer(approval, self.tool) if approval else None
@@ -327,24 +330,9 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
             return self.hosted
         return has_hosted_tool(request.model, given=any(map(is_hosted, request.tools)))
 
-    def _function_tool(self, tool: ImageGenerationTool | None, **settings: Any) -> ImageGenerationTool:
+    def _function_tool(self, tool: ImageGenerationTool | None, partials: Any, **settings: Any) -> ImageGenerationTool:
         if tool is None:
             tool = ImageGenerationTool(generator=ImageGenerator(options=self.options, image_store=self.image_store))
-        given = {name: value for name, value in {**settings, "trust": self.trust}.items() if value is not None}
-        changed = {name: value for name, value in given.items() if getattr(tool, name) != value}
+        given = {**settings, "trust": self.trust, "partials": check_partials(partials)}
+        changed = {name: value for name, value in given.items() if value is not None and getattr(tool, name) != value}
         return tool.model_copy(update=changed) if changed else tool
-
-
-def function_tool_only(*, hosted: Literal["auto"] | bool, **settings: object) -> Literal["auto"] | bool:
-    """Return False for `hosted` if one of the settings works with the function tool alone.
-
-    Raises:
-        OptionError: `hosted` is True beside such a setting.
-    """
-    given = [name for name, value in settings.items() if value]
-    if hosted is True and given:
-        raise OptionError(
-            f"hosted=True and {given[0]}= exclude each other: the service draws a hosted call within the chat model's "
-            "own request, where nothing can stop or change it. Leave hosted= out, and the function tool draws"
-        )
-    return False if given else hosted

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -25,6 +26,8 @@ from pydantic import (
 from langchain_imagegen.agents.addresses import Addresses
 from langchain_imagegen.agents.arguments import EXPOSED, REGION, arguments, refusal, region_of
 from langchain_imagegen.agents.budget import Budget, Limits, Register
+from langchain_imagegen.agents.events import ImageEvent
+from langchain_imagegen.agents.progress import Emitter, Partials, Progress, count_of
 from langchain_imagegen.agents.runtime import ids_of_call, keeps_images, messages_key, state_of
 from langchain_imagegen.agents.tool_answer import advice, beside, content_of, view, warned
 from langchain_imagegen.conversation.channel import CHANNEL, as_update, images_of_result
@@ -82,6 +85,9 @@ class ImageGenerationTool(BaseTool):
             chat model reads that the limit is reached; nothing is sent. A call draws one picture then.
         max_cost: The same in dollars: `"$0.50"`, `Decimal("0.5")` or one for each. A call is counted with its estimate
             until it has its picture. Where no estimate is possible, nothing is sent.
+        partials: How many partial pictures a call asks for, 0 to 3; `None`: the `partial_images` of the generator's
+            options. They go into the image store. `"inline"` puts their base64 into the events too (see `events`), and
+            asks for 2 unless the options say how many.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -104,6 +110,7 @@ class ImageGenerationTool(BaseTool):
     around_image: Callable[..., Any] | None = Field(default=None, repr=False)
     max_images: Any = None
     max_cost: Any = None
+    partials: Partials | None = None
 
     _made: ImageGenerator | None = PrivateAttr(default=None)
     _calls: Register = PrivateAttr(default_factory=dict)
@@ -135,16 +142,21 @@ class ImageGenerationTool(BaseTool):
         run_manager: CallbackManagerForToolRun | None = None,
         **options: Any,
     ) -> tuple[Any, dict[str, Any] | None]:
+        progress, config = self._progress(runtime, run_manager, config)
+        progress.start(prompt)
         try:
             named = self._addresses().fetch(images)
             request, ignored = self._request(prompt, named, options, runtime, config)
-            result = self._generator().invoke(request, child(config, run_manager, self._ui(runtime)))
-            result = warned(result, ignored)
-            return self._answer(result, runtime, request)
+            result = self._generator().invoke(replace(request, on_partial=progress.show), config)
+            result = warned(progress.keep(result), ignored)
+            answer, last = self._answer(result, runtime, request, progress)
         except ImageGenerationError as error:
             if ui := self._ui(runtime):
                 ui.fail(runtime.tool_call_id, prompt, error)
+            progress.fail(error)
             raise ToolException(advice(error)) from error
+        progress.tell(last)
+        return answer
 
     async def _arun(
         self,
@@ -156,16 +168,21 @@ class ImageGenerationTool(BaseTool):
         run_manager: AsyncCallbackManagerForToolRun | None = None,
         **options: Any,
     ) -> tuple[Any, dict[str, Any] | None]:
+        progress, config = self._progress(runtime, run_manager, config)
+        await progress.astart(prompt)
         try:
             named = await self._addresses().afetch(images)
             request, ignored = await asyncio.to_thread(self._request, prompt, named, options, runtime, config)
-            result = await self._generator().ainvoke(request, child(config, run_manager, self._ui(runtime)))
-            result = warned(result, ignored)
-            return await asyncio.to_thread(self._answer, result, runtime, request)
+            result = await self._generator().ainvoke(replace(request, on_partial=progress.ashow), config)
+            result = warned(progress.keep(result), ignored)
+            answer, last = await asyncio.to_thread(self._answer, result, runtime, request, progress)
         except ImageGenerationError as error:
             if ui := self._ui(runtime):
                 ui.fail(runtime.tool_call_id, prompt, error)
+            await progress.afail(error)
             raise ToolException(advice(error)) from error
+        await progress.atell(last)
+        return answer
 
     def _request(
         self,
@@ -191,11 +208,23 @@ class ImageGenerationTool(BaseTool):
         chosen, ignored = drop_compression(self._generator().options, chosen)
         if areas and not named:
             raise OptionError("region needs the image to edit: name it in images, or leave region out to draw anew")
+        locked = self._generator().options
+        count = count_of(self.partials, locked.merge(chosen))
+        if count != (locked.partial_images or 0):
+            chosen["partial_images"] = count or None
         mask = region_of(areas) if areas else self._mask(runtime, memory) if named else None
         request = {"prompt": replace_surrogates(prompt), "images": named, "mask": mask, "options": chosen}
         around = () if self.around_image is None else (self.around_image,)
         call = ids_of_call(runtime)
         return FromToolCall(request, call, around, self._budget(call, memory, runtime, config)), ignored
+
+    def _progress(self, runtime: Any, run_manager: Any, config: RunnableConfig) -> tuple[Progress, RunnableConfig]:
+        """Return the events of a call, and the configuration of the generator's run."""
+        config = child(config, run_manager, self._ui(runtime))
+        run_id = str(run_manager.run_id) if run_manager else None
+        call_id = getattr(runtime, "tool_call_id", None) or run_id
+        emitter, store = Emitter(runtime, config), self._generator().chosen_store
+        return Progress(emitter, call_id, store, inline=self.partials == "inline"), config
 
     def _ui(self, runtime: Any) -> UiMessages | None:
         if not self.ui:
@@ -231,8 +260,12 @@ class ImageGenerationTool(BaseTool):
             return ImageMemory.from_state(state, image_store=generator.image_store, trust=self.trust)
         return ImageMemory() if generator.memory is None else generator.memory
 
-    def _answer(self, result: ImageResult, runtime: Any, request: FromToolCall) -> tuple[Any, dict[str, Any] | None]:
-        """Return content and artifact, or one `Command` for a graph whose state has the channel.
+    def _answer(
+        self, result: ImageResult, runtime: Any, request: FromToolCall, progress: Progress
+    ) -> tuple[tuple[Any, dict[str, Any] | None], list[ImageEvent]]:
+        """Return the answer and the last events of a call.
+
+        The answer is content and artifact, or one `Command` for a graph whose state has the channel.
 
         Never return a list: other people's `wrap_tool_call` takes a `ToolMessage` or a `Command` and fails on
         anything else, after the picture is paid for.
@@ -240,7 +273,9 @@ class ImageGenerationTool(BaseTool):
         if request.allowance is not None:
             paid = None if result.from_ledger else result.cost().total
             request.allowance.settle([image.id for image in result.images], paid, bought=not result.from_ledger)
+        self._remember(result)
         links, result = beside(result, self.url_for, "link")
+        last = progress.last(result, links)
         if ui := self._ui(runtime):
             memory = ImageMemory(self._memory(runtime), image_store=self._generator().image_store)
             memory.add(result)
@@ -254,12 +289,18 @@ class ImageGenerationTool(BaseTool):
         state, call_id = state_of(runtime), getattr(runtime, "tool_call_id", None)
         key = messages_key(state, call_id)
         if key is None or not keeps_images(state):
-            return content, artifact
+            return (content, artifact), last
         # The channel has the sources, and a checkpoint repeats each message at every step. But an agent within a graph
         # reads the messages alone, and must not try a dead rung again.
         artifact["sources"] = [record for record in artifact["sources"] if record.get("dead_rungs")]
         message = ToolMessage(content, artifact=artifact, tool_call_id=call_id, name=self.name)
-        return _command({key: [message], CHANNEL: as_update(images_of_result(result))}), None
+        return (_command({key: [message], CHANNEL: as_update(images_of_result(result))}), None), last
+
+    def _remember(self, result: ImageResult) -> None:
+        """Note the partial pictures in the generator's memory, which has the pictures."""
+        memory = self._generator().memory
+        if memory is not None and any(image.partials for image in result.images):
+            memory.add(*result.images)
 
     def _content(self, result: ImageResult, links: list[Any], views: list[Any]) -> Any:
         text = content_of(result, self.note, links)

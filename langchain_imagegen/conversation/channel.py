@@ -53,8 +53,8 @@ def merge_record(old: Mapping[str, Any], new: Mapping[str, Any]) -> Record:
 def merge_images(left: Records | None, right: Any) -> Records:
     """Merge an update into the channel: the reducer of `ImageState`.
 
-    Records of the same image are merged field by field: `None` never overwrites a value; `parents`, `companion_ids` and
-    `dead_rungs` are unions. The first appearance fixes the order. Neither input is changed. An image that was forgotten
+    Records of the same image are merged field by field: `None` never overwrites a value; `parents` and other
+    lists are unions. The first appearance fixes the order. Neither input is changed. An image that was forgotten
     (`ImageMemory.forget`) leaves a trace in place of its record, which no record of it overwrites.
 
     Args:

@@ -24,7 +24,7 @@ from langchain_imagegen.conversation.states import joined, messages_of, values_o
 from langchain_imagegen.conversation.unknown import unknown_image
 from langchain_imagegen.errors import UnknownImageError
 from langchain_imagegen.images.cost import Cost
-from langchain_imagegen.images.image import GeneratedImage, is_record
+from langchain_imagegen.images.image import GeneratedImage, digests_in, is_record
 from langchain_imagegen.images.result import ImageResult
 from langchain_imagegen.storage.store import ImageStore, default_store
 
@@ -235,8 +235,7 @@ class ImageMemory(MemoryViews):
 
     def digests(self) -> set[str]:
         """Return the digests of all bytes that the images need, for `ImageStore.prune(keep=memory)`."""
-        named = ((record["sha256"], record.get("sent_sha256")) for record in self._index.records.values())
-        return {digest for digests in named for digest in digests if isinstance(digest, str)}
+        return {digest for record in self._index.records.values() for digest in digests_in(record)}
 
     def to_records(self) -> list[dict[str, Any]]:
         """Return the memory as plain JSON; `ImageMemory(records)` makes the same memory again.

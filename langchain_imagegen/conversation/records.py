@@ -18,7 +18,7 @@ from langchain_imagegen.images.sniffing import EXTENSIONS
 
 Record = dict[str, Any]
 
-ID_LISTS = ("parents", "companion_ids", "dead_rungs")
+ID_LISTS = ("parents", "companion_ids", "dead_rungs", "partials")
 """The fields that hold lists of words: merging two records keeps the words of both."""
 
 FORGOTTEN = "forgotten"

@@ -26,6 +26,7 @@ from langchain_imagegen.images.result import ImageResult
 if TYPE_CHECKING:
     from langchain_imagegen.conversation.messages import Conversation
     from langchain_imagegen.drawing.executions import Key
+    from langchain_imagegen.drawing.listeners import Listener
     from langchain_imagegen.options.options import ImageOptions
     from langchain_imagegen.options.request import ImageRequest
 
@@ -47,6 +48,7 @@ class Asked:
         model: The mainline model, for tracers.
         stream: Whether the answer comes as events.
         hooks: The functions, the outermost first.
+        listeners: The functions that are called with partial pictures.
     """
 
     request: ImageRequest
@@ -55,6 +57,7 @@ class Asked:
     model: str
     stream: bool
     hooks: tuple[AroundImage, ...]
+    listeners: tuple[Listener, ...] = ()
     keys: list[Key] = field(default_factory=list, compare=False)
     drawn: list[ImageResult] = field(default_factory=list, compare=False)
 

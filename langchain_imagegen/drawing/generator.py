@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 from langchain_core.runnables import RunnableConfig
 from pydantic import ConfigDict
 
+from langchain_imagegen.drawing.listeners import Listeners
 from langchain_imagegen.drawing.live import LiveDrawing
 from langchain_imagegen.images.partial import PartialImage
 from langchain_imagegen.images.result import ImageResult
@@ -81,7 +82,8 @@ class ImageGenerator(LiveDrawing):
     ) -> Iterator[PartialImage | ImageResult]:
         """Draw; yield each partial picture as it arrives, and the result last.
 
-        `options.partial_images` (1 to 3) asks for partial pictures; the service may send one without it.
+        `options.partial_images` (1 to 3) asks for partial pictures; the service may send one without it. With
+        `on_partial=` of the generator, `invoke` gives them to a function too.
         """
         drawing = self._prepare(input, config, fields, stream=True)
         steps: Any = lambda _, run_manager: self._run(drawing, run_manager)  # noqa: E731
@@ -206,31 +208,38 @@ class ImageGenerator(LiveDrawing):
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         """Return a copy with its own memory. Given clients and the rate limiter are shared."""
-        shared = {id(thing): thing for thing in (self.client, self.async_client, self.rate_limiter)}
+        given = (self.client, self.async_client, self.rate_limiter, self.on_partial)
+        shared = {id(thing): thing for thing in given}
         return super().__deepcopy__({**(memo or {}), **shared})
 
     def _run(
         self, drawing: Drawing | Asked, manager: Any = None, *, partials: bool = True, owned: bool = True
     ) -> Iterator[PartialImage | ImageResult]:
+        listeners = Listeners(drawing.listeners)
+        listeners.check_sync()
         execution = self._execution(partials=partials)
         pieces = execution.run(drawing)
         relay = self._connections.calls.relay
         delivery = relay(self._call(drawing, execution), pieces) if owned else pieces
         with closing(self._account(drawing, manager).follow(delivery)) as delivered:
-            yield from delivered
+            for piece in delivered:
+                listeners.tell(piece)
+                yield piece
 
     async def _arun(
         self, drawing: Drawing | Asked, manager: Any = None, *, partials: bool = True
     ) -> AsyncIterator[PartialImage | ImageResult]:
+        listeners = Listeners(drawing.listeners)
         execution = self._execution(partials=partials)
-        pieces = execution.arun(drawing)
-        delivery = self._connections.calls.arelay(self._call(drawing, execution), pieces)
+        delivery = self._connections.calls.arelay(self._call(drawing, execution), execution.arun(drawing))
         async with aclosing(self._account(drawing, manager).afollow(delivery)) as delivered:
             async for piece in delivered:
+                await listeners.atell(piece)
                 yield piece
 
     def _last(self, drawing: Drawing | Asked, manager: Any) -> ImageResult:
-        owned = threading.current_thread() is threading.main_thread()  # only there can a call be interrupted
+        # Only in the main thread can a call be interrupted; a slow listener must not hold up its answer.
+        owned = threading.current_thread() is threading.main_thread() or bool(drawing.listeners)
         pieces = self._run(drawing, manager, partials=drawing.asks_for_partials, owned=owned)
         return [piece for piece in pieces if isinstance(piece, ImageResult)][-1]
 

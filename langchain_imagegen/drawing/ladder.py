@@ -21,6 +21,7 @@ from langchain_imagegen.options.options import Api, ImageOptions, Reference
 if TYPE_CHECKING:
     from langchain_imagegen.drawing.allowances import Allowance
     from langchain_imagegen.drawing.executions import Key
+    from langchain_imagegen.drawing.listeners import Listener
 
 Rungs = Mapping[str, "Rung | None"]
 """The rung that names each source, keyed by `key_of`; `None` for a source that the service fetches itself."""
@@ -69,6 +70,7 @@ class Drawing:
     warnings: tuple[str, ...] = ()
     place: int | None = None
     key: Key | None = field(default=None, compare=False)
+    listeners: tuple[Listener, ...] = field(default=(), compare=False)
     allowance: Allowance | None = field(default=None, compare=False)
     failed: tuple[str, ...] = field(default=(), compare=False)
 

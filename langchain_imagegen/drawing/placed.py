@@ -11,6 +11,7 @@ from langchain_imagegen.options.request import ImageRequest
 if TYPE_CHECKING:
     from langchain_imagegen.drawing.allowances import Allowance
     from langchain_imagegen.drawing.executions import Caller
+    from langchain_imagegen.drawing.listeners import Listener
 
 AroundImage: TypeAlias = "Callable[[ImageRequest, Callable[[ImageRequest], Any]], Any]"
 """`around_image(request, call)`: sync, or async for async drawings alone."""
@@ -25,12 +26,14 @@ class FromToolCall:
         ids: The ids of the message that makes the call and of the call; None for a call that no chat model made.
         around: The tool's `around_image` functions.
         allowance: What the tool's limits allow.
+        on_partial: Called with each partial picture, beside the generator's own callback.
     """
 
     given: Any
     ids: tuple[str | None, str | None] | None = None
     around: tuple[AroundImage, ...] = ()
     allowance: Allowance | None = None
+    on_partial: Listener | None = None
 
 
 @dataclass(frozen=True)

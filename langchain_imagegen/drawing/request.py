@@ -32,6 +32,7 @@ from langchain_imagegen.storage.store import ImageStore
 if TYPE_CHECKING:
     from langchain_imagegen.drawing.around import Asked
     from langchain_imagegen.drawing.executions import Caller
+    from langchain_imagegen.drawing.listeners import Listener
 
 _NO_CONVERSATION = Conversation(turns=(), prompt="", images=(), earlier=())
 
@@ -54,7 +55,13 @@ def prepare(placed: Placed, fields: Mapping[str, Any], settings: GeneratorSettin
         from langchain_imagegen.drawing.around import Asked
 
         request = request.override(options=settings.options.merge(request.options))
-        return Asked(request, conversation, placed, settings.model, stream, (*placed.call.around, *own))
+        around, listeners = (*placed.call.around, *own), listeners_of(placed, settings)
+        return Asked(request, conversation, placed, settings.model, stream, around, listeners)
+
+
+def listeners_of(placed: Placed, settings: GeneratorSettings) -> tuple[Listener, ...]:
+    """Return the functions that are called with the partial pictures of a call."""
+    return tuple(each for each in (settings.on_partial, placed.call.on_partial) if each is not None)
 
 
 def prepare_asked(asked: Asked, request: ImageRequest, settings: GeneratorSettings) -> Drawing:
@@ -88,6 +95,8 @@ def _prepare(
         options=request.options.sent() if request.options else None,
     )
     options = settings.options.merge(request.options)
+    listeners = listeners_of(placed, settings)
+    stream = stream or bool(listeners and options.partial_images)
     sources = tuple(_resolve(request.images, settings))
     previous = _images_of(request.previous_response_id, settings.memory)
     mask, region = resolve_mask(
@@ -116,6 +125,7 @@ def _prepare(
         stream=stream,
         edits=bool(sources) and options.action in (None, "edit"),
         allowance=placed.call.allowance,
+        listeners=listeners,
     )
     once = settings.once if request.once is None else request.once
     return _named(drawing, str(once), placed.caller, settings, request) if once else drawing

@@ -23,6 +23,7 @@ from langchain_imagegen.conversation.memory import ImageMemory
 from langchain_imagegen.drawing.composition import Composable
 from langchain_imagegen.drawing.connections import Connections
 from langchain_imagegen.errors import OptionError
+from langchain_imagegen.images.partial import PartialImage
 from langchain_imagegen.options.options import Api, ImageOptions, Reference
 from langchain_imagegen.options.validation import complaints, shown
 from langchain_imagegen.storage.library import ImageLibrary
@@ -145,6 +146,13 @@ class GeneratorSettings(OldPickles, Composable):
         repr=False,
         description="called as `around_image(request, call)` around every drawing: it may change the request, answer "
         "with an `ImageResult` from elsewhere, or refuse by raising; async functions serve async drawings alone",
+    )
+    on_partial: Callable[[PartialImage], Any] | None = Field(
+        default=None,
+        exclude=True,
+        repr=False,
+        description="called with each partial picture of every call, also of `invoke`, if `options.partial_images` "
+        "asks for some; a sync or async function (async calls only). If it fails, the picture is drawn all the same",
     )
     client: Any = Field(
         default=None, exclude=True, repr=False, description="an `OpenAI` or `AzureOpenAI` to use instead"

@@ -99,6 +99,9 @@ class GeneratedImage(OldPickles, BaseModel):
         default=None, description="digest of the copy that is sent where the service does not take the original"
     )
     sent_mime_type: str | None = Field(default=None, description="format of that copy")
+    partials: tuple[str, ...] = Field(
+        default=(), description="digests of its partial pictures in the image store, in the order of their arrival"
+    )
     tokens: ResponseTokens | None = Field(default=None, description="what the response that drew it took; see `cost`")
     seconds: float | None = Field(
         default=None, ge=0, allow_inf_nan=False, description="from the request to its picture, retries included"
@@ -148,8 +151,8 @@ class GeneratedImage(OldPickles, BaseModel):
         return self.tokens.cost(self.image_model, self.created_at)
 
     def digests(self) -> tuple[str, ...]:
-        """Return the digests of all bytes that belong to the image: its own, and those of the copy that is sent."""
-        return (self.sha256, self.sent_sha256) if self.sent_sha256 else (self.sha256,)
+        """Return the digests of all bytes that belong to the image: its own, its sent copy's and its partials'."""
+        return (self.sha256, *((self.sent_sha256,) if self.sent_sha256 else ()), *self.partials)
 
     def record(self) -> dict[str, Any]:
         """Return the image as a plain JSON dict, without bytes and without a location."""
@@ -287,6 +290,13 @@ def shown(image: GeneratedImage, *, name: str = "", facts: Sequence[str] = ()) -
         return notebook.Shown(data=image.read(), **told)  # type: ignore[arg-type]
     except ImageStoreError as error:
         return notebook.Shown(why_missing=str(error), **told)  # type: ignore[arg-type]
+
+
+def digests_in(record: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the digests of all bytes that a record names."""
+    partials = record.get("partials")
+    more = partials if isinstance(partials, (list, tuple)) else ()
+    return (digest for digest in (record.get("sha256"), record.get("sent_sha256"), *more) if isinstance(digest, str))
 
 
 def is_record(value: object) -> bool:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Protocol, TypeAlias, runtime_checkable
 
 from langchain_imagegen.errors import OptionError
+from langchain_imagegen.images.image import digests_in
 from langchain_imagegen.images.sniffing import EXTENSIONS
 from langchain_imagegen.storage import thumbnails
 from langchain_imagegen.storage.backends import Place
@@ -55,7 +56,7 @@ def _digests_of(kept: object) -> Iterator[str]:
     elif isinstance(kept, Mapping) and kept.get("forgotten") is True:
         return  # the trace of an image that a memory was told to forget
     elif isinstance(kept, Mapping) and "sha256" in kept:
-        yield from (digest for name in ("sha256", "sent_sha256") if isinstance(digest := kept.get(name), str))
+        yield from digests_in(kept)
     elif isinstance(kept, Mapping):
         yield from (digest for record in kept.values() for digest in _digests_of(record))
     elif isinstance(kept, Iterable) and not isinstance(kept, (str, bytes)):
