@@ -241,7 +241,7 @@ def noise(seed):
 
 
 @pytest.mark.parametrize(
-    ("place", "limit"), [(agent, 900_000), (agent_with_middleware, 700_000), (state_graph, 700_000)]
+    ("place", "limit"), [(agent, 900_000), (agent_with_middleware, 750_000), (state_graph, 750_000)]
 )
 def test_ten_turns_of_large_pictures_keep_checkpoints_small(half, generator, simulator, file, place, limit):
     """Ten turns of 2 MB pictures leave a checkpoint file under 1 MB without base64, and the store holds the bytes."""
