@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterable
 from functools import cache
 from typing import Any, TypeVar, cast
 
@@ -12,6 +14,10 @@ from langchain_core.runnables import RunnableBinding
 from langchain_imagegen.conversation.display import without_pictures, without_pictures_in_text
 
 Model = TypeVar("Model")
+
+logger = logging.getLogger("langchain_imagegen")
+
+_HIDES = "__hides_pictures__"
 
 
 def hide_pictures(model: Model) -> Model:
@@ -32,6 +38,18 @@ def hide_pictures(model: Model) -> Model:
     return cast("Model", copy)
 
 
+def warn_of_summaries(neighbours: Iterable[Any]) -> None:
+    """Log a warning for each middleware that would put the links of shown pictures into the text of a summary."""
+    for other in neighbours:
+        model = getattr(other, "_summary_chat_model", None) or getattr(other, "model", None)
+        summarizes = any("Summarization" in base.__name__ for base in type(other).__mro__)
+        if summarizes and isinstance(model, BaseChatModel) and _HIDES not in vars(type(model)):
+            logger.warning(
+                "%s reads the links of pictures that answers show: give it the model hide_pictures(model)",
+                type(other).__name__,
+            )
+
+
 @cache
 def _hiding(kind: type[BaseChatModel]) -> type[BaseChatModel]:
     """Return a class of chat models that differs only in what it reads."""
@@ -39,9 +57,9 @@ def _hiding(kind: type[BaseChatModel]) -> type[BaseChatModel]:
     def convert(self: Any, given: Any) -> PromptValue:
         return _without_pictures(kind._convert_input(self, given))  # noqa: SLF001 - the one way of all input
 
-    if "_convert_input" in vars(kind) and getattr(kind._convert_input, "__name__", "") == convert.__name__:  # noqa: SLF001
+    if _HIDES in vars(kind):
         return kind
-    names = {"_convert_input": convert, "__module__": kind.__module__, "__doc__": kind.__doc__}
+    names = {"_convert_input": convert, _HIDES: True, "__module__": kind.__module__, "__doc__": kind.__doc__}
     return type(kind.__name__, (kind,), names)
 
 

@@ -36,6 +36,7 @@ from langchain_imagegen.agents.chat_models import (
     retries_of,
 )
 from langchain_imagegen.agents.display import Display, messages_in
+from langchain_imagegen.agents.hiding import warn_of_summaries
 from langchain_imagegen.agents.history import light_pictures
 from langchain_imagegen.agents.hosted_limits import limits_of
 from langchain_imagegen.agents.model_call import Turn, must_stay
@@ -82,9 +83,8 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
             Without `wire` the id is not known, so that a broken answer is an error.
         around_image: As that of the tool. It must see a request before the service draws, so the function tool draws
             for every chat model.
-        show: How the last answer of a turn shows the pictures drawn in it: `"markdown"` text, an OpenAI `"image_url"`
-            part, a v1 `"image"` block with its `url`, or `None`. No request to the model has them. Each needs an
-            address (`ImageStore(public_url=…)` or a store that signs). Structured answers show none.
+        show: How the last answer of a turn, unless structured, shows its pictures: `"markdown"`, `"image_url"` or
+            v1 `"image"` with `url`. No request to the model has them. The image store must give addresses.
         ui: Whether LangGraph's `ui` messages are pushed for the component in `web/ui.tsx`, and kept in the state.
         link_seconds: How long an address works where it is signed; later turns renew those past half of it.
         approval: Whether a person is asked before a picture is drawn: `True`, the dollars from which on (`"$0.10"`), or
@@ -135,8 +135,7 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         self.limits = Limits.read(self.tool.max_images, self.tool.max_cost)
         self._reviewer: AgentMiddleware[Any, Any, Any] | None = reviewer(approval, self.tool) if approval else None
         self._refusals = Refusals()
-        form = show or (tool.show if tool else None)
-        self._display = Display(form, link_seconds) if form else None
+        self._display = Display(form, link_seconds) if (form := show or self.tool.show) else None
         self._ui = Display("markdown", link_seconds) if ui or self.tool.ui else None
         if self._ui:
             self.state_schema = AgentUiState
@@ -149,6 +148,8 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
     def tools(self) -> list[Any]:  # type: ignore[override]  # who builds an agent asks for them
         """The function tool, unless the chat model draws by itself."""
         found = find_neighbours(self)
+        if self._display and found and found != self._neighbours:
+            warn_of_summaries(found)
         self._neighbours = self._neighbours if found is None else found
         return [] if self.hosted is True else [self.tool]
 
@@ -235,8 +236,7 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
     def renew_links(self, state: object) -> list[BaseMessage]:
         """Return the answers of a state whose links to pictures end soon, with new ones.
 
-        A thread that nobody continues shows pictures for `link_seconds`. Write what comes back to the graph when it is
-        opened again: `agent.update_state(config, {"messages": middleware.renew_links(agent.get_state(config))})`.
+        For a thread opened again: `agent.update_state(config, {"messages": m.renew_links(agent.get_state(config))})`.
         """
         memory = ImageMemory.from_state(state, image_store=self._store(), trust=self.trust)
         return list(self._display.renew(messages_in(values_of(state)), memory).values()) if self._display else []

@@ -264,6 +264,18 @@ def test_summary(talks, tool, form):
     assert shown(answer) == talk.handles[1:]
 
 
+def test_a_summary_that_would_read_links(tool, caplog):
+    """An agent whose summaries would read links is built with a warning that says what to write."""
+    model = scripted_model(DONE)
+    for writer in (model, hide_pictures(model)):
+        middleware = ImageGenerationMiddleware(tool=tool, hosted=False, show="markdown")
+        create_agent(model, middleware=[summarizing(writer), middleware])
+
+    [record] = caplog.records
+    assert "SummarizationMiddleware" in record.getMessage()
+    assert "hide_pictures(model)" in record.getMessage()
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_tokens_of_the_thread(talks, tool, form):
     """The count of tokens of a thread grows by no more than the link, or what the counter takes for any picture."""
