@@ -14,6 +14,7 @@ from langgraph.graph import START, StateGraph
 
 from langchain_imagegen import ImageGenerationMiddleware, ImageGenerationTool, ImageMemory, ImageStore
 from langchain_imagegen.simulator import moderated
+from tests import events_page
 from tests.conversations import SMALL
 from tests.followers import FOLLOWERS, follow
 from tests.graphs import PLACES, Gallery, agent, agent_with_middleware, state_graph
@@ -283,3 +284,8 @@ def test_a_tool_that_a_model_does_not_stream(half, make_tool):
     state = half.invoke(agent(artist(), make_tool(partials=2)), ASK)
 
     assert isinstance(state["messages"][-1], AIMessage)
+
+
+def test_the_page_of_events():
+    """`docs/events.md` shows the events as they are."""
+    assert events_page.PAGE.read_text(encoding="utf-8") == events_page.page()
