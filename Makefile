@@ -9,10 +9,11 @@ BIN := .venv/bin
 STANDARD := .venv-standard/bin
 AUDIT := .venv-audit/bin
 
-.PHONY: help demo test check bench faults soak workers audit record notebooks clean
+.PHONY: help demo chat test check bench faults soak workers audit record notebooks clean
 
 help:
 	@echo 'make demo [PROMPT="draw …"]  draw a picture and edit it; offline unless OPENAI_API_KEY is set'
+	@echo 'make chat                    chat with an artist in a browser; offline unless OPENAI_API_KEY is set'
 	@echo 'make test                    run all tests, offline'
 	@echo 'make check                   check style, formatting and types'
 	@echo 'make bench                   compare time and memory with other clients; writes benchmarks/RESULTS.md'
@@ -22,12 +23,15 @@ help:
 	@echo 'make audit                   look up known vulnerabilities of the dependencies; needs the network'
 	@echo 'make record                  record the cassettes again'
 	@echo 'make notebooks               run the notebooks again, in place'
-	@echo 'make clean                   remove environments, caches, demo/ and dist/'
+	@echo 'make clean                   remove environments, caches, demo/, dist/ and chats'
 	@echo
 	@echo 'The first command sets up .venv with $(PYTHON); PYTHON=… selects another Python, 3.11 or later.'
 
 demo: .venv/ready
 	@$(BIN)/python examples/demo.py $${PROMPT:+"$$PROMPT"}
+
+chat: .venv/serving
+	@exec $(BIN)/python examples/chat/run.py
 
 test: .venv/tested .venv-standard/ready
 	$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST)
@@ -61,16 +65,17 @@ notebooks: .venv/tested
 	$(BIN)/python notebooks/run.py
 
 clean:
-	rm -rf .venv .venv-standard .venv-audit demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf .venv .venv-standard .venv-audit demo examples/chat/.langgraph_api dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 
 # langchain-tests needs vcrpy before 9 and our own tests need 9, so there are two environments.
 .venv/ready: WANTED = -e ".[all]"
+.venv/serving: WANTED = -e ".[all]" --group server
 .venv/tested: WANTED = -e ".[all]" --group test --group bench --group lint
 .venv-standard/ready: WANTED = -e ".[simulator]" --group standard
 .venv-audit/ready: WANTED = -e ".[all]" --group audit
 
-.venv/tested: .venv/ready
-.venv/ready .venv/tested .venv-standard/ready .venv-audit/ready: pyproject.toml
+.venv/tested .venv/serving: .venv/ready
+.venv/ready .venv/tested .venv/serving .venv-standard/ready .venv-audit/ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo '$(PYTHON) is not Python 3.11 or later: select another one, as in "make PYTHON=python3.12 …"' >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \

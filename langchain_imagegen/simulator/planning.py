@@ -228,7 +228,7 @@ def _reply_text(request: Request, parts: list[Part]) -> str:
 
 
 def _text_after_output(output: Part) -> str:
-    if output.images or output.text.startswith('{"images"'):
+    if output.images or '"images": [' in output.text:
         return "Here is your picture. Tell me if anything should change. This answer is simulated."
     if _REFUSAL_WORDS.search(output.text):
         return "There is no picture this time. This answer is simulated."
