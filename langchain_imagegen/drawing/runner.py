@@ -65,10 +65,10 @@ class Runner:
                                 yield from body.feed(chunk)
                                 for piece in drive.work():
                                     piece()
-                    drive.answer(body.finish())
+                    drive.answer(drive.timed(body.finish(), time.monotonic()))
             if drive.has_leftovers:
                 drive.settle()
-        yield store.deliver(drive.timed(time.monotonic()))
+        yield store.deliver(drive.finished)
 
     async def arun(
         self, flow: Flow, store: CallStore, *, partials: bool = True
@@ -97,10 +97,10 @@ class Runner:
                                     yield partial
                                 for piece in drive.work():
                                     await asyncio.to_thread(piece)
-                    drive.answer(await asyncio.to_thread(body.finish))
+                    drive.answer(drive.timed(await asyncio.to_thread(body.finish), time.monotonic()))
             if drive.has_leftovers:
                 await asyncio.to_thread(drive.settle)
-        yield store.deliver(drive.timed(time.monotonic()))
+        yield store.deliver(drive.finished)
 
     def ask(self, method: Callable[[Any], Any]) -> Any:
         """Return what a method of the SDK's client returns; its errors become ours."""
@@ -192,14 +192,19 @@ class Drive:
         if isinstance(step, Call) and self._sent_at is None:
             self._sent_at = now
 
-    def timed(self, now: float) -> ImageResult:
-        """Return the result of the flow, with the seconds since its first request on the pictures that it drew."""
-        assert self.result is not None  # a flow ends with a result or with an error
-        if self._sent_at is None or self.result.from_ledger:
-            return self.result
+    def timed(self, answer: Any, now: float) -> Any:
+        """Return an answer; the pictures of a result have the seconds since the first request, for the ledger too."""
+        if self._sent_at is None or not isinstance(answer, ImageResult):
+            return answer
         seconds = round(now - self._sent_at, 2)
-        images = tuple(image.model_copy(update={"seconds": seconds}) for image in self.result.images)
-        return self.result.model_copy(update={"images": images})
+        images = tuple(image.model_copy(update={"seconds": seconds}) for image in answer.images)
+        return answer.model_copy(update={"images": images})
+
+    @property
+    def finished(self) -> ImageResult:
+        """The result of the flow, which ends with one or with an error."""
+        assert self.result is not None
+        return self.result
 
     @property
     def response_id(self) -> str | None:
