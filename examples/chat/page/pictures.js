@@ -16,7 +16,7 @@ export class PictureCard {
   #frame = el("div", { class: "frame" });
   #note = el("p", { class: "note" });
   #approval = null;
-  #shown = null;
+  #shown = new Set();
 
   constructor(actions) {
     this.actions = actions;
@@ -43,7 +43,7 @@ export class PictureCard {
     const partials = data.events.filter((event) => event.type === "image.partial" || event.type === "image.finished");
     const size = data.call.args.size?.match(/^(\d+)x(\d+)$/);
     this.#frame.style.aspectRatio = size ? `${size[1]} / ${size[2]}` : "1";
-    for (const event of partials) this.#layer(addressOf(event), event.type === "image.finished");
+    for (const event of partials) this.#layer(event.sha256, addressOf(event));
     const last = partials.at(-1);
     const done = last?.type === "image.finished";
     this.#note.textContent = {
@@ -55,11 +55,12 @@ export class PictureCard {
     this.node.replaceChildren(this.#frame, this.#note);
   }
 
-  /** Put a picture over those in the frame, which go once it is loaded. */
-  #layer(url, final) {
-    if (!url || this.#shown === url) return;
-    this.#shown = url;
-    const layer = el("img", { src: url, alt: final ? "" : "Unfinished picture", class: final ? "layer final" : "layer" });
+  /** Put a picture over those in the frame, which go once it is loaded. Its address may differ each time it is told. */
+  #layer(digest, url) {
+    const key = digest ?? url;
+    if (!url || this.#shown.has(key)) return;
+    this.#shown.add(key);
+    const layer = el("img", { src: url, alt: "Unfinished picture", class: "layer" });
     layer.addEventListener("load", () => {
       layer.classList.add("ready");
       setTimeout(() => {
@@ -72,8 +73,8 @@ export class PictureCard {
   #finish(data) {
     const [first, ...others] = data.pictures;
     this.#frame.style.aspectRatio = first.width ? `${first.width} / ${first.height}` : "";
-    this.#layer(first.url, true);
-    this.#frame.querySelector(".final")?.setAttribute("alt", first.revised_prompt ?? first.prompt ?? first.handle);
+    this.#layer(first.sha256, first.url);
+    this.#frame.lastElementChild?.setAttribute("alt", first.revised_prompt ?? first.prompt ?? first.handle);
     const open = el("button", {
       type: "button", class: "open", "aria-label": `Show ${first.handle} and its versions`,
       onclick: () => showVersions(first, data.all, this.actions),
