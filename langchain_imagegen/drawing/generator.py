@@ -23,6 +23,7 @@ from langchain_imagegen.images.result import ImageResult
 if TYPE_CHECKING:
     from langchain_imagegen.drawing.accounting import Account
     from langchain_imagegen.drawing.around import Asked
+    from langchain_imagegen.drawing.batches import Batch
     from langchain_imagegen.drawing.calls import OwnedCall
     from langchain_imagegen.drawing.deleting import RemoteDeletion
     from langchain_imagegen.drawing.execution import Execution
@@ -110,8 +111,12 @@ class ImageGenerator(LiveDrawing):
                 yield piece
 
     def batch(self, inputs: list[Any], *args: Any, **settings: Any) -> list[ImageResult]:
-        """Draw several pictures concurrently. The memory keeps them in the order of the inputs."""
-        return super().batch([self._reserve_place(given) for given in inputs], *args, **settings)
+        """Draw several pictures concurrently. The memory keeps them in the order of the inputs.
+
+        Ctrl-C ends it at once: requests that were sent go on, and their pictures reach memory and image store.
+        """
+        batch, draw = self._batch(inputs), super().batch
+        return list(batch.run(lambda: draw(batch.inputs, *args, **settings)))
 
     async def abatch(self, inputs: list[Any], *args: Any, **settings: Any) -> list[ImageResult]:
         """Async twin of `batch`."""
@@ -119,7 +124,8 @@ class ImageGenerator(LiveDrawing):
 
     def batch_as_completed(self, inputs: Sequence[Any], *args: Any, **settings: Any) -> Iterator[Any]:
         """Draw several pictures concurrently; yield each result with the index of its input as it finishes."""
-        return super().batch_as_completed([self._reserve_place(given) for given in inputs], *args, **settings)
+        batch, draw = self._batch(inputs), super().batch_as_completed
+        return batch.run(lambda: draw(batch.inputs, *args, **settings))
 
     def abatch_as_completed(self, inputs: Sequence[Any], *args: Any, **settings: Any) -> AsyncIterator[Any]:
         """Async twin of `batch_as_completed`."""
@@ -311,6 +317,12 @@ class ImageGenerator(LiveDrawing):
         if isinstance(given, str) and not fields and self.chosen_store.known_writable:
             return self._prepare(placed, config, fields, stream=stream)
         return await asyncio.to_thread(self._prepare, placed, config, fields, stream=stream)
+
+    def _batch(self, inputs: Sequence[Any]) -> Batch:
+        """Return the inputs of a batch, each with its place in the memory."""
+        from langchain_imagegen.drawing.batches import Batch
+
+        return Batch([self._reserve_place(given) for given in inputs])
 
     def _resumed(self, response_id: str) -> Drawing:
         from langchain_imagegen.drawing.request import prepare_resumed

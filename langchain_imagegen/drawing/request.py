@@ -47,6 +47,7 @@ def prepare(placed: Placed, fields: Mapping[str, Any], settings: GeneratorSettin
         UnknownImageError: A reference names no image.
     """
     with _returned(placed):
+        placed.check()
         read, conversation = read_input(placed.given, settings.chosen_store)
         request = ImageRequest.parse(join_fields(read, fields))
         own = () if settings.around_image is None else (settings.around_image,)

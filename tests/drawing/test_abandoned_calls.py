@@ -16,6 +16,7 @@ import pytest
 from langchain_core.rate_limiters import BaseRateLimiter, InMemoryRateLimiter
 
 from langchain_imagegen import ImageMemory, ImageStore, PartialImage
+from langchain_imagegen.drawing.batches import THREAD as BATCH
 from langchain_imagegen.drawing.calls import THREAD
 from langchain_imagegen.simulator import Simulator, rate_limited
 
@@ -190,9 +191,9 @@ def interrupt_when(condition):
     threading.Thread(target=wait_and_send).start()
 
 
-def is_running():
-    """Return True while a thread of a call runs."""
-    return any(thread.name == THREAD for thread in threading.enumerate())
+def is_running(name=THREAD):
+    """Return True while a thread of a call, or of this name, runs."""
+    return any(thread.name == name for thread in threading.enumerate())
 
 
 async def leave_when(condition, drawing, **fields):
@@ -312,6 +313,20 @@ def test_ctrl_c(drawing, memory, interruptible):
     assert time.monotonic() - began < LATENCY
     wait_for(memory.unclaimed)
     assert is_kept(memory, "draw a fox")
+
+
+@pytest.mark.parametrize("how", ["batch", "batch_as_completed"])
+def test_ctrl_c_in_a_batch(how, drawing, memory, slow_simulator, interruptible):
+    """Ctrl-C ends a batch at once: what was sent is kept in the memory, and nothing more is sent."""
+    interrupt_when(lambda: slow_simulator.requests)
+    prompts = ["draw a fox", "draw an owl", "draw a cat", "draw a dog"]
+
+    with pytest.raises(KeyboardInterrupt):
+        list(getattr(drawing, how)(prompts, {"max_concurrency": 2}))
+    assert len(memory) < 2
+    wait_for(lambda: len(memory) == 2)
+    wait_for(lambda: not is_running(BATCH))
+    assert len(slow_simulator.requests) == slow_simulator.pictures == 2
 
 
 def test_close_names_what_goes_on(drawing, memory, caplog):
