@@ -52,8 +52,12 @@ class Private:
 
     @staticmethod
     def with_transports(client: Client, change: Callable[[Any], Any]) -> Client:
-        """Return a copy of an HTTP client (`httpx2`, `httpx`) with other transports; all else is shared."""
+        """Return a copy of an HTTP client (`httpx2`, `httpx`) with other transports; all else is shared.
+
+        The copy has no finalizer: those of the SDK and of `langchain_openai` begin a task to close their client.
+        """
         copied: Any = copy.copy(client)
+        copied.__class__ = _without_finalizer(type(client))
         copied._transport = change(copied._transport)  # noqa: SLF001
         copied._mounts = {pattern: inner and change(inner) for pattern, inner in copied._mounts.items()}  # noqa: SLF001
         return copied  # type: ignore[no-any-return]
@@ -198,6 +202,13 @@ def _with_clients(
         update |= {"root_async_client": root, "async_client": root.chat.completions}
         update["http_async_client"] = Private.http_client(root)
     return given.model_copy(update=update | settings) if update else model
+
+
+def _without_finalizer(kind: type[Any]) -> type[Any]:
+    """Return a class, or its base if the class adds nothing but a finalizer."""
+    while "__del__" in vars(kind) and all(name.startswith("__") for name in vars(kind)):
+        kind = kind.__mro__[1]
+    return kind
 
 
 def _rewired(client: Any, change: Callable[[Any, Any], Any]) -> Any:

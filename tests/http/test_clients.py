@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import gc
 import json
 import os
@@ -294,6 +295,8 @@ def test_sync_client_is_closed_at_exit(simulator):
 
 OWN_PRIVATE = {"memory._index", "bound._store", "other._fallback", "other._shelf"}
 """Private attributes that our modules read on other objects of their own classes."""
+OVERRIDDEN = {"kind._convert_input"}
+"""Private methods of other libraries that a class of ours overrides, and calls on its base."""
 
 
 def test_only_one_class_touches_private_names_of_others():
@@ -303,11 +306,11 @@ def test_only_one_class_touches_private_names_of_others():
         ast.unparse(node)
         for path in package.rglob("*.py")
         for node in outside_private(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.endswith("__")
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.endswith("_")
         if not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"))
     }
 
-    assert used == OWN_PRIVATE
+    assert used == OWN_PRIVATE | OVERRIDDEN
 
 
 def outside_private(node: ast.AST) -> Iterator[ast.AST]:
@@ -420,6 +423,15 @@ def test_copy_does_not_affect_models_that_share_its_client(simulator, image_stor
     for model in (first, second):
         assert size(model.bind_tools([TOOL]).invoke("draw a fox")) > 50_000
     shared.close()
+
+
+async def test_dropped_copies_begin_no_tasks(simulator, image_store):
+    """A copy that is no longer used is collected without a task that closes it: it has no connections of its own."""
+    model = ChatOpenAI(model="gpt-5.4", base_url=simulator.base_url, api_key="sk-simulated")
+    wired(model, image_store)
+    gc.collect()
+
+    assert len(asyncio.all_tasks()) == 1
 
 
 def test_copy_outlives_its_model(simulator, image_store):
