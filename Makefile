@@ -34,7 +34,8 @@ chat: .venv/serving
 	@exec $(BIN)/python examples/chat/run.py
 
 test: .venv/tested .venv-standard/ready
-	$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST)
+	$(BIN)/python -m pytest -n auto --dist worksteal --ignore tests/chat $(PYTEST)
+	$(BIN)/python -m pytest tests/chat $(PYTEST)
 	$(STANDARD)/python -m pytest tests/standard $(PYTEST)
 
 check: .venv/tested

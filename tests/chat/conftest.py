@@ -89,9 +89,9 @@ def client(address: str) -> Iterator[SyncLangGraphClient]:
         yield opened
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Yield a headless Chromium."""
+    """Yield a headless Chromium, for one module: while it is open, no other event loop can run in this thread."""
     if CHROMIUM is None:
         pytest.skip("no Chromium: install the package chromium")
     from playwright.sync_api import sync_playwright

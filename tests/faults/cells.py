@@ -150,7 +150,7 @@ def _is_socket(handle: Path) -> bool:
 
 def _settled(before: int) -> int:
     """Return how many more sockets are open than before, once both ends have had time to close."""
-    end = time.monotonic() + 2
+    end = time.monotonic() + 20
     while (more := _open_sockets() - before) > 0 and time.monotonic() < end:
         time.sleep(0.02)
     return max(more, 0)

@@ -79,8 +79,10 @@ def read(half: Any, url: str, **settings: Any) -> list[bytes]:
 
 def answer_once(server: socket.socket, body: bytes) -> None:
     """Answer one request with the body, as fast as the client reads it, and close the connection."""
+    server.settimeout(30)  # else the test would wait for ever for a client that failed
     connection, _ = server.accept()
     with connection:
+        connection.settimeout(30)
         connection.recv(65536)
         connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
 

@@ -72,6 +72,7 @@ def test_a_record_is_small_json(image_store: ImageStore, png: bytes):
         created_at=1_790_000_000,
         sent_sha256="a" * 64,
         sent_mime_type="image/jpeg",
+        partials=("b" * 64,),
         seconds=12.34,
         tokens={"image": {"text_in": 71, "image_out": 196}, "mainline": {"text_in": 2279}, "model": "gpt-5.4"},
     )
