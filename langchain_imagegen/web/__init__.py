@@ -6,12 +6,13 @@ Names are loaded when they are first used, since the app needs the extra `web`.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from langchain_imagegen.web.app import images_app as images_app
+    from langchain_imagegen.web.gallery import write_gallery as write_gallery
     from langchain_imagegen.web.signing import Grant as Grant
     from langchain_imagegen.web.signing import UrlSigner as UrlSigner
 
-__all__ = ["Grant", "UrlSigner", "images_app"]
+__all__ = ["Grant", "UrlSigner", "images_app", "write_gallery"]
 
-_MODULE_OF = {"images_app": "app", "Grant": "signing", "UrlSigner": "signing"}
+_MODULE_OF = {"images_app": "app", "Grant": "signing", "UrlSigner": "signing", "write_gallery": "gallery"}
 
 
 def __getattr__(name: str) -> object:

@@ -1,0 +1,233 @@
+"""`write_gallery`: pictures as one HTML page that needs no server and no network.
+
+The page holds previews, its script and its style. Texts reach it as JSON and are shown as text; the page's content
+security policy runs no other script than its own. SVG is shown in `<img>`, where its scripts do not run.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from langchain_imagegen.errors import ImageStoreError, OptionError
+from langchain_imagegen.images.files import save_picture
+from langchain_imagegen.images.image import GeneratedImage
+from langchain_imagegen.images.pillow import shrink
+from langchain_imagegen.images.result import ImageResult
+
+Originals: TypeAlias = Literal["beside", "embedded", "linked"] | None
+
+_PREVIEWS = 3_400_000  # bytes of all previews together; base64 adds a third
+_LARGEST = 60_000  # bytes of one preview
+_EDGES = (512, 384, 288, 224, 176, 128, 96)  # pixels of the longer edge, tried in turn
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<title>{title}</title><style>{style}</style></head>
+<body><header><h1>{title}<small><span id="count"></span>{summary}</small></h1>
+<input id="search" type="search" placeholder="Search prompts, handles, options ( / )" aria-label="Search">
+<button id="grid" type="button" aria-pressed="true">Grid</button>
+<button id="tree" type="button" aria-pressed="false">Family tree</button>
+<button id="theme" type="button" aria-label="Dark or light">◐</button></header>
+<main><ul id="cards"></ul><p id="empty" hidden>No picture has all of these words.</p></main>
+<dialog id="open" aria-label="Picture"></dialog>
+<script type="application/json" id="data">{data}</script><script>{script}</script></body></html>
+"""
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """A picture of the page, with what is known of it beside its record.
+
+    `dollars` and `seconds` are texts for people.
+    """
+
+    image: GeneratedImage
+    tokens: int | None = None
+    dollars: str | None = None
+    seconds: str | None = None
+    remarks: tuple[str, ...] = ()
+
+
+def write_gallery(
+    images: Any, path: str | os.PathLike[str], *, title: str | None = None, originals: Originals = "beside"
+) -> Path:
+    """Write a page with a search, the family tree, and a slider between each edit and its source; return its path.
+
+    Args:
+        images: Images, results, an `ImageMemory`, an `ImageLibrary`, the `Sheet` of an experiment, or a list of these.
+        path: The HTML file. It is replaced if it is there.
+        title: The heading; `None`: the name of an experiment, or "Pictures".
+        originals: Where the full pictures are: `"beside"` in a folder `<name>_files`, `"embedded"` in the page,
+            `"linked"` by `image.url()`, which may expire; `None`: nowhere, the page has previews only.
+
+    Raises:
+        OptionError: There is no image, or `originals` is none of these.
+        ImageStoreError: `originals="linked"`, and the store has no addresses.
+    """
+    if originals not in ("beside", "embedded", "linked", None):
+        raise OptionError(f"originals={originals!r} is 'beside', 'embedded', 'linked' or None")
+    exhibits = list({each.image.handle: each for each in exhibits_of(images)}.values())
+    if not exhibits:
+        raise OptionError("write_gallery() has no image to show: give images, results, a memory, a library or a sheet")
+    target = Path(path).expanduser()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    budget = min(_LARGEST, _PREVIEWS // len(exhibits))
+    handles = {each.image.id: each.image.handle for each in exhibits}
+    shown = [_entry(each, handles, budget, target, originals) for each in exhibits]
+    heading = title or getattr(images, "name", None) or "Pictures"
+    target.write_text(_page(str(heading), shown, _total(images)), encoding="utf-8")
+    return target
+
+
+def exhibits_of(source: Any) -> Iterable[Exhibit]:
+    """Return the pictures of anything that has some, oldest first.
+
+    Raises:
+        OptionError: It has none by its nature, such as a text.
+    """
+    if isinstance(source, GeneratedImage):
+        return [_exhibit(source)]
+    if isinstance(source, ImageResult):
+        return [_of_result(source, image) for image in source.images]
+    if hasattr(source, "rating") and hasattr(source, "result"):  # a cell of an experiment
+        return _of_cell(source)
+    if isinstance(getattr(source, "image", None), GeneratedImage):  # an entry of a library
+        return [_exhibit(source.image, remarks=tuple(getattr(source, "tags", ())))]
+    if isinstance(source, Iterable) and not isinstance(source, (str, bytes, Mapping)):
+        return [exhibit for each in source for exhibit in exhibits_of(each)]
+    raise OptionError(f"write_gallery() cannot show a {type(source).__name__}")
+
+
+def _exhibit(image: GeneratedImage, **facts: Any) -> Exhibit:
+    seconds = f"{image.seconds:.1f} s" if image.seconds else None
+    return Exhibit(image, **{"seconds": seconds, **facts})
+
+
+def _of_result(result: ImageResult, image: GeneratedImage, **facts: Any) -> Exhibit:
+    """Return a picture of a result. Tokens and price are those of the response, so only a single picture has them."""
+    if len(result.images) > 1:
+        return _exhibit(image, **facts)
+    tokens, cost = result.image_usage and result.image_usage.total_tokens, result.cost()
+    return _exhibit(image, tokens=tokens, dollars=str(cost) if cost.total is not None else None, **facts)
+
+
+def _of_cell(cell: Any) -> list[Exhibit]:
+    if cell.result is None:
+        return []
+    rating = (f"rated {cell.rating:g}",) if cell.rating is not None else ()
+    picked = ("picked",) if cell.picked else ()
+    facts = {"seconds": f"{cell.seconds:.1f} s" if cell.seconds else None, "remarks": (*picked, *rating, *cell.notes)}
+    return [_of_result(cell.result, image, **facts) for image in cell.result.images]
+
+
+def _entry(
+    exhibit: Exhibit, handles: Mapping[str, str], budget: int, page: Path, originals: Originals
+) -> dict[str, Any]:
+    """Return what the page's script reads of a picture."""
+    image = exhibit.image
+    extension = image.mime_type.partition("/")[2].partition("+")[0]
+    file = f"{image.handle}.{extension}"
+    pictures = _pictures(image, file, budget, page, originals)
+    facts = _facts(exhibit)
+    words = [image.handle, image.prompt or "", image.revised_prompt or "", *map(str, facts.values())]
+    return {
+        "handle": image.handle,
+        "prompt": image.prompt or "",
+        "revised_prompt": image.revised_prompt or "",
+        "parents": [handles[parent] for parent in image.parents if parent in handles],
+        "quality": image.quality,
+        "dollars": exhibit.dollars,
+        "seconds": exhibit.seconds,
+        "facts": facts,
+        "words": " ".join(words).lower(),
+        "file": file,
+        **pictures,
+    }
+
+
+def _facts(exhibit: Exhibit) -> dict[str, Any]:
+    image = exhibit.image
+    drawn = image.created_at and image.created_at.strftime("%Y-%m-%d %H:%M")
+    facts = {
+        "handle": image.handle,
+        "pixels": f"{image.width} x {image.height}" if image.width else None,
+        "format": image.mime_type,
+        "bytes": f"{image.size_bytes:,}",
+        "model": image.image_model,
+        "quality": image.quality,
+        "background": image.background,
+        "action": image.action,
+        "tokens": f"{exhibit.tokens:,}" if exhibit.tokens else None,
+        "price": exhibit.dollars,
+        "time": exhibit.seconds,
+        "drawn": drawn,
+        "remarks": ", ".join(exhibit.remarks),
+    }
+    return {name: value for name, value in facts.items() if value}
+
+
+def _pictures(image: GeneratedImage, file: str, budget: int, page: Path, originals: Originals) -> dict[str, str]:
+    """Return preview and original as the page names them, or why there is none."""
+    try:
+        data = image.read()
+    except ImageStoreError as error:
+        return {"missing": str(error)}
+    preview = _preview(data, budget)
+    original = ""
+    if originals == "embedded":
+        original = _data_url(image.mime_type, data)
+    elif originals == "linked":
+        original = image.url()
+    elif originals == "beside":
+        original = f"{_folder(page).name}/{save_picture(_folder(page) / file, data, name=image.handle).name}"
+    if not preview and original and image.mime_type == "image/svg+xml":
+        preview = original
+    return {"preview": preview, "original": original}
+
+
+def _preview(data: bytes, budget: int) -> str:
+    """Return the largest JPEG within the budget as a data URL; nothing where Pillow is missing or cannot read it."""
+    for edge in _EDGES:
+        small = shrink(data, edge)
+        if small is None:
+            return ""
+        data = small  # the next one is made from it, since it is much quicker to read than the picture
+        if len(data) <= budget:
+            break
+    return _data_url("image/jpeg", data)
+
+
+def _folder(page: Path) -> Path:
+    return page.with_name(f"{page.stem}_files")
+
+
+def _data_url(mime_type: str, data: bytes) -> str:
+    return f"data:{mime_type};base64,{base64.b64encode(data).decode()}"
+
+
+def _total(images: Any) -> str:
+    """Return what the pictures cost, for those that can tell."""
+    cost = images.cost() if callable(getattr(images, "cost", None)) else None
+    return f" · {cost}" if cost is not None and cost.total else ""
+
+
+def _page(title: str, shown: list[dict[str, Any]], summary: str) -> str:
+    style, script = (files(__package__).joinpath(name).read_text("utf-8") for name in ("gallery.css", "gallery.js"))
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = (
+        f"default-src 'none'; img-src 'self' data: https: http: file:; style-src 'unsafe-inline'; "
+        f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    )
+    data = json.dumps({"title": title, "images": shown}, ensure_ascii=False).replace("<", "\\u003c")
+    return _PAGE.format(
+        policy=policy, title=escape(title), summary=escape(summary), style=style, data=data, script=script
+    )
