@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
 
-from langchain_imagegen.agents.budget import read_amount
 from langchain_imagegen.conversation.handles import read_handles
 from langchain_imagegen.errors import ImageGenerationError, OptionError
+from langchain_imagegen.images.cost import Cost, read_dollars
 
 if TYPE_CHECKING:
     from langchain_imagegen.agents.tool import ImageGenerationTool
-    from langchain_imagegen.images.cost import Cost
     from langchain_imagegen.images.image import GeneratedImage
 
 logger = logging.getLogger("langchain_imagegen")
@@ -53,7 +52,7 @@ def approval(
     Raises:
         OptionError: The threshold is no amount.
     """
-    most_unasked = None if threshold is None else read_amount("threshold", threshold)
+    most_unasked = None if threshold is None else read_dollars("threshold", threshold)
     review = Review(tool, most_unasked)
     config = {"allowed_decisions": list(decisions), "description": review.description}
     return {tool.name if tool else NAME: config | ({} if most_unasked is None else {"when": review.is_asked_for})}
@@ -68,7 +67,7 @@ def read_approval(value: Any, tool: ImageGenerationTool) -> dict[str, Any]:
     if value is True:
         return approval(tool=tool)
     if not isinstance(value, Mapping):
-        return approval(read_amount("approval", value), tool=tool)
+        return approval(read_dollars("approval", value), tool=tool)
     if tool.name not in value:
         raise OptionError(f"approval= asks for {', '.join(map(repr, value))}, and the tool's name is {tool.name!r}")
     return dict(value)

@@ -16,10 +16,11 @@ import os
 import threading
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Literal, get_args
 
 from langchain_imagegen.errors import LimitError, OptionError
+from langchain_imagegen.images.cost import read_dollars
 from langchain_imagegen.options.options import ImageOptions
 
 Scope = Literal["run", "thread"]
@@ -41,7 +42,7 @@ class Limits:
         Raises:
             OptionError: It is no number of pictures, or no amount.
         """
-        return cls(_by_scope("max_images", max_images, _count), _by_scope("max_cost", max_cost, read_amount))
+        return cls(_by_scope("max_images", max_images, _count), _by_scope("max_cost", max_cost, read_dollars))
 
     def __bool__(self) -> bool:
         return bool(self.images or self.dollars)
@@ -254,19 +255,3 @@ def _count(option: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise OptionError(f"{option}={value!r}: it takes a number of pictures, or {{'run': 2, 'thread': 10}}")
     return value
-
-
-def read_amount(option: str, value: Any) -> Decimal:
-    """Return dollars as a developer writes them: `Decimal("0.5")`, `0.5` or `"$0.50"`.
-
-    Raises:
-        OptionError: It is no amount.
-    """
-    text = str(value).strip().removeprefix("$")
-    try:
-        amount = Decimal(text)
-    except InvalidOperation:
-        amount = Decimal("NaN")
-    if isinstance(value, bool) or not amount.is_finite() or amount < 0:
-        raise OptionError(f"{option}={value!r}: it takes dollars, such as '$0.50', or {{'run': 1, 'thread': 5}}")
-    return amount

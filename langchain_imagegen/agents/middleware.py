@@ -52,6 +52,7 @@ from langchain_imagegen.conversation.message_forms import as_messages
 from langchain_imagegen.conversation.messages import drawn_by_tool
 from langchain_imagegen.conversation.states import values_of
 from langchain_imagegen.drawing.generator import ImageGenerator
+from langchain_imagegen.errors import OptionError
 from langchain_imagegen.options.options import ImageOptions
 from langchain_imagegen.storage.call_store import CallStore
 from langchain_imagegen.storage.store import ImageStore, default_store
@@ -126,6 +127,8 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         )
         self.hosted = function_tool_only(hosted=hosted, around_image=around_image, approval=approval)
         self._leaves_hosted = hosted is False and not (around_image or approval)
+        if hosted is True and partials:
+            raise OptionError("partials= is for the function tool, and hosted=True draws without it: leave one out")
         self.offload_uploads = offload_uploads
         self.carry = carry
         self.trust = "channel" if tool and tool.trust == "channel" else trust

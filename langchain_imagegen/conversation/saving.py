@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 from langchain_imagegen.errors import ImageStoreError
-from langchain_imagegen.images.files import save_new
+from langchain_imagegen.images.files import file_stem, save_new
 from langchain_imagegen.images.image import GeneratedImage
 
 _LONGEST = 40  # characters of a prompt in a name
-_NO_WORD = re.compile(r"[\W_]+")
 
 
 def save_images(images: Sequence[tuple[str, GeneratedImage]], folder: str | os.PathLike[str]) -> list[Path]:
@@ -28,7 +26,7 @@ def save_images(images: Sequence[tuple[str, GeneratedImage]], folder: str | os.P
     digits = max(2, len(str(len(images))))
     paths, absent = [], []
     for number, (handle, image) in enumerate(images, start=1):
-        words = _NO_WORD.sub("-", (image.prompt or image.revised_prompt or "").lower()).strip("-")[:_LONGEST].strip("-")
+        words = file_stem(image.prompt or image.revised_prompt or "", _LONGEST)
         try:
             name = "-".join(filter(None, [f"{number:0{digits}}", words, handle]))
             paths.append(save_new(target, name, image.read()))

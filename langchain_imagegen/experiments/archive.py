@@ -39,7 +39,7 @@ def names(store: ImageStore) -> list[str]:
     """Return the names of all sheets of a store, the latest last."""
     notes = store.notes(FOLDER)
     latest = sorted(notes.names().items(), key=lambda note: note[1])
-    return [str(json.loads(data).get("name")) for _, data in notes.read_all(latest)]
+    return [str(_parsed(data, f"the note {note!r}")["name"]) for note, data in notes.read_all(latest)]
 
 
 def remove(name: str, store: ImageStore) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
@@ -16,7 +16,7 @@ from langchain_imagegen.errors import OptionError
 from langchain_imagegen.experiments.cell import Cell, CellError, Outcome
 from langchain_imagegen.experiments.plan import Variation
 from langchain_imagegen.experiments.results import Results
-from langchain_imagegen.images.cost import Cost
+from langchain_imagegen.images.cost import Cost, read_dollars
 
 Kept = TypeVar("Kept", bound=Results)
 
@@ -93,7 +93,7 @@ class Batch(Generic[Kept]):
         """
         if most is None or not self.cells:
             return
-        limit, cost = _amount(most), self.cost
+        limit, cost = read_dollars("max_cost", most), self.cost
         if cost.total is None:
             raise OptionError(f"max_cost={most!r} cannot be kept, since {cost.reason}: leave it out to draw")
         if cost.total > limit:
@@ -107,13 +107,3 @@ def estimated(variation: Variation, draw: ImageGenerator) -> Cost:
     """Return what one picture of a variation costs at most."""
     options = draw.options.merge(variation.options)
     return estimate(options, sources=len(variation.images), prompt=variation.prompt, model=draw.model)
-
-
-def _amount(text: Decimal | float | str) -> Decimal:
-    try:
-        amount = Decimal(str(text).removeprefix("$"))
-    except InvalidOperation:
-        amount = Decimal(-1)
-    if not amount.is_finite() or amount < 0:
-        raise OptionError(f"max_cost={text!r} is no amount of dollars: write it as '$1.50' or 1.5")
-    return amount

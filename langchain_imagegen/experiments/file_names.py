@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import re
 from pathlib import Path
+
+from langchain_imagegen.images.files import file_stem
 
 _LONGEST = 80  # characters of a file name before its suffix
 
@@ -16,5 +17,5 @@ def free_path(path: Path) -> Path:
 
 
 def slug(text: str) -> str:
-    """Return a text as a file name: lower case letters of any script, digits and hyphens."""
-    return re.sub(r"[\W_]+", "-", text.lower()).strip("-")[:_LONGEST].strip("-") or "experiment"
+    """Return a text as the name of a file without its suffix."""
+    return file_stem(text, _LONGEST) or "experiment"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 from html import escape
 
 from langchain_imagegen.errors import ImageStoreError
-from langchain_imagegen.images.image import GeneratedImage
-from langchain_imagegen.images.pillow import shrink
+from langchain_imagegen.images.image import GeneratedImage, data_url
+from langchain_imagegen.images.pillow import preview_of
 
 
 def preview(image: GeneratedImage, *, edge: int | None, style: str = "", alt: str = "") -> str:
@@ -23,8 +22,7 @@ def preview(image: GeneratedImage, *, edge: int | None, style: str = "", alt: st
         data, kind = image.read(), image.mime_type
     except ImageStoreError as error:
         return f"<em>{escape(str(error))}</em>"
-    small = shrink(data, edge) if edge is not None else None
-    if small is not None:
-        data, kind = small, "image/jpeg"
-    source = f"data:{escape(kind, quote=True)};base64,{base64.b64encode(data).decode()}"
+    if edge is not None:
+        data, kind = preview_of(data, edge) or (data, kind)
+    source = escape(data_url(kind, data), quote=True)
     return f'<img alt="{escape(alt or image.handle, quote=True)}" src="{source}" style="{escape(style, quote=True)}"/>'

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, computed_field
 
+from langchain_imagegen.errors import OptionError
 from langchain_imagegen.images.prices import Price, price_tokens
 
 Part = Literal["image_output", "image_input", "text", "mainline"]
@@ -88,6 +89,22 @@ NOTHING_BOUGHT = NOTHING_DRAWN.model_copy(update={"assumptions": ("the ledger ha
 def dollars(amount: Decimal) -> str:
     """Return an amount as text: two digits behind the point, or four below a dollar."""
     return f"${amount:,.2f}" if amount >= 1 else f"${amount:.4f}"
+
+
+def read_dollars(option: str, value: Any) -> Decimal:
+    """Return dollars as a developer writes them: `Decimal("0.5")`, `0.5` or `"$0.50"`.
+
+    Raises:
+        OptionError: It is no amount.
+    """
+    text = str(value).strip().removeprefix("$")
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if isinstance(value, bool) or not amount.is_finite() or amount < 0:
+        raise OptionError(f"{option}={value!r}: it takes dollars, such as '$0.50' or 0.5")
+    return amount
 
 
 def unknown(reason: str) -> Cost:

@@ -11,6 +11,7 @@ from pathlib import Path
 from langchain_imagegen.errors import OptionError
 from langchain_imagegen.images.sniffing import MIME_TYPES, sniff
 
+_NO_WORD = re.compile(r"[\W_]+")
 _SUFFIX = re.compile(r"\.[A-Za-z]\w*")  # "poster v2.1" and "Dr. Fox" have none
 
 
@@ -54,6 +55,11 @@ def _target(path: str | os.PathLike[str], name: str, extension: str) -> Path:
     if "\0" in text:
         raise OptionError(f"save({text[:40]!r}) names no file: it holds a NUL")
     return target if _SUFFIX.fullmatch(target.suffix) else target.with_name(f"{target.name}.{extension}")
+
+
+def file_stem(text: str, longest: int) -> str:
+    """Return a text as a name of at most `longest` characters: lower case letters of any script, digits and hyphens."""
+    return _NO_WORD.sub("-", text.lower()).strip("-")[:longest].strip("-")
 
 
 def numbered(path: str | os.PathLike[str], number: int) -> str:

@@ -221,8 +221,9 @@ class ImageStore(KeepsNotes, Uncopied):
     def delete(self, image: Deleted) -> bool:
         """Remove the bytes of an image, and of the copy that was made to be sent; also from the fallback.
 
-        Other images with the same bytes lose them too, and the ledger forgets the calls that drew them. Messages,
-        states and the service keep what they have: see `ImageMemory.forget` and `ImageGenerator.delete_remote`.
+        Other images with the same bytes lose them too, and ledger and library forget them. Messages, states, sheets of
+        experiments and the service keep what they have: see `ImageMemory.forget`, `ImageGenerator.delete_remote` and
+        `Sheet.delete`.
 
         Args:
             image: An image or a digest.

@@ -19,8 +19,8 @@ from typing import Any, Literal, TypeAlias
 
 from langchain_imagegen.errors import ImageStoreError, OptionError
 from langchain_imagegen.images.files import save_picture
-from langchain_imagegen.images.image import GeneratedImage
-from langchain_imagegen.images.pillow import shrink
+from langchain_imagegen.images.image import GeneratedImage, data_url
+from langchain_imagegen.images.pillow import preview_of
 from langchain_imagegen.images.result import ImageResult
 
 Originals: TypeAlias = Literal["beside", "embedded", "linked"] | None
@@ -184,7 +184,7 @@ def _pictures(image: GeneratedImage, file: str, budget: int, page: Path, origina
     preview = _preview(data, budget)
     original = ""
     if originals == "embedded":
-        original = _data_url(image.mime_type, data)
+        original = data_url(image.mime_type, data)
     elif originals == "linked":
         original = image.url()
     elif originals == "beside":
@@ -195,23 +195,19 @@ def _pictures(image: GeneratedImage, file: str, budget: int, page: Path, origina
 
 
 def _preview(data: bytes, budget: int) -> str:
-    """Return the largest JPEG within the budget as a data URL; nothing where Pillow is missing or cannot read it."""
+    """Return the largest preview within the budget as a data URL; nothing where Pillow is missing or cannot read it."""
     for edge in _EDGES:
-        small = shrink(data, edge)
+        small = preview_of(data, edge)
         if small is None:
             return ""
-        data = small  # the next one is made from it, since it is much quicker to read than the picture
+        data, kind = small  # the next one is made from it, since it is much quicker to read than the picture
         if len(data) <= budget:
             break
-    return _data_url("image/jpeg", data)
+    return data_url(kind, data)
 
 
 def _folder(page: Path) -> Path:
     return page.with_name(f"{page.stem}_files")
-
-
-def _data_url(mime_type: str, data: bytes) -> str:
-    return f"data:{mime_type};base64,{base64.b64encode(data).decode()}"
 
 
 def _total(images: Any) -> str:

@@ -19,12 +19,10 @@ from langgraph_sdk import get_sync_client
 from langgraph_sdk.client import SyncLangGraphClient
 
 from langchain_imagegen.simulator import Simulator
+from tests.browser import launched
 from tests.chat.talk import Talk
 
 ROOT = Path(__file__).parents[2]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = """--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
---disable-component-update --disable-sync --disable-dev-shm-usage"""
 LATENCY = 1.2  # seconds of a drawing, so that its two partial pictures are seen
 PATIENCE = 30_000  # milliseconds that the browser waits for anything
 
@@ -91,15 +89,9 @@ def client(address: str) -> Iterator[SyncLangGraphClient]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Yield a headless Chromium, for one module: while it is open, no other event loop can run in this thread."""
-    if CHROMIUM is None:
-        pytest.skip("no Chromium: install the package chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
-        yield launched
-        launched.close()
+    """Yield a headless Chromium, for this module."""
+    with launched() as opened:
+        yield opened
 
 
 @pytest.fixture

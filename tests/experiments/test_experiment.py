@@ -139,7 +139,7 @@ def test_max_cost_refuses_before_anything_is_bought(run, draw, simulator):
     run(dear, draw, max_cost=9)
     run(dear, draw, max_cost="$0")
     assert simulator.pictures == 3
-    with pytest.raises(OptionError, match="amount of dollars"):
+    with pytest.raises(OptionError, match="it takes dollars"):
         run(Experiment("x", prompts=["draw"]), draw, max_cost="cheap")
 
 
@@ -249,6 +249,13 @@ def test_a_contact_sheet_shows_itself_without_scripts(run, draw, simulator, tmp_
         assert not [name for name, _ in found.attributes if name.startswith("on")]
     assert "Sheet('evil': 1 of 2 drawn, 1 failed" in view["text/plain"]
     assert sheet.to_html(page).name == "evil-2.html"
+
+
+def test_previews_keep_transparency(run, draw):
+    """A transparent picture has a transparent preview on the contact sheet, and no black ground."""
+    sheet = run(Experiment("fox", prompts="draw a fox", options=[{"background": "transparent"}]), draw)
+
+    assert 'src="data:image/webp' in sheet._repr_mimebundle_()["text/html"]
 
 
 def test_cells_are_compared(run, draw):

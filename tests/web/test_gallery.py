@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,24 +12,16 @@ import pytest
 from langchain_imagegen import ImageLibrary, ImageMemory
 from langchain_imagegen.errors import OptionError
 from langchain_imagegen.web import write_gallery
+from tests.browser import launched
 
 EVIL = "</script><script>window.harm = 1</script><img src=x onerror='window.harm = 1'>"
-FLAGS = """--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
---disable-component-update --disable-sync --disable-dev-shm-usage"""
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Yield a headless Chromium."""
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
-        pytest.skip("no Chromium: install the package chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=found, args=FLAGS.split())
-        yield launched
-        launched.close()
+    """Yield a headless Chromium, for this module."""
+    with launched() as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -131,6 +122,14 @@ def test_every_kind_of_source(memory, low, tmp_path):
             write_gallery(nothing, tmp_path / "d.html")
     with pytest.raises(OptionError, match="originals="):
         write_gallery(result, tmp_path / "d.html", originals="there")
+
+
+def test_previews_keep_transparency(low, tmp_path):
+    """A transparent picture has a transparent preview, and no black ground."""
+    result = low().invoke("draw a fox", background="transparent")
+
+    (fox,) = entries(write_gallery(result, tmp_path / "a.html"))
+    assert fox["preview"].startswith("data:image/webp")
 
 
 def test_a_lost_picture_says_so(memory, tmp_path):
