@@ -97,36 +97,28 @@ def exhibits_of(source: Any) -> Iterable[Exhibit]:
     if isinstance(source, GeneratedImage):
         return [_exhibit(source)]
     if isinstance(source, ImageResult):
-        return [_of_result(source, image) for image in source.images]
+        return list(map(_exhibit, source.images))
     if hasattr(source, "rating") and hasattr(source, "result"):  # a cell of an experiment
         return _of_cell(source)
     if isinstance(getattr(source, "image", None), GeneratedImage):  # an entry of a library
-        return [_exhibit(source.image, remarks=tuple(getattr(source, "tags", ())))]
+        return [_exhibit(source.image, *getattr(source, "tags", ()))]
     if isinstance(source, Iterable) and not isinstance(source, (str, bytes, Mapping)):
         return [exhibit for each in source for exhibit in exhibits_of(each)]
     raise OptionError(f"write_gallery() cannot show a {type(source).__name__}")
 
 
-def _exhibit(image: GeneratedImage, **facts: Any) -> Exhibit:
+def _exhibit(image: GeneratedImage, *remarks: str) -> Exhibit:
+    """Return a picture with the tokens, dollars and seconds of its record."""
+    cost = image.cost()
+    tokens = sum((image.tokens.image or {}).values()) if image.tokens else None
     seconds = f"{image.seconds:.1f} s" if image.seconds else None
-    return Exhibit(image, **{"seconds": seconds, **facts})
-
-
-def _of_result(result: ImageResult, image: GeneratedImage, **facts: Any) -> Exhibit:
-    """Return a picture of a result. Tokens and price are those of the response, so only a single picture has them."""
-    if len(result.images) > 1:
-        return _exhibit(image, **facts)
-    tokens, cost = result.image_usage and result.image_usage.total_tokens, result.cost()
-    return _exhibit(image, tokens=tokens, dollars=str(cost) if cost.total is not None else None, **facts)
+    return Exhibit(image, tokens, str(cost) if cost.total else None, seconds, remarks)
 
 
 def _of_cell(cell: Any) -> list[Exhibit]:
-    if cell.result is None:
-        return []
     rating = (f"rated {cell.rating:g}",) if cell.rating is not None else ()
-    picked = ("picked",) if cell.picked else ()
-    facts = {"seconds": f"{cell.seconds:.1f} s" if cell.seconds else None, "remarks": (*picked, *rating, *cell.notes)}
-    return [_of_result(cell.result, image, **facts) for image in cell.result.images]
+    remarks = (*(("picked",) if cell.picked else ()), *rating, *cell.notes)
+    return [_exhibit(image, *remarks) for image in (cell.result.images if cell.result else ())]
 
 
 def _entry(

@@ -68,7 +68,9 @@ def test_search_and_open(page):
     page.locator("#search").fill("")
     page.locator(".card").first.click()
     assert page.locator("dialog h2").inner_text() == "draw a fox"
-    assert "gpt-image-2" in page.locator("dialog dl").inner_text()
+    facts = page.locator("dialog dl").inner_text()
+    assert "gpt-image-2" in facts
+    assert "$0.0" in facts
     page.keyboard.press("ArrowRight")
     assert page.locator("dialog h2").inner_text() == "make it winter"
     page.keyboard.press("Escape")
@@ -85,6 +87,7 @@ def test_family_and_slider(page):
 
     page.get_by_text("make it winter").click()
     slider = page.get_by_label("show the picture before the edit")
+    slider.click(position={"x": 5, "y": 5})  # nothing lies over it
     slider.fill("75")
     assert page.locator(".stage").evaluate("(stage) => stage.style.getPropertyValue('--cut')") == "75%"
     page.get_by_label(re.compile("made from")).click()
