@@ -84,5 +84,5 @@ clean:
 	@test -x $(@D)/bin/pip || $(PYTHON) -m venv $(@D)
 	@echo 'installing into $(@D) …'
 	@$(@D)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
-	@$(@D)/bin/python -m pip install --quiet $(WANTED)
+	@$(@D)/bin/python -m pip install --quiet --no-compile $(WANTED)
 	@touch $@

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 from collections.abc import Awaitable, Callable, Iterator
@@ -21,6 +22,18 @@ from tests import crowd, sdk
 def pytest_xdist_auto_num_workers() -> int:
     """Return twice the number of cores for `-n auto`: tests wait for simulated services as long as they work."""
     return 2 * (os.cpu_count() or 1)
+
+
+def pytest_collection_finish() -> None:
+    """Leave what stays until the end, modules and thousands of tests, out of each collection of garbage."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish() -> None:
+    """Undo it, since plugins look for what refers to their objects."""
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)

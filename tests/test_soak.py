@@ -28,10 +28,10 @@ def samples(grown: str = "", by: float = 0.0) -> list[Sample]:
 
 @needs_proc
 def test_some_hundred_pictures_leave_nothing_behind():
-    """Memory, open files, threads and tasks are the same in the first and in the last third of 240 pictures."""
-    taken = asyncio.run(run(15 * ROUND))
+    """Memory, open files, threads and tasks are the same in the first and in the last third of 128 pictures."""
+    taken = asyncio.run(run(8 * ROUND))
 
-    assert taken[-1].pictures == 15 * ROUND
+    assert taken[-1].pictures == 8 * ROUND
     assert growth(taken) == {}, render_page(taken)
 
 

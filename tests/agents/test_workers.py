@@ -24,7 +24,7 @@ from langchain_imagegen.simulator import Simulator
 from tests.s3 import KEY, SECRET
 from tests.workers import Worker
 
-THREADS = int(os.environ.get("IMAGEGEN_THREADS", "40"))
+THREADS = int(os.environ.get("IMAGEGEN_THREADS", "20"))
 TURNS = 5
 SLOW = 4.0  # seconds that a drawing takes, so that a worker can be killed meanwhile
 

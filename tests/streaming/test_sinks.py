@@ -363,7 +363,7 @@ def test_a_cancelled_drawing_leaves_no_file(
         await draw.aclose()
 
     folder = Path(image_store.location)
-    with serving([*parts[:pieces], 5.0], JSON) as server:
+    with serving([*parts[:pieces], 1.5], JSON) as server:
         asyncio.run(cancel(generator(base_url=server.base_url)))
 
     assert files(folder) == []

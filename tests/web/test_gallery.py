@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from langchain_imagegen import ImageLibrary, ImageMemory
+from langchain_imagegen.conversation.messages import upload
 from langchain_imagegen.errors import OptionError
+from langchain_imagegen.simulator.drawing import draw
 from langchain_imagegen.web import write_gallery
 from tests.browser import launched
 
@@ -145,7 +147,7 @@ def test_a_lost_picture_says_so(memory, tmp_path):
 
 def test_five_hundred_pictures(browser, memory, tmp_path):
     """The page of 500 pictures has less than 5 MB without originals, and shows all of them."""
-    fox = memory[0]
+    fox = upload(draw("a photo", size=(256, 256)), memory.image_store)
     many = [fox.model_copy(update={"id": f"ig_{number}"}) for number in range(500)]
     path = write_gallery([each.bind(memory.image_store) for each in many], tmp_path / "many.html", originals=None)
 
