@@ -9,7 +9,7 @@ BIN := .venv/bin
 STANDARD := .venv-standard/bin
 AUDIT := .venv-audit/bin
 
-.PHONY: help demo chat test check bench faults soak workers audit record notebooks clean
+.PHONY: help demo chat test check bench faults soak workers audit record notebooks pictures clean
 
 help:
 	@echo 'make demo [PROMPT="draw …"]  draw a picture and edit it; offline unless OPENAI_API_KEY is set'
@@ -23,6 +23,7 @@ help:
 	@echo 'make audit                   look up known vulnerabilities of the dependencies; needs the network'
 	@echo 'make record                  record the cassettes again'
 	@echo 'make notebooks               run the notebooks again, in place'
+	@echo 'make pictures                draw the pictures of README again; needs Chromium'
 	@echo 'make clean                   remove environments, caches, demo/, dist/ and chats'
 	@echo
 	@echo 'The first command sets up .venv with $(PYTHON); PYTHON=… selects another Python, 3.11 or later.'
@@ -64,6 +65,9 @@ record: .venv/tested
 
 notebooks: .venv/tested
 	$(BIN)/python notebooks/run.py
+
+pictures: .venv/tested
+	$(BIN)/python tools/pictures.py
 
 clean:
 	rm -rf .venv .venv-standard .venv-audit demo examples/chat/.langgraph_api dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
