@@ -86,7 +86,7 @@ class _Source:
 
     def __init__(self, data: bytes, name: str, size: tuple[int, int]) -> None:
         self.data = data
-        own = _read_history(data)
+        own = _read_own_history(data)
         self.history = own or _UPLOADED_HISTORY
         self.picture = _redraw_svg(own, name, size) if _is_svg(data) else _decode_pixels(data, name)
         self.alpha = "A" in self.picture.getbands()
@@ -252,7 +252,12 @@ def _redraw_svg(history: History | None, name: str, size: tuple[int, int]) -> Im
     return _decode_pixels(data, name)
 
 
-def _read_history(data: bytes) -> History | None:
+def read_history(data: bytes) -> History:
+    """Return the prompts of a picture that the simulator drew, or a history that says "uploaded picture"."""
+    return _read_own_history(data) or _UPLOADED_HISTORY
+
+
+def _read_own_history(data: bytes) -> History | None:
     if _is_svg(data):
         found = re.search(rb"<metadata>(.*?)</metadata>", data, re.DOTALL)
         return History.from_text(unescape(found[1].decode())) if found else None

@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from langchain_imagegen.simulator import context
+from langchain_imagegen.simulator import context, seeing
 from langchain_imagegen.simulator.errors import ApiError
 from langchain_imagegen.simulator.pictures import order_picture
 from langchain_imagegen.simulator.plans import FunctionCall, Order, Plan
+from langchain_imagegen.simulator.schemas import Sample, said
 from langchain_imagegen.simulator.storage import Account, Part
 from langchain_imagegen.simulator.uploads import load_image
 from langchain_imagegen.simulator.validation import TOOL, hosted_tool, tool_name
@@ -39,7 +40,6 @@ _COUNT_WORDS = re.compile(
 _NUMBERS = {"two": 2, "three": 3, "four": 4}
 _HANDLE = re.compile(r"\bimg_[0-9a-f]{4,64}\b")
 _LABEL = re.compile(r"^\(Image img_[0-9a-f]+\b.*\)$", re.MULTILINE)  # an agent writes it beside a picture
-_QUALITY_WORDS = re.compile(r"\b(low|medium|high)[\s-]quality\b", re.IGNORECASE)
 _REFUSAL_WORDS = re.compile(r"\b(no|not|don't|reject(ed|s)?|refused?|error|failed)\b", re.IGNORECASE)
 
 
@@ -58,7 +58,7 @@ def plan_response(request: Request, parts: Sequence[Part], account: Account) -> 
         return replace(plan, calls=_function_calls(request, function, all_parts))
     if tool is not None and _should_draw(request, all_parts):
         orders = _make_orders(request, tool, all_parts, account)
-        return replace(plan, pictures=orders, text=_closing_text(request, orders))
+        return replace(plan, pictures=orders, text=_closing_text(request, all_parts, orders))
     return replace(plan, text=_reply_text(request, all_parts))
 
 
@@ -130,14 +130,14 @@ def _properties(function: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _function_calls(request: Request, function: Mapping[str, Any], parts: list[Part]) -> tuple[FunctionCall, ...]:
     text = context.prompt(parts)
-    arguments = sample_value(function.get("parameters") or {}, text)
+    arguments = Sample(text).value(function.get("parameters") or {})
     properties = _properties(function)
     if "prompt" in properties:
         arguments = {"prompt": _HANDLE.sub("the picture", _LABEL.sub("", text)).strip()}
         if "images" in properties:
             arguments["images"] = _referenced_images(text, parts)
-        if "quality" in properties and (quality := _QUALITY_WORDS.search(text)):
-            arguments["quality"] = quality[1].lower()
+        if "quality" in properties and (quality := said("quality", text)):
+            arguments["quality"] = quality
     count = 1 if request.get("parallel_tool_calls") is False else _picture_count(text)
     return (FunctionCall(tool_name(function), json.dumps(arguments, ensure_ascii=False)),) * count
 
@@ -153,19 +153,6 @@ def _referenced_images(text: str, parts: list[Part]) -> list[str]:
     if re.search(r"\blast\b", text, re.IGNORECASE):
         return ["last"]
     return ["last"] if earlier and _CHANGE_WORDS.search(text) and re.search(r"\b(it|this|that)\b", text) else []
-
-
-def sample_value(schema: Mapping[str, Any], text: str) -> Any:
-    """Return a small value that fits a JSON schema. Strings become `text`."""
-    if "enum" in schema:
-        return schema["enum"][0]
-    kind = schema.get("type", "object" if "properties" in schema else "string")
-    if kind == "object":
-        required = schema.get("required", list(schema.get("properties", {})))
-        return {name: sample_value(schema["properties"][name], text) for name in required}
-    if kind == "array":
-        return [sample_value(schema.get("items", {}), text)] * int(schema.get("minItems", 0))
-    return {"integer": 1, "number": 1.0, "boolean": True, "null": None}.get(str(kind), text)
 
 
 # Pictures
@@ -208,10 +195,10 @@ def _further_size(tool: Mapping[str, Any], order: Order) -> tuple[int, int]:
 # Texts
 
 
-def _closing_text(request: Request, orders: tuple[Order, ...]) -> str:
+def _closing_text(request: Request, parts: list[Part], orders: tuple[Order, ...]) -> str:
     """Return the text after a picture: a sentence from models before `gpt-5`, an empty text from later ones."""
     if (schema := _requested_schema(request)) is not None:
-        return json.dumps(sample_value(schema, "simulated"))
+        return json.dumps(Sample("simulated", context.prompt(parts)).value(schema))
     if re.match(r"(gpt-[5-9]|o\d)", str(request["model"])):
         return ""
     done = "edited" if orders[0].sources else "drawn"
@@ -219,11 +206,15 @@ def _closing_text(request: Request, orders: tuple[Order, ...]) -> str:
 
 
 def _reply_text(request: Request, parts: list[Part]) -> str:
-    text = context.prompt(parts)
+    text, images = context.prompt(parts), [image for part in context.last_turn(parts) for image in part.images]
     if (schema := _requested_schema(request)) is not None:
-        return json.dumps(sample_value(schema, "simulated"))
+        if not images:
+            return json.dumps(Sample("simulated", text).value(schema))
+        return json.dumps(Sample(seeing.describe(images), text, seeing.missing_items(text, images)).value(schema))
     if _ends_with_function_output(parts):
         return _text_after_output(parts[-1])
+    if images:
+        return f"{seeing.describe(images)} This answer is simulated."
     return f"This is a simulated answer to: {text[:80]}"
 
 
