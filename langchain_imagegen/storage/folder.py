@@ -11,7 +11,7 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -104,6 +104,11 @@ class Folder:
         finally:
             upload.discard()
 
+    def write_several(self, files: Mapping[str, bytes], mime_type: str) -> None:
+        """Write files, each whole or not at all."""
+        for key, data in files.items():
+            self.write(key, data, mime_type)
+
     def read(self, key: str) -> bytes | None:
         """Return all bytes of a key, or None if there is no such key."""
         with _store_errors(self.root, "read"):
@@ -133,16 +138,17 @@ class Folder:
         """Return the bytes of those of the keys that exist."""
         return {key: data for key in keys if (data := self.read(key)) is not None}
 
-    def listing(self, folder: str = "[!.]*") -> Iterator[tuple[str, float]]:
+    def listing(self, folder: str | None = None) -> Iterator[tuple[str, float]]:
         """Yield each key one folder deep, or those of one folder, with the time it was written.
 
         Links to other folders are not followed.
         """
         with _store_errors(self.root, "listed"):
-            for path in sorted(self.root.glob(f"{folder}/*")):
-                with suppress(FileNotFoundError):
-                    if not path.parent.is_symlink():
-                        yield path.relative_to(self.root).as_posix(), path.stat().st_mtime
+            for parent in [folder] if folder else self._folders():
+                linked = (self.root / parent).is_symlink()
+                for name in () if linked else _names_in(self.root / parent):
+                    with suppress(FileNotFoundError):
+                        yield f"{parent}/{name}", os.stat(f"{self.root}/{parent}/{name}").st_mtime  # noqa: PTH116 - quick
 
     def remove(self, key: str) -> None:
         """Remove the key if it is there."""
@@ -160,6 +166,10 @@ class Folder:
 
     def sign(self, key: str, expires: int) -> None:
         """Return None: a folder has no server that could sign links."""
+
+    def _folders(self) -> list[str]:
+        """Return the folders that can be read, but for hidden ones."""
+        return [name for name in _names_in(self.root) if name[0] != "." and os.access(self.root / name, os.R_OK)]
 
     @property
     def _partial(self) -> Path:
@@ -249,6 +259,14 @@ class FolderUpload:
         if self._path is not None:
             with suppress(OSError):
                 self._path.unlink(missing_ok=True)
+
+
+def _names_in(folder: Path) -> list[str]:
+    """Return the names in a folder in alphabetical order; none if there is no such folder."""
+    try:
+        return sorted(os.listdir(folder))  # noqa: PTH208 - a path for each takes several times as long
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def _link_or_copy(path: Path, target: Path) -> None:

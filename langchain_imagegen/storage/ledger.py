@@ -5,7 +5,8 @@ The notes are small JSON objects under `ledger/` in the image store's place. For
 - `<name>.begun.0`, `<name>.begun.1`, …: claims. A claim is the right to buy the picture. Of several processes only one
   can create it, and its owner renews it until the picture is there. A claim that is over is never removed: the next
   caller creates the next number, which again only one process can do.
-- `<name>.done`: the result, and the number of the claim that bought it.
+- `<name>.done`: the result, and the number of the claim that bought it. An empty note beside it tells by its name which
+  pictures the result names; see `picture_markers`.
 
 `drawing.once` names the calls, and `drawing.purchase` buys. All methods wait for a disk or a network.
 """
@@ -25,6 +26,7 @@ from typing import Any, Literal
 from langchain_imagegen.errors import ImageStoreError
 from langchain_imagegen.storage.backends import Place
 from langchain_imagegen.storage.heartbeat import BEAT, Heartbeat
+from langchain_imagegen.storage.picture_markers import is_marker, marker_of, may_name
 from langchain_imagegen.storage.processes import is_gone, is_here, this_process
 
 FOLDER = "ledger"
@@ -102,6 +104,13 @@ class Ledger:
         """Write a note, in place of an earlier one."""
         self._place.write(f"{FOLDER}/{key}", _json(note), "application/json")
 
+    def write_result(self, name: str, record: Mapping[str, Any], request: str, claim: int) -> None:
+        """Note the result of a call and which pictures it names, at the same time."""
+        note = self.dated({"record": record, "request": request, "claim": claim})
+        marker = marker_of(name, claim, _json(record))
+        notes = {f"{name}.done": _json(note), **({marker: b""} if marker else {})}
+        self._place.write_several({f"{FOLDER}/{key}": data for key, data in notes.items()}, "application/json")
+
     def dated(self, note: Mapping[str, Any]) -> dict[str, Any]:
         """Return a note with the time at which it expires, in seconds since 1970."""
         return {**note, "expires": time.time() + self._keep}
@@ -114,20 +123,21 @@ class Ledger:
         """
         oldest = time.time() - UNREAD.total_seconds()
         for notes in _calls_in(listing):
-            if max(notes.values()) < oldest and not any(_is_live(self.read(name)) for name in notes):
+            told = (name for name in notes if not is_marker(name))
+            if max(notes.values()) < oldest and not any(_is_live(self.read(name)) for name in told):
                 self._remove(notes)
 
-    def forget(self, sha256: str, listing: Iterable[tuple[str, float]]) -> None:
-        """Remove the notes of the calls that drew a picture. Each result is read, since none is found by its picture.
+    def forget(self, sha256: str) -> None:
+        """Remove the notes of the calls whose result names a picture. Other results are not read if they have markers.
 
         Args:
             sha256: The digest of the picture.
-            listing: As for `sweep`.
         """
-        for notes in _calls_in(listing):
-            results = (self._place.read(f"{FOLDER}/{name}") for name in notes if name.endswith(".done"))
-            if any(sha256.encode() in (result or b"") for result in results):
-                self._remove(notes)
+        calls = [notes for notes in _calls_in(self._place.listing(FOLDER)) if may_name(sha256, notes)]
+        results = {f"{FOLDER}/{name}": notes for notes in calls for name in notes if name.endswith(".done")}
+        for key, result in self._place.read_several(results).items():
+            if sha256.encode() in result:
+                self._remove(results[key])
 
     def _remove(self, names: Iterable[str]) -> None:
         for name in sorted(names, reverse=True):
@@ -256,9 +266,8 @@ class Claim:
         Raises:
             ImageStoreError: It cannot be written; the claim is given up.
         """
-        note = {"record": record, "request": self._request, "claim": self._number}
         try:
-            self._ledger.write(f"{self._name}.done", self._ledger.dated(note))
+            self._ledger.write_result(self._name, record, self._request, self._number)
         except ImageStoreError:
             self.give_up(drew_nothing=False)
             raise

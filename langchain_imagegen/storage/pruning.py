@@ -125,7 +125,7 @@ def delete(place: Place, sha256: str) -> bool:
     """Remove a picture, its thumbnails, and what ledger and library have of it; return False if it was not there."""
     from langchain_imagegen.storage.ledger import Ledger
 
-    Ledger(place, timedelta(0)).forget(sha256, place.listing())
+    Ledger(place, timedelta(0)).forget(sha256)
     _remove_entries(place, {sha256}, (key for key, _ in place.listing(LIBRARY)))
     removed = False
     for _ in EXTENSIONS:

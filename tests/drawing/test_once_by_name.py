@@ -158,7 +158,10 @@ def test_a_picture_that_cannot_be_noted_is_delivered(image_store, tmp_path):
 
 
 def test_s3_is_asked_twice_by_a_drawing(half, low, s3):
-    """A drawing whose pictures lie in S3 costs two requests for the ledger, and one beside it for the response id."""
+    """A drawing whose pictures lie in S3 costs two requests for the ledger, and two small ones beside them.
+
+    The response id is noted while the picture is drawn, and an empty marker at the same time as the result.
+    """
     store = ImageStore(f"s3://pictures/{uuid.uuid4().hex}", **s3)
     draw = low(image_store=store)
     half.invoke(draw, "draw a warm stone", once="warm")
@@ -169,7 +172,7 @@ def test_s3_is_asked_twice_by_a_drawing(half, low, s3):
     with Requests() as again:
         half.invoke(draw, "draw a fox", once="poster-7")
 
-    assert requests.to("ledger") == ["PUT"] * 3
+    assert requests.to("ledger") == ["PUT"] * 4
     assert again.to("ledger") == ["PUT", "GET"]
 
 
