@@ -61,10 +61,10 @@ class ImageGenerationError(RuntimeError):
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         """Return what a notebook shows of the error: what is wrong, what can be done, and the partial pictures."""
         del include, exclude
-        facts = self._facts()
+        message, *facts = self._lines()
         lines = "".join(f"<li>{escape(fact)}</li>" for fact in facts)
         pictures = "".join(_html_of(partial) for partial in self.partials)
-        title = f"<p><b>{escape(type(self).__name__)}</b>: {escape(str(self))}</p>"
+        title = f"<p><b>{escape(type(self).__name__)}</b>: {escape(message)}</p>"
         return {"text/plain": self._text(), "text/html": f"<div>{title}<ul>{lines}</ul>{pictures}</div>"}
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: FBT001 - IPython calls it so
@@ -73,7 +73,14 @@ class ImageGenerationError(RuntimeError):
         printer.text(self._text())
 
     def _text(self) -> str:
-        return "\n".join([f"{type(self).__name__}: {self}", *(f"- {fact}" for fact in self._facts())])
+        message, *facts = self._lines()
+        return "\n".join([f"{type(self).__name__}: {message}", *(f"- {fact}" for fact in facts)])
+
+    def _lines(self) -> list[str]:
+        """Return the message, or how many problems there are, and a line for each of them and for each fact."""
+        problems = getattr(self, "problems", ())
+        message = [f"{len(problems)} problems", *problems] if len(problems) > 1 else [str(self)]
+        return [*message, *self._facts()]
 
     def _facts(self) -> list[str]:
         """Return a line for each thing that is known besides the message."""

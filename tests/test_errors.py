@@ -65,6 +65,20 @@ def test_moderation_is_billed_after_the_drawing(stage: str, billed: bool):
     assert ModerationError("no", stage=stage).may_be_billed is billed
 
 
+def test_several_problems_are_a_list():
+    """A notebook shows each problem of an `OptionError` on a line of its own, and a single one as the message."""
+    several = errors.OptionError("the size is odd", "<b>blue</b> is no format")._repr_mimebundle_()
+    single = errors.OptionError("the size is odd")._repr_mimebundle_()
+
+    assert several["text/plain"].splitlines()[:3] == [
+        "OptionError: 2 problems",
+        "- the size is odd",
+        "- <b>blue</b> is no format",
+    ]
+    assert "<li>&lt;b&gt;blue&lt;/b&gt; is no format</li>" in several["text/html"]
+    assert single["text/plain"].startswith("OptionError: the size is odd\n")
+
+
 def test_names():
     """`retry_on` is public; the classes that other rules are written with keep their parents."""
     assert langchain_imagegen.retry_on is retry_on

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import Any, Literal
 
 DEEPEST = 12  # indents; a long row of edits stays on the page
 INLINE = 256_000  # bytes of a picture that is shown as it is; a larger one is shown as a preview
@@ -49,7 +49,7 @@ def picture(data: bytes, mime_type: str, *, alt: str, edge: int | None = EDGE) -
         edge: Pixels of the longer edge of a preview; `None` shows the picture itself, whatever its size.
     """
     text = shorten(alt)
-    small, kind, about = _to_show(data, mime_type, edge)
+    small, kind, about = _to_show(data, mime_type, edge, preview="JPEG")
     if about:
         text = f"{text} ({about})"
     if not small:
@@ -59,13 +59,15 @@ def picture(data: bytes, mime_type: str, *, alt: str, edge: int | None = EDGE) -
     return {"text/html": img(small, kind, alt=alt), "text/plain": text}
 
 
-def _to_show(data: bytes, mime_type: str, edge: int | None) -> tuple[bytes, str, str]:
+def _to_show(
+    data: bytes, mime_type: str, edge: int | None, *, preview: Literal["WEBP", "JPEG"] = "WEBP"
+) -> tuple[bytes, str, str]:
     """Return what is shown of a picture, its format, and what is said about a preview."""
     if edge is None or len(data) <= INLINE * min(1.0, (edge / EDGE) ** 2):
         return data, mime_type, ""
     from langchain_imagegen.images.pillow import preview_of
 
-    made = preview_of(data, edge)
+    made = preview_of(data, edge, kind=preview)
     size = f"{len(data) / 1e6:.1f} MB"
     if made is None:
         why = f"not shown: it has {size}, and no preview can be made; view(edge=None) shows it"

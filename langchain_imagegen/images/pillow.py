@@ -6,7 +6,7 @@ No other module of the package imports them. Whatever they raise becomes an erro
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_imagegen.errors import CorruptImageError, OptionError
 from langchain_imagegen.images.sniffing import sniff
@@ -142,10 +142,13 @@ def thumbnail_of(data: bytes, width: int) -> bytes | None:
     return small.getvalue()
 
 
-def preview_of(data: bytes, edge: int) -> tuple[bytes, str] | None:
-    """Return a picture, upright, with edges of at most `edge` pixels, and its MIME type: WebP if it is transparent.
+def preview_of(data: bytes, edge: int, *, kind: Literal["WEBP", "JPEG"] = "WEBP") -> tuple[bytes, str] | None:
+    """Return a picture, upright, with edges of at most `edge` pixels, and its MIME type; None where Pillow cannot.
 
-    Any other is a JPEG. It is None where Pillow cannot make one.
+    Args:
+        data: A picture of any format.
+        edge: The longest edge of the preview in pixels.
+        kind: WebP has a third of the bytes of a JPEG. A transparent picture is WebP in any case.
     """
     small = io.BytesIO()
     try:
@@ -153,13 +156,13 @@ def preview_of(data: bytes, edge: int) -> tuple[bytes, str] | None:
         picture.draft("RGB", (edge, edge))
         picture = _eight_bits(upright(picture))
         picture.thumbnail((edge, edge))
-        if picture.mode == "RGBA" and picture.getchannel("A").getextrema() != (255, 255):
-            picture.save(small, format="WEBP", quality=80, method=2)
-            return small.getvalue(), "image/webp"
-        picture.convert("RGB").save(small, format="JPEG", quality=85)
+        transparent = picture.mode == "RGBA" and picture.getchannel("A").getextrema() != (255, 255)
+        kind = "WEBP" if transparent else kind
+        picture = picture if transparent else picture.convert("RGB")
+        picture.save(small, format=kind, quality=80 if kind == "WEBP" else 85, method=2)
     except Exception:  # noqa: BLE001 - a view is worth seeing without it, and Pillow raises many kinds
         return None
-    return small.getvalue(), "image/jpeg"
+    return small.getvalue(), f"image/{kind.lower()}"
 
 
 def rewrite(data: bytes, reason: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import os
 import pickle
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from pydantic import ValidationError
 
 from langchain_imagegen import GeneratedImage, ImageResult, ImageStore, ImageUsage, PartialImage
@@ -377,6 +379,18 @@ def test_a_notebook_shows_a_result(image_store: ImageStore, png: bytes):
     assert both["text/html"].count("<figure") == 2
     assert "&lt;i&gt;a fox&lt;/i&gt;" in both["text/html"]
     assert f"<figcaption>{two.handle}</figcaption>" in both["text/html"]
+
+
+def test_previews_inside_html_are_webp(image_store: ImageStore):
+    """Previews of several pictures are WebP, which is small; that of one is a JPEG, which every front end shows."""
+    noise = Image.effect_noise((900, 900), 90)
+    data = io.BytesIO()
+    noise.save(data, format="PNG")
+    one, two = (image_of(image_store, data.getvalue(), id=id) for id in ("ig_1", "ig_2"))
+
+    assert set(ImageResult(images=(one,))._repr_mimebundle_()) == {"image/jpeg", "text/plain"}
+    both = ImageResult(images=(one, two))._repr_mimebundle_()
+    assert both["text/html"].count('src="data:image/webp;base64,') == 2
 
 
 def test_a_notebook_shows_a_partial():
