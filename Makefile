@@ -5,6 +5,9 @@ PROMPT ?=
 PYTEST ?=
 export PROMPT
 
+# pip writes no bytecode here, which is quicker, so the first import of each module must write it.
+unexport PYTHONDONTWRITEBYTECODE
+
 BIN := .venv/bin
 STANDARD := .venv-standard/bin
 AUDIT := .venv-audit/bin
