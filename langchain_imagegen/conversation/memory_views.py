@@ -56,7 +56,7 @@ class MemoryViews(ABC):
         """Return all pictures side by side with handle, prompt, size, quality, tokens, price and seconds.
 
         Args:
-            columns: How many stand in a row; `None`: as many as fit.
+            columns: How many stand in a row, shrunk if the page is narrower; `None`: as many as fit.
             edge: Pixels of the longer edge of a preview at most.
         """
         html, lines = [], []
@@ -64,7 +64,11 @@ class MemoryViews(ABC):
             label, facts, name = label_of(image), facts_of(image), self.handle(image)
             html.append(notebook.figure(shown(image, name=name, facts=[label, facts]), edge))
             lines.append("  ".join(filter(None, [name, label, facts])))
-        style = f' style="display:grid;grid-template-columns:repeat({int(columns)},max-content)"' if columns else ""
+        style = (
+            f' style="display:grid;grid-template-columns:repeat({int(columns)},minmax(0,max-content))"'
+            if columns
+            else ""
+        )
         return notebook.View({"text/plain": "\n".join(lines), "text/html": f"<div{style}>{''.join(html)}</div>"})
 
     def to_html(self, *, title: str = "Images", edge: int = notebook.SEVERAL) -> str:

@@ -164,7 +164,7 @@ def notebook_shell() -> Any:
 def img(data: bytes, mime_type: str, *, alt: str, width: int = 512) -> str:
     """Return an HTML `<img>` with the picture inside; the scripts of an SVG do not run there."""
     source = escape(f"data:{mime_type};base64,{base64.b64encode(data).decode()}", quote=True)
-    return f'<img alt="{escape(alt, quote=True)}" src="{source}" style="max-width:{int(width)}px"/>'
+    return f'<img alt="{escape(alt, quote=True)}" src="{source}" style="max-width:min(100%,{int(width)}px)"/>'
 
 
 def thumbnail(data: bytes, *, alt: str, edge: int = 72) -> str:
