@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import re
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -185,7 +186,8 @@ def test_warm_turns():
 
 def test_sizes_of_edits(server: Server, loop: asyncio.AbstractEventLoop):
     """In a session of edits our checkpoints take less than 100 KB and our requests 1 KB; others' exceed 10 MB."""
-    results = Results(RUN, tuple(edit(Bench(server, loop, quick=True))))
+    rows = takewhile(lambda row: "traces" not in row.measure, edit(Bench(server, loop, quick=True)))
+    results = Results(RUN, tuple(rows))
 
     checkpoints = {each.contestant: each.value for each in results.of("checkpoints")}
     assert checkpoints[OURS] < 100_000 < 10_000_000 < max(checkpoints.values())

@@ -55,6 +55,7 @@ class Delivery:
         refuse: Close the connection without an answer and without any work.
         compress: Send the body with gzip.
         chunk: Send the body in chunks of this many bytes.
+        chunked: How many bytes of the body are sent so; the rest follows as usual. `None`: all.
         declare: Takes the length of the body and returns the `content-length` to send in place of chunks.
     """
 
@@ -64,6 +65,7 @@ class Delivery:
     refuse: bool = False
     compress: bool = False
     chunk: int | None = None
+    chunked: int | None = None
     declare: Callable[[int], int] | None = None
 
 
@@ -288,9 +290,9 @@ def gzipped() -> Fault:
     return Fault("gzipped", delivery=Delivery(compress=True))
 
 
-def small_chunks(size: int = 1) -> Fault:
-    """Send the answer in chunks of this many bytes."""
-    return Fault("small_chunks", delivery=Delivery(chunk=size))
+def small_chunks(size: int = 1, *, first: int | None = None) -> Fault:
+    """Send the answer in chunks of this many bytes: all of it, or its first bytes only."""
+    return Fault("small_chunks", delivery=Delivery(chunk=size, chunked=first))
 
 
 def wrong_length(more: int) -> Fault:

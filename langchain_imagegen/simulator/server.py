@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import math
 import socket
 import socketserver
 import sys
@@ -159,7 +160,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._write_chunks([piece[: delivery.cut(len(piece))] for piece in body])
             self.close_connection = True
         else:
-            self._write_chunks(_split(body, delivery.chunk) if delivery.chunk else body)
+            self._write_chunks(_split(body, delivery.chunk, delivery.chunked) if delivery.chunk else body)
             self.wfile.write(b"0\r\n\r\n")
 
     def _write_headers(self, answer: Answer, framing: dict[str, str]) -> None:
@@ -189,7 +190,12 @@ def _encode(body: bytes, delivery: Delivery) -> bytes:
     return gzip.compress(body, mtime=0) if delivery.compress else body
 
 
-def _split(body: Iterable[bytes], size: int) -> Iterator[bytes]:
+def _split(body: Iterable[bytes], size: int, chunked: int | None) -> Iterator[bytes]:
+    """Yield the first bytes of a body in small chunks, and the rest as it comes."""
+    left = math.inf if chunked is None else chunked
     for piece in body:
-        for start in range(0, len(piece), size):
-            yield piece[start : start + size]
+        split = int(min(left, len(piece)))
+        for start in range(0, split, size):
+            yield piece[start : min(start + size, split)]
+        yield piece[split:]
+        left -= split

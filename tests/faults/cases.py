@@ -137,7 +137,7 @@ CASES: dict[str, Case] = {
     "corrupt base64": Case((corrupt_base64(),)),
     "no image in the base64": Case((not_an_image(),)),
     "gzip": Case((gzipped(),)),
-    "one-byte chunks": Case((small_chunks(1),)),
+    "one-byte chunks": Case((small_chunks(1, first=8_000),)),
     "content-length too long": Case((wrong_length(1_000),)),
     "content-length too short": Case((wrong_length(-1_000),)),
     "edit by an expired call id": Case(expired="call_id"),
