@@ -19,7 +19,7 @@ from benchmarks.server import start_server
 
 HERE = Path(__file__).parent
 FIGURES, PAGE, PLOT = HERE / "results.json", HERE / "RESULTS.md", HERE.parent / "docs" / "benchmarks.svg"
-MEASURES = ("plain", "encrypted", "streams", "memory", "concurrency", "editing", "many_images", "imports")
+MEASURES = ("plain", "encrypted", "streams", "memory", "concurrency", "editing", "many_images", "ledger", "imports")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -5,8 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from benchmarks import imports
-from benchmarks.contestants import AIOHTTP, CHAINED, CHAINED_WORDS, CHAT, FLOOR, OURS, SDK, UNREAD, WIRED, WORDS
+from benchmarks import imports, ledger
+from benchmarks.contestants import (
+    AIOHTTP,
+    ASYNC,
+    CHAINED,
+    CHAINED_WORDS,
+    CHAT,
+    FLOOR,
+    OURS,
+    SDK,
+    SYNC,
+    UNREAD,
+    WIRED,
+    WORDS,
+)
 from benchmarks.lineup import ORDER
 from benchmarks.results import Results
 from benchmarks.rounds import FOLDER, MEMORY, Row
@@ -115,6 +128,7 @@ def _measures(results: Results) -> Iterator[str]:
         f"{imports.ROUNDS_ALONE} rounds of these two, the others in {imports.ROUNDS} rounds of all."
     )
     yield _many_images_table(results)
+    yield _ledger_table(results)
     yield _comparison_table("## Import", intro, results.of("import"))
 
 
@@ -191,6 +205,25 @@ def _many_images_table(results: Results) -> str:
         for step, found in rows.items()
     ]
     return f"## A memory of many images\n\n{intro}\n\n{table(['', *heads], lines)}"
+
+
+def _ledger_table(results: Results) -> str:
+    """Return a table with a line for each use of the ledger and a column for each half."""
+    names = [row.contestant for row in results.of("ledger", half=SYNC)]
+    if not names:
+        return ""
+    intro = (
+        f"Milliseconds that a call of {ledger.SIZE} into a folder takes longer than one with {ledger.OFF}, and the "
+        "milliseconds of the whole call in parentheses. Outside a graph the ledger is off as well. All calls read a "
+        "stream, as those that are noted do, with three partial pictures in it."
+    )
+    lines = [[name, *(_ledger_cell(results, name, half) for half in (SYNC, ASYNC))] for name in names]
+    return f"## A call that is paid once\n\n{intro}\n\n{table(['', SYNC, ASYNC], lines)}"
+
+
+def _ledger_cell(results: Results, name: str, half: str) -> str:
+    added, whole = (results.find(measure, name, half=half) for measure in ("ledger cost", "ledger"))
+    return f"{_figure(added)} ({_figure(whole)})" if added else _figure(whole)
 
 
 # --- cells and texts

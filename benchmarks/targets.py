@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from benchmarks import ledger
 from benchmarks.contestants import ASYNC, FLOOR, OURS, SYNC, WIRED, WORDS
 from benchmarks.results import Results
 from benchmarks.rounds import FOLDER, MEMORY, Row
@@ -28,6 +29,8 @@ class Target:
         return results.find(self.measure, contestant or self.contestant, **facts)
 
 
+_LEDGER = {"measure": "ledger cost", "size": ledger.SIZE, "where": FOLDER, "contestant": ledger.NEW}
+
 TARGETS = (
     Target("time of a call, 2 MB in memory, sync", 0.45, "plain", "2 MB", MEMORY, SYNC),
     Target("the same, async", 0.45, "plain", "2 MB", MEMORY, ASYNC),
@@ -48,5 +51,7 @@ TARGETS = (
     Target("traces of ten edits, the chat model's runs", 100_000, "model traces", contestant=WIRED, floor=WORDS),
     Target("`from_state` of 100,000 images, each over one of 1,000", 3.0, "many images: from_state", "100,000 images"),
     Target("turn of an agent with 100,000 images, the same", 3.0, "many images: agent turn", "100,000 images"),
+    Target("milliseconds that the ledger adds to a call, sync", 2.0, half=SYNC, **_LEDGER),
+    Target("the same, async", 2.0, half=ASYNC, **_LEDGER),
     Target("import", 1.10, "import"),
 )

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from benchmarks import ledger
 from benchmarks.__main__ import FIGURES, PAGE, PLOT
 from benchmarks.bodies import PARTIALS, SIZES, Picture, serial_of
 from benchmarks.contestants import AIOHTTP, ASYNC, FLOOR, OURS, SDK, SYNC, UNREAD, Contestant, Shelf
@@ -192,6 +193,16 @@ def test_sizes_of_edits(server: Server, loop: asyncio.AbstractEventLoop):
     checkpoints = {each.contestant: each.value for each in results.of("checkpoints")}
     assert checkpoints[OURS] < 100_000 < 10_000_000 < max(checkpoints.values())
     assert results.find("request of an edit", OURS).value < 1000
+
+
+def test_the_ledger_is_measured(server: Server, loop: asyncio.AbstractEventLoop):
+    """A run says for both halves what the ledger adds to a call, and that a known picture is not drawn again."""
+    server.request_sizes()
+    results = Results(RUN, tuple(ledger.measure(Bench(server, loop, quick=True))))
+
+    assert {each.half for each in results.of("ledger cost", contestant=ledger.NEW)} == {SYNC, ASYNC}
+    assert len(server.request_sizes()) == 2 * (3 * 2 + 1)  # of each half: three that draw twice, one that draws once
+    assert "## A call that is paid once" in render_page(results)
 
 
 def test_results_can_be_written_and_read(tmp_path: Path):

@@ -107,7 +107,10 @@ class Folder:
     def write_several(self, files: Mapping[str, bytes], mime_type: str) -> None:
         """Write files, each whole or not at all."""
         for key, data in files.items():
-            self.write(key, data, mime_type)
+            if data:
+                self.write(key, data, mime_type)
+            else:  # is whole at once
+                self._create_empty(self.root / key)
 
     def read(self, key: str) -> bytes | None:
         """Return all bytes of a key, or None if there is no such key."""
@@ -166,6 +169,11 @@ class Folder:
 
     def sign(self, key: str, expires: int) -> None:
         """Return None: a folder has no server that could sign links."""
+
+    def _create_empty(self, target: Path) -> None:
+        with _store_errors(self.root, "written"):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.touch()
 
     def _folders(self) -> list[str]:
         """Return the folders that can be read, but for hidden ones."""
