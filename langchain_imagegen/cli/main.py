@@ -1,16 +1,17 @@
-"""The entry point of `imagegen`: it runs a command and turns errors into one line and an exit code.
+"""The entry point of `imagegen`: it runs a command. Nothing optional is imported here before a missing extra is named.
 
-Nothing optional is imported before it is needed, so that a missing extra is named. Exit codes: 0, 1 if the command
-failed, 2 if it was called wrongly, 130 after Ctrl-C.
+How a command ends is explained in `exit_codes`.
 """
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
 
-from langchain_imagegen.errors import ImageGenerationError
+from langchain_imagegen.cli.extras import advice_on
 
-INSTALL = 'pip install "langchain_imagegen[cli]"'
+_INTERRUPTED = 130
 
 
 def main() -> None:
@@ -19,16 +20,22 @@ def main() -> None:
         from langchain_imagegen.cli.commands import imagegen
 
         imagegen()
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] == __name__.partition(".")[0]:
+    except ImportError as error:
+        if (advice := advice_on(error)) is None:
             raise
-        _fail(f"needs the package {error.name}: {INSTALL}")
-    except (ImageGenerationError, ImportError) as error:
-        _fail(str(error))
+        sys.stderr.write(f"imagegen: {advice}\n")
+        sys.exit(1)
     except KeyboardInterrupt:
-        sys.exit(130)
+        _leave()
+    except SystemExit as ended:
+        if ended.code == _INTERRUPTED:
+            _leave()
+        raise
 
 
-def _fail(reason: str) -> None:
-    sys.stderr.write(f"imagegen: {reason}\n")
-    sys.exit(1)
+def _leave() -> None:
+    """End the process at once: an interpreter that ends by itself waits for the requests of a batch."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(_INTERRUPTED)

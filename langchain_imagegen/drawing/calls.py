@@ -39,6 +39,14 @@ class Outcome:
     error: BaseException | None = None
 
 
+@dataclass(frozen=True)
+class UnderWay:
+    """A call without an answer yet: the beginning of its prompt, and its response id as soon as that is known."""
+
+    prompt: str
+    response_id: str | None = None
+
+
 class OwnedCall:
     """One paid call: it hands its pieces to its caller, and keeps the result if the caller has gone.
 
@@ -65,6 +73,11 @@ class OwnedCall:
     def has_caller(self) -> bool:
         """True while somebody waits for the call."""
         return not self._presence.has_left
+
+    @property
+    def state(self) -> UnderWay:
+        """What is known of the call."""
+        return UnderWay(self._about, self._response_id())
 
     def deliver(self, outcome: Outcome, put: Callable[[Outcome], None]) -> None:
         """Hand an outcome to the caller, or settle it if the caller has gone."""
@@ -130,6 +143,10 @@ class Calls:
                 yield _piece_of(outcome)
         finally:
             call.leave(_unread(outcomes.get_nowait, asyncio.QueueEmpty))
+
+    def under_way(self) -> tuple[UnderWay, ...]:
+        """Return the calls of this process that have no answer yet."""
+        return tuple(call.state for call in self._here())
 
     async def wait(self) -> None:
         """Wait for the calls of this event loop."""

@@ -30,6 +30,7 @@ from langchain_imagegen.storage.library import ImageLibrary
 from langchain_imagegen.storage.store import ImageStore, default_store
 
 if TYPE_CHECKING:
+    from langchain_imagegen.drawing.calls import UnderWay
     from langchain_imagegen.drawing.transport import Transport
 
 FORCED = {"type": "image_generation"}
@@ -262,6 +263,14 @@ class GeneratorSettings(OldPickles, Composable):
     def namespace(self) -> str:
         """What tells the calls of this generator from others in the ledger."""
         return self.ledger_namespace or " ".join(self._transport.account)
+
+    @property
+    def under_way(self) -> tuple[UnderWay, ...]:
+        """The calls that have no answer yet; a response id lets `resume` fetch the picture later.
+
+        Sync calls that nobody can interrupt or watch, those in threads other than the main one, are not among them.
+        """
+        return self._connections.calls.under_way()
 
     @property
     def chosen_store(self) -> ImageStore:

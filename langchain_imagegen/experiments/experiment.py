@@ -203,7 +203,7 @@ class Experiment:
             OptionError: The estimate is above `max_cost`, or is not known.
             UnknownImageError: A source names no picture.
         """
-        batch = self._batch(draw, max_cost)
+        batch = self.batch(draw, max_cost)
         config: RunnableConfig = {"max_concurrency": max_concurrency}
         with Progress(batch.announcement, len(batch.cells), shown=progress) as bar:
             for index, outcome in batch.timed.batch_as_completed(batch.requests, config):
@@ -220,7 +220,7 @@ class Experiment:
         progress: bool = True,
     ) -> Sheet:
         """Async twin of `run`."""
-        batch = await asyncio.to_thread(self._batch, draw, max_cost)
+        batch = await asyncio.to_thread(self.batch, draw, max_cost)
         config: RunnableConfig = {"max_concurrency": max_concurrency}
         with Progress(batch.announcement, len(batch.cells), shown=progress) as bar:
             async for index, outcome in batch.timed.abatch_as_completed(batch.requests, config):
@@ -228,8 +228,12 @@ class Experiment:
                 bar.advance()
         return batch.sheet
 
-    def _batch(self, draw: ImageGenerator, max_cost: Decimal | float | str | None) -> Batch[Sheet]:
-        """Return what is left to draw.
+    def batch(self, draw: ImageGenerator, max_cost: Decimal | float | str | None = None) -> Batch[Sheet]:
+        """Return what `run` would draw now: its `cells`, `cost` and `announcement`. Nothing is drawn.
+
+        Args:
+            draw: As for `run`.
+            max_cost: As for `run`.
 
         Raises:
             OptionError: It may cost more than `max_cost`.

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
+from itertools import islice
 from typing import Any, Self
 
 from pydantic import ValidationError
@@ -122,9 +123,27 @@ class ImageLibrary:
             ImageStoreError: The index cannot be read.
         """
         wanted = {"model": model, "thread": thread, "tag": tag}
+        return [entry.image for entry in self.find_entries(text, day=day, limit=limit, **wanted)]
+
+    def find_entries(
+        self,
+        text: str = "",
+        *,
+        day: date | str | tuple[date | str, date | str] | None = None,
+        limit: int | None = None,
+        **wanted: str | None,
+    ) -> list[LibraryEntry]:
+        """Return the entries of the pictures that `find` returns, with the time, thread and tags of each.
+
+        Args:
+            text: As for `find`.
+            day: As for `find`.
+            limit: As for `find`.
+            wanted: `model`, `thread` and `tag`, as for `find`.
+        """
         entries = self._entries_of(_within(self._names(), day))
-        found = (entry.image for entry in entries if _matches(entry, text, wanted))
-        return [image for _, image in zip(range(limit), found, strict=False)] if limit is not None else list(found)
+        found = (entry for entry in entries if _matches(entry, text, wanted))
+        return list(islice(found, limit))
 
     def entry(self, image: GeneratedImage | str) -> LibraryEntry:
         """Return a picture's entry, with its thread and tags.

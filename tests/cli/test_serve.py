@@ -144,10 +144,10 @@ def test_a_port_in_use(image_store: ImageStore):
 
 
 def test_an_unknown_store():
-    """A store that cannot be opened ends with one line and exit code 1."""
+    """A store that cannot be opened ends with one line and the exit code of the store."""
     ended = run("serve", "nosuch://place", "--port", "0")
 
-    assert ended.returncode == 1
+    assert ended.returncode == 6
     assert re.fullmatch(r"imagegen: the image store nosuch://place cannot be opened: .*\n", ended.stderr)
 
 

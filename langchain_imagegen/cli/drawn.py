@@ -1,0 +1,173 @@
+"""Drawing for `draw` and `edit`: one request, remembered until its picture is here, with progress and result."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from langchain_imagegen.cli.files import Out
+from langchain_imagegen.cli.output import Output
+from langchain_imagegen.cli.pictures import show_picture
+from langchain_imagegen.cli.reporting import InterruptedDrawing
+from langchain_imagegen.cli.service import Service
+from langchain_imagegen.cli.terminal import Inline
+from langchain_imagegen.cli.workspace import Workspace
+from langchain_imagegen.drawing.live import with_partials
+from langchain_imagegen.errors import ImageGenerationError, ModerationError, NoImageError
+from langchain_imagegen.images.image import GeneratedImage
+from langchain_imagegen.images.result import ImageResult
+from langchain_imagegen.options.options import ImageOptions
+
+if TYPE_CHECKING:
+    from langchain_imagegen.cli.session import Purchase
+    from langchain_imagegen.drawing.generator import ImageGenerator
+
+StdinFlag = Annotated[bool, typer.Option("--stdin", help="Read the prompt, or the rest of it, from standard input.")]
+OnceName = Annotated[
+    str | None,
+    typer.Option(
+        "--once", metavar="NAME", help="Name of the picture, which is then bought once, however often it is asked for."
+    ),
+]
+
+
+def read_prompt(words: Sequence[str] | None, *, stdin: bool) -> str:
+    """Return the prompt: the words of the command line, and what standard input holds if it is wanted.
+
+    Raises:
+        BadParameter: There is none.
+    """
+    told = " ".join(words or ())
+    read = sys.stdin.read().strip() if stdin else ""
+    prompt = "\n\n".join(filter(None, (told, read)))
+    if not prompt.strip():
+        raise typer.BadParameter('say what to draw: imagegen draw "a fox", or --stdin', param_hint="PROMPT")
+    return prompt
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A picture to draw or edit, and the settings of the command."""
+
+    options: ImageOptions
+    out: Out
+    inline: Inline
+    workspace: Workspace
+    service: Service
+    output: Output
+
+    def run(self, prompt: str, sources: Sequence[Any] = (), *, mask: Any = None, once: str | None = None) -> None:
+        """Draw, remember and show a picture.
+
+        Raises:
+            ImageGenerationError: There is none.
+            InterruptedDrawing: Ctrl-C was pressed.
+        """
+        self.out.check()
+        protocol = self.inline.protocol(sys.stdout)
+        format = self.out.format if self.options.output_format is None else None
+        options = self.options.merge({"output_format": format} if format else None)
+        request = {"prompt": prompt, "images": list(sources), "mask": mask}
+        with self.service.generator(self.workspace, options, self.output) as draw:
+            purchase = None if once else self.workspace.remembered.begin(_noted(request, draw))
+            if purchase and purchase.begun_before:
+                self.output.note("This command was ended before it had its picture: looking for that one first.")
+            request["once"] = once or (purchase.once if purchase else None)
+            result = self._drawn(draw, request, purchase)
+        self.workspace.remembered.add(result)
+        self.workspace.remembered.end(purchase)
+        files = self.out.save(result)
+        if not self.output.json:
+            for image in result.images:
+                show_picture(image.read(), protocol, self.output.console)
+        self._tell(result, files)
+
+    def _drawn(self, draw: ImageGenerator, request: dict[str, Any], purchase: Purchase | None) -> ImageResult:
+        from langchain_imagegen.cli.progress import DrawingProgress
+
+        notes = self.output.notes
+        watched = notes.is_terminal and self.inline.inline != "off"
+        fields: dict[str, Any] = with_partials(draw.options, request, {}) if watched else {}
+        partials = fields.get("partial_images") or draw.options.partial_images or 0
+        about = " ".join(request["prompt"].split())[:40]
+        stream: Any = draw.stream(request, **fields)
+        try:
+            with (
+                DrawingProgress(notes, about, lambda: draw.under_way, pictures=watched, partials=partials) as progress,
+                closing(stream) as pieces,
+            ):
+                for piece in pieces:
+                    if isinstance(piece, ImageResult):
+                        return piece
+                    progress.add(piece)
+        except KeyboardInterrupt:
+            raise InterruptedDrawing(_interrupted(about, draw, noted=request["once"] is not None)) from None
+        except ImageGenerationError as error:
+            if not error.may_be_billed or isinstance(error, (ModerationError, NoImageError)):
+                self.workspace.remembered.end(purchase)
+            raise
+        raise NoImageError("the service sent no picture")
+
+    def _tell(self, result: ImageResult, files: Sequence[Path]) -> None:
+        simulated = self.workspace.simulated
+        self.output.give(
+            {
+                **result.record(),
+                "files": list(map(str, files)),
+                "cost": result.cost().model_dump(mode="json"),
+                "simulated": simulated,
+            }
+        )
+        for warning in result.warnings:
+            self.output.note(f"warning: {warning}")
+        for failure in result.failures:
+            self.output.note(str(failure))
+        for image in result.images:
+            self.output.say(facts_of(image), "bold")
+        told = [f"{result.cost()}{' had it been drawn by the service' if simulated else ''}"]
+        if result.from_ledger:
+            told = ["bought before, so nothing was paid now"]
+        if result.rung:
+            told.append(f"source named by {result.rung}")
+        self.output.say("; ".join(told))
+        if result.image.revised_prompt:
+            self.output.say(f"revised prompt: {' '.join(result.image.revised_prompt.split())}", "dim")
+        for file in files:
+            self.output.say(str(file))
+
+
+def facts_of(image: GeneratedImage) -> str:
+    """Return a line about a picture."""
+    size = f"{image.width}x{image.height}" if image.width else image.size
+    seconds = f"{image.seconds:.1f} s" if image.seconds else None
+    kind = image.mime_type.partition("/")[2]
+    facts = (image.handle, size, kind, image.image_model, image.quality and f"quality {image.quality}", seconds)
+    return ", ".join(str(fact) for fact in facts if fact)
+
+
+def _noted(request: dict[str, Any], draw: ImageGenerator) -> dict[str, Any]:
+    """Return what tells a request from others: pictures by their digest or path."""
+    options = {name: value for name, value in draw.options.sent().items() if name != "partial_images"}
+    sources = [image.sha256 if isinstance(image, GeneratedImage) else str(image) for image in request["images"]]
+    settings = {"options": options, "model": draw.model, "api": draw.api, "service": draw.namespace}
+    return {**request, "images": sources, "mask": str(request["mask"]), **settings}
+
+
+def _interrupted(about: str, draw: ImageGenerator, *, noted: bool) -> str:
+    """Return what was under way when Ctrl-C was pressed, and what becomes of it."""
+    calls = draw.under_way
+    if not calls:
+        return f"interrupted before {about!r} was sent; nothing was bought"
+    ids = ", ".join(call.response_id for call in calls if call.response_id)
+    if not ids:
+        return f"interrupted while {about!r} was sent; if the service has begun, the picture is billed"
+    if draw.delivery != "background":
+        return f"interrupted while the service drew {about!r} ({ids}), which may be billed; it may stop drawing"
+    again = "the same command again fetches the picture" if noted else f"its response is {ids}"
+    return f"interrupted while the service drew {about!r} ({ids}), which goes on and is billed once: {again}"

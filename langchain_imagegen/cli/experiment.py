@@ -1,0 +1,206 @@
+"""`imagegen experiment`: the variations of a file, drawn as one batch."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from langchain_imagegen.cli.exit_codes import ExitCode
+from langchain_imagegen.cli.files import ForceFlag
+from langchain_imagegen.cli.output import Output, printable
+from langchain_imagegen.cli.reporting import InterruptedDrawing
+from langchain_imagegen.cli.service import Service
+from langchain_imagegen.cli.workspace import Workspace
+from langchain_imagegen.errors import LimitError, OptionError
+from langchain_imagegen.options.options import ImageOptions
+
+if TYPE_CHECKING:
+    from langchain_imagegen.experiments.batch import Batch
+    from langchain_imagegen.experiments.experiment import Sheet
+
+File = Annotated[
+    str,
+    typer.Argument(help="Plan in TOML or JSON, or a recorded experiment (.json).", metavar="FILE"),
+]
+MaxCost = Annotated[
+    str | None,
+    typer.Option(help="Draw nothing if what is missing may cost more, such as $1.", metavar="DOLLARS"),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Draw without asking.")]
+Concurrency = Annotated[int, typer.Option(help="How many pictures are drawn at the same time.", min=1)]
+Outs = Annotated[
+    list[str],
+    typer.Option(
+        "--out",
+        "-o",
+        help="Contact sheet (.html), record that repeats it (.json), or folder of pictures; may be repeated.",
+        metavar="PATH",
+        show_default=False,
+    ),
+]
+
+
+def experiment(
+    file: File,
+    *,
+    out: Outs = [],  # noqa: B006 - typer reads the default and changes nothing
+    force: ForceFlag = False,
+    max_cost: MaxCost = None,
+    yes: Yes = False,
+    max_concurrency: Concurrency = 4,
+    output: Output,
+    options: ImageOptions,
+    service: Service,
+    workspace: Workspace,
+) -> None:
+    """Draw the variations of a file, each bought once.
+
+    The number of pictures and their estimated price are said first. Running it again draws only what is missing: what
+    failed, and what is new in the file. Options given here are those of every picture, and the file's come on top.
+    """
+    from langchain_imagegen.cli.plan_file import read_plan
+
+    for path in out:
+        _check_out(path, force=force)
+    plan = read_plan(Path(file).expanduser(), workspace)
+    if plan.mainline_model and not service.mainline_model:
+        service = Service(plan.mainline_model, service.api, service.delivery, service.timeout)
+    with service.generator(workspace, options, output) as draw:
+        batch = plan.experiment.batch(draw)
+        output.note(batch.announcement)
+        if batch.cells:
+            _check_limit(batch, max_cost or plan.max_cost)
+            _confirm(batch, output, yes=yes)
+            _draw(batch, output, max_concurrency)
+    _tell(batch.sheet, _write(batch.sheet, out), output, workspace)
+    if batch.sheet.failed:
+        output.note(f"{len(batch.sheet.failed)} failed; the same command again tries them again")
+        raise typer.Exit(int(ExitCode.FAILED))
+
+
+def _check_out(path: str, *, force: bool) -> None:
+    target = Path(path).expanduser()
+    if force and target.is_file():
+        target.unlink()
+    elif target.is_file():
+        raise OptionError(f"{path!r} is there already: choose another name, or replace it with --force")
+
+
+def _check_limit(batch: Batch[Sheet], max_cost: Any) -> None:
+    """Refuse a batch that may cost more than is allowed.
+
+    Raises:
+        LimitError: It may.
+        OptionError: The limit is no amount, or the price is not known.
+    """
+    from langchain_imagegen.images.cost import read_dollars
+
+    if max_cost is not None:
+        limit, total = read_dollars("max_cost", max_cost), batch.cost.total
+        if total is not None and total > limit:
+            raise LimitError(
+                f"{batch.announcement}, which is above --max-cost {max_cost}: vary less, ask for --quality low, or "
+                "raise it",
+                limit="max_cost",
+            )
+    batch.check_cost(max_cost)
+
+
+def _confirm(batch: Batch[Sheet], output: Output, *, yes: bool) -> None:
+    """Ask whether to draw.
+
+    Raises:
+        LimitError: The answer is no, or nobody is there to answer.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise LimitError(f"nobody can be asked whether to draw {len(batch.cells)} pictures: say --yes")
+    output.notes.print("Draw? [y/N] ", end="")
+    output.notes.file.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise LimitError("nothing was drawn")
+
+
+def _draw(batch: Batch[Sheet], output: Output, max_concurrency: int) -> None:
+    """Draw what is missing, and fill the sheet.
+
+    Raises:
+        InterruptedDrawing: Ctrl-C was pressed.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from langchain_imagegen.drawing.batches import Batch as Background
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    shown = output.notes.is_terminal
+    done = 0
+    config: Any = {"max_concurrency": max_concurrency}
+    # In another thread, so that Ctrl-C does not wait for the pictures that are being drawn.
+    outcomes = Background([]).run(lambda: batch.timed.batch_as_completed(batch.requests, config))
+    with Progress(*columns, console=output.notes, transient=True, disable=not shown) as progress:
+        task = progress.add_task("drawing", total=len(batch.cells))
+        try:
+            for index, outcome in outcomes:
+                batch.fill(index, outcome)
+                done += 1
+                failed = f", {len(batch.sheet.failed)} failed" if batch.sheet.failed else ""
+                progress.update(task, completed=done, description=f"drawing{printable(failed)}")
+        except KeyboardInterrupt:
+            raise InterruptedDrawing(
+                f"interrupted with {done} of {len(batch.cells)} pictures drawn; what the service has begun may be "
+                "billed: the same command again takes it from the ledger and draws the rest"
+            ) from None
+
+
+def _write(sheet: Sheet, out: list[str]) -> list[Path]:
+    """Write the sheet to each path, in the form that its suffix names, and return the paths."""
+    written = []
+    for path in out:
+        suffix = Path(path).suffix.lower()
+        if suffix in (".html", ".htm"):
+            written.append(sheet.to_html(path))
+        elif suffix == ".json":
+            written.append(sheet.to_file(path))
+        else:
+            written += sheet.export(path)
+    return written
+
+
+def _tell(sheet: Sheet, files: list[Path], output: Output, workspace: Workspace) -> None:
+    output.give(
+        {
+            "name": sheet.name,
+            "cells": sheet.to_records(),
+            "files": list(map(str, files)),
+            "cost": sheet.cost().model_dump(mode="json"),
+            "simulated": workspace.simulated,
+        }
+    )
+    if output.json:
+        return
+    output.show(_table(sheet))
+    output.say(f"{sheet.name}: {sheet.cost()}{' had the service drawn it' if workspace.simulated else ''}", "bold")
+    for file in files:
+        output.say(str(file))
+
+
+def _table(sheet: Sheet) -> Any:
+    from rich.table import Table
+    from rich.text import Text
+
+    names = list(dict.fromkeys(name for cell in sheet for name in sheet.labels(cell)))
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("cell", *names, "picture", "price", "seconds"):
+        table.add_column(name, overflow="fold")
+    for cell in sheet:
+        labels = sheet.labels(cell)
+        shown = cell.result.image.handle if cell.result else str(cell.error or "not drawn")
+        price = str(cell.result.cost()) if cell.result and cell.result.cost().total is not None else ""
+        seconds = f"{cell.seconds:.1f}" if cell.seconds is not None else ""
+        texts = (cell.name, *(labels.get(name, "") for name in names), shown, price, seconds)
+        table.add_row(*(Text(printable(text)) for text in texts))
+    return table

@@ -1,0 +1,102 @@
+"""How a command ends that failed or was interrupted: one line on standard error, an exit code, no traceback."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from langchain_imagegen.cli.exit_codes import exit_code_of
+from langchain_imagegen.cli.extras import advice_on
+from langchain_imagegen.cli.output import print_json, printable
+from langchain_imagegen.errors import ImageGenerationError, ModerationError
+
+_PYTHON_OPTION = re.compile(r"\b(?<!-)([a-z]+(?:_[a-z]+)*)=(?=['\d])")
+
+
+class InterruptedDrawing(KeyboardInterrupt):
+    """Ctrl-C, with a sentence about what was under way."""
+
+
+@contextmanager
+def reported(*, json: bool, debug: bool) -> Iterator[None]:
+    """Turn errors within it into one line and an exit code.
+
+    Args:
+        json: Print an error as a JSON object on standard output too.
+        debug: Print the traceback, and what the package logs.
+
+    Raises:
+        Exit: Something failed, or Ctrl-C was pressed.
+    """
+    try:
+        with _warnings_as_lines(), _logs_shown(wanted=debug):
+            yield
+    except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
+        raise  # typer knows how to end
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - nobody wants a traceback in a shell
+        if debug:
+            traceback.print_exc()
+        code, message = exit_code_of(error), message_of(error)
+        sys.stderr.write(f"imagegen: {message}\n")
+        if json:
+            print_json({"error": {"kind": type(error).__name__, "message": message, "exit_code": int(code)}})
+        raise typer.Exit(int(code)) from None
+
+
+def message_of(error: BaseException) -> str:
+    """Return what is wrong and what to do, on one line, with options named as the command line names them."""
+    text = " ".join(printable(str(error)).split())
+    if isinstance(error, InterruptedDrawing):
+        return text
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted; nothing was under way"
+    if isinstance(error, ImportError) and (advice := advice_on(error)):
+        return advice
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'a file'}: {error.strerror}"
+    if not isinstance(error, (ImageGenerationError, ImportError, OSError)):
+        return f"unexpected {type(error).__name__}: {text}; --debug shows where it comes from"
+    text = _PYTHON_OPTION.sub(lambda found: f"--{found[1].replace('_', '-')} ", text)
+    if isinstance(error, ModerationError):
+        categories = f" ({', '.join(error.categories)})" if error.categories else ""
+        where = {"input": "the prompt or a source picture", "output": "the finished picture"}.get(error.stage)
+        text += f"; what was refused: {where or 'not told'}{printable(categories)}"
+    if getattr(error, "may_be_billed", False):
+        text += "; a picture may have been drawn and billed: the same command again looks for it first"
+    return text
+
+
+@contextmanager
+def _warnings_as_lines() -> Iterator[None]:
+    """Write warnings as lines without a place in the code."""
+
+    def write(message: Warning | str, *_: object, **__: object) -> None:
+        sys.stderr.write(f"warning: {printable(str(message))}\n")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        warnings.showwarning = write
+        yield
+
+
+@contextmanager
+def _logs_shown(*, wanted: bool) -> Iterator[None]:
+    """Keep the log of the package silent unless it is wanted; what matters to a person, commands say."""
+    logger = logging.getLogger("langchain_imagegen")
+    before, handler = (logger.propagate, logger.level), logging.StreamHandler() if wanted else logging.NullHandler()
+    logger.addHandler(handler)
+    logger.propagate = False
+    logger.setLevel(logging.INFO if wanted else before[1])
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = before[0]
+        logger.setLevel(before[1])

@@ -1,0 +1,103 @@
+"""`Service`: who draws, and the generator that a command draws with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from langchain_imagegen.cli import simulation
+from langchain_imagegen.cli.output import Output
+from langchain_imagegen.cli.workspace import Workspace
+from langchain_imagegen.errors import AuthenticationError
+
+if TYPE_CHECKING:
+    from langchain_imagegen.drawing.generator import ImageGenerator
+    from langchain_imagegen.options.options import ImageOptions
+
+PANEL = "Who draws"
+_TRY_IT = "to try it offline, add --simulate, or run imagegen simulate in another terminal"
+
+
+@dataclass(frozen=True)
+class Service:
+    """The parameters of who draws. The key and the address are those of OPENAI_API_KEY and OPENAI_BASE_URL."""
+
+    mainline_model: Annotated[
+        str | None,
+        typer.Option(help="Text model that calls the image model.", rich_help_panel=PANEL, show_default="gpt-5.4"),
+    ] = None
+    api: Annotated[
+        str,
+        typer.Option(
+            metavar="responses|images",
+            help="API that draws; images does without a mainline model.",
+            rich_help_panel=PANEL,
+        ),
+    ] = "responses"
+    delivery: Annotated[
+        str | None,
+        typer.Option(
+            metavar="direct|stream|background",
+            help="How the answer comes. With background the service draws on by itself if this command is ended.",
+            rich_help_panel=PANEL,
+            show_default="background, or stream for --api images",
+        ),
+    ] = None
+    timeout: Annotated[
+        float, typer.Option(help="Seconds without a byte after which a call fails.", rich_help_panel=PANEL)
+    ] = 300.0
+
+    @contextmanager
+    def generator(self, workspace: Workspace, options: ImageOptions, output: Output) -> Iterator[ImageGenerator]:
+        """Give the generator of a command.
+
+        Raises:
+            AuthenticationError: There is no key.
+            OptionError: An option cannot work.
+        """
+        from langchain_imagegen.drawing.generator import ImageGenerator
+
+        settings: dict[str, Any] = {"model": self.mainline_model} if self.mainline_model else {}
+        settings["delivery"] = self.delivery or ("background" if self.api == "responses" else "stream")
+        with ExitStack() as opened:
+            if workspace.simulated:
+                output.note(simulation.NOTICE)
+                settings["ledger_namespace"] = "simulated"
+            if workspace.simulate:
+                url = opened.enter_context(simulation.simulated_service())
+                # Each command has a service of its own, which knows no earlier picture.
+                settings |= {"base_url": url, "api_key": simulation.SIMULATED_KEY, "reference": "bytes"}
+            else:
+                check_key()
+            yield ImageGenerator(
+                options=options,
+                api=self.api,
+                timeout=self.timeout,
+                image_store=workspace.image_store,
+                library=workspace.catalogue,
+                **settings,
+            )
+
+
+def check_key() -> None:
+    """Check that the environment has a key.
+
+    Raises:
+        AuthenticationError: It has none.
+    """
+    if os.environ.get("OPENAI_API_KEY", "").strip():
+        return
+    if os.environ.get("OPENAI_BASE_URL"):
+        raise AuthenticationError(
+            "OPENAI_API_KEY is not set: export OPENAI_API_KEY=… with the key of the service at OPENAI_BASE_URL, or any "
+            f"text if it asks for none; {_TRY_IT}"
+        )
+    raise AuthenticationError(
+        "OPENAI_API_KEY is not set: export OPENAI_API_KEY=sk-… with a key of platform.openai.com, and OPENAI_BASE_URL "
+        f"too for another service; {_TRY_IT}"
+    )

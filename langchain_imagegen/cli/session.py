@@ -1,0 +1,200 @@
+"""The remembered session: what the command line drew last, in a file that survives the terminal.
+
+The file has one JSON object a line, so that commands that run at the same time only append to it: pictures, and the
+requests that began and ended. It holds records and prompts, and no bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from langchain_imagegen.conversation.memory import ImageMemory
+from langchain_imagegen.errors import ImageStoreError, OptionError
+from langchain_imagegen.images.image import GeneratedImage
+from langchain_imagegen.images.result import ImageResult
+from langchain_imagegen.storage.processes import is_gone, this_process
+from langchain_imagegen.storage.store import ImageStore
+
+STATE_VARIABLE = "LANGCHAIN_IMAGEGEN_STATE"
+OFF = "off"
+_NAME = re.compile(r"\w[\w.-]{0,63}")
+_KEPT, _LONGEST = 1000, 4000  # pictures after the file is shortened, and lines before
+
+
+@dataclass(frozen=True)
+class Purchase:
+    """The name of a request in the ledger, and whether an earlier command began it and did not end it."""
+
+    once: str
+    begun_before: bool = False
+
+
+def state_folder() -> Path:
+    """Return the folder of the sessions: `LANGCHAIN_IMAGEGEN_STATE`, or the user's folder for state.
+
+    Raises:
+        ImageStoreError: There is no home folder.
+    """
+    from platformdirs import user_state_path
+
+    chosen = os.environ.get(STATE_VARIABLE)
+    if chosen:
+        return Path(chosen).expanduser()
+    try:
+        return user_state_path("langchain_imagegen", appauthor=False).expanduser()
+    except RuntimeError as error:
+        raise ImageStoreError(f"there is no home folder for the session: set {STATE_VARIABLE}, or --session off") from (
+            error
+        )
+
+
+class Session:
+    """The pictures of one session, the latest last, and the requests whose end is not known.
+
+    Args:
+        name: Its name; `off` remembers nothing.
+        image_store: The store of the command. Pictures from other stores are read from where they were drawn.
+    """
+
+    def __init__(self, name: str, image_store: ImageStore) -> None:
+        if not _NAME.fullmatch(name):
+            raise OptionError(f"--session {name!r} is no name: use letters, digits, '.', '-' and '_', or off")
+        self._store = image_store
+        self.path = None if name == OFF else state_folder() / "sessions" / f"{name}.jsonl"
+
+    @cached_property
+    def memory(self) -> ImageMemory:
+        """The pictures, among which `last`, ordinals and handles are found."""
+        return ImageMemory(self._records.values(), image_store=self._store)
+
+    def bound(self, image: GeneratedImage) -> GeneratedImage:
+        """Return a picture of the session with its bytes read from the store into which it was drawn."""
+        place = self._places.get(image.id)
+        return image if place in (None, self._store.location) else image.bind(ImageStore(place))
+
+    def add(self, result: ImageResult) -> None:
+        """Remember the pictures of a result, and what is now known of those that it was made from."""
+        for image in (*result.sources, *result.images):
+            self._append({"image": image.record(), "store": self._places.get(image.id, self._store.location)})
+        self.__dict__.pop("memory", None)
+        self.__dict__.pop("_lines", None)
+
+    def begin(self, request: Mapping[str, Any]) -> Purchase | None:
+        """Return the name under which the ledger finds the picture of a request; None where nothing is remembered.
+
+        A request that an earlier command began, and whose process has gone without an answer, gets its name again.
+        """
+        if self.path is None:
+            return None
+        digest = hashlib.sha256(json.dumps(request, sort_keys=True, default=str).encode()).hexdigest()
+        earlier = [line for line in self._unfinished() if line.get("request") == digest and is_gone(line["process"])]
+        purchase = Purchase(earlier[-1]["begun"], begun_before=True) if earlier else Purchase(f"imagegen {_unique()}")
+        self._append({"begun": purchase.once, "request": digest, "process": this_process()})
+        return purchase
+
+    def end(self, purchase: Purchase | None) -> None:
+        """Note that a request is over: its picture is here, or it certainly has none."""
+        if purchase is not None:
+            self._append({"ended": purchase.once})
+
+    def forget(self, images: Iterable[GeneratedImage]) -> int:
+        """Remove pictures, and return how many of them were remembered."""
+        ids = {image.id for image in images}
+        known = ids & self._records.keys()
+        if known:
+            self._rewrite(line for line in self._lines if _id_in(line) not in ids)
+        return len(known)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
+
+    @property
+    def _records(self) -> dict[str, dict[str, Any]]:
+        """The records by id, in the order in which the pictures first appeared."""
+        found: dict[str, dict[str, Any]] = {}
+        for line in self._lines:
+            if id := _id_in(line):
+                found[id] = line["image"]
+        return found
+
+    @property
+    def _places(self) -> dict[str, str]:
+        return {id: str(line["store"]) for line in self._lines if (id := _id_in(line)) and "store" in line}
+
+    def _unfinished(self) -> list[dict[str, Any]]:
+        ended = {line["ended"] for line in self._lines if "ended" in line}
+        return [line for line in self._lines if line.get("begun") not in {None, *ended} and "process" in line]
+
+    @cached_property
+    def _lines(self) -> list[dict[str, Any]]:
+        if self.path is None or not self.path.is_file():
+            return []
+        lines = list(_parsed(self.path.read_text(encoding="utf-8", errors="replace")))
+        if len(lines) <= _LONGEST:
+            return lines
+        unfinished = {line["begun"] for line in lines if "begun" in line} - {line.get("ended") for line in lines}
+        requests = [line for line in lines if line.get("begun") in unfinished]
+        shorter = [*requests, *[line for line in lines if _id_in(line)][-_KEPT:]]
+        self._rewrite(shorter)
+        return shorter
+
+    def _append(self, line: Mapping[str, Any]) -> None:
+        if self.path is None:
+            return
+        self._make_folder(self.path)
+        data = (json.dumps(line, ensure_ascii=False) + "\n").encode(errors="replace")
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        with os.fdopen(descriptor, "ab", buffering=0) as file:
+            file.write(data)
+
+    def _rewrite(self, lines: Iterable[Mapping[str, Any]]) -> None:
+        assert self.path is not None
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        unfinished = self.path.with_name(f".{_unique()}.partial")
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(text.encode(errors="replace"))
+        unfinished.replace(self.path)
+        self.__dict__.pop("memory", None)
+        self.__dict__.pop("_lines", None)
+
+    def _make_folder(self, path: Path) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise ImageStoreError(
+                f"the session cannot be kept in {path.parent}: {error.strerror}; set {STATE_VARIABLE} to another "
+                "folder, or --session off"
+            ) from error
+
+
+def _parsed(text: str) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a file; a line that was cut by a crash is passed over."""
+    for line in text.splitlines():
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(value, dict):
+            yield value
+
+
+def _id_in(line: Mapping[str, Any]) -> str | None:
+    """Return the id of the picture of a line, if it is about one."""
+    record = line.get("image")
+    return record.get("id") if isinstance(record, dict) else None
+
+
+def _unique() -> str:
+    return secrets.token_hex(8)
