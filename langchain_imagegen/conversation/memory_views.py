@@ -62,7 +62,8 @@ class MemoryViews(ABC):
         html, lines = [], []
         for image in self:
             label, facts, name = label_of(image), facts_of(image), self.handle(image)
-            html.append(notebook.figure(shown(image, name=name, facts=[label, facts]), edge))
+            unbroken = facts.replace(" ", "\u00a0").replace("\u00a0·\u00a0", " · ")  # no line ends before a unit
+            html.append(notebook.figure(shown(image, name=name, facts=[label, unbroken]), edge))
             lines.append("  ".join(filter(None, [name, label, facts])))
         style = (
             f' style="display:grid;grid-template-columns:repeat({int(columns)},minmax(0,max-content))"'

@@ -129,7 +129,8 @@ def pictures(
 
 def figure(shown: Shown, edge: int | None, width: int = 320) -> str:
     """Return a picture with its name, and what is known of it, as HTML."""
-    facts = "".join(f'<p style="margin:0">{escape(fact)}</p>' for fact in shown.facts)
+    width = min(width, edge or width)
+    facts = "".join(f'<p style="margin:0;font-size:.85em;opacity:.8">{escape(fact)}</p>' for fact in shown.facts)
     return (
         f'<figure style="display:inline-block;vertical-align:top;margin:4px;max-width:{width}px">'
         f"{shown.html(edge, width)}<figcaption>{escape(shown.name)}</figcaption>{facts}</figure>"

@@ -52,8 +52,8 @@ def test_a_grid_shows_every_picture(drawn: ImageMemory):
     html = drawn.grid(columns=3).bundle["text/html"]
 
     assert html.count("<img") == html.count("<figure") == 2
-    assert "repeat(3," in html
-    assert all(text in html for text in (drawn.handle("1"), "Draw a fox, please!", "Make it winter"))
+    assert "repeat(3,minmax(0," in html  # no wider than the notebook
+    assert all(text in html for text in (drawn.handle("1"), "Draw a fox, please!", "Make it winter", "\u00a0tokens"))
 
 
 def test_a_page_needs_nothing_else(drawn: ImageMemory):
