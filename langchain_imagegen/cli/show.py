@@ -37,7 +37,6 @@ def show(picture: Reference = "last", *, out: Out, inline: Inline, output: Outpu
     With --out it is written into a file as the service sent it.
     """
     protocol = inline.protocol(sys.stdout)
-    out.check()
     image = workspace.picture(picture)
     files = [out.save_image(image)] if out.out else []
     output.give({**image.record(), "files": list(map(str, files)), "simulated": workspace.simulated})

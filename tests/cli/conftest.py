@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,8 +60,8 @@ def run() -> Imagegen:
 
 
 @pytest.fixture
-def service(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
-    """Yield a simulator to which the environment leads, as if it were the service."""
+def service(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> Simulator:
+    """Return a simulator to which the environment leads, as if it were the service."""
     monkeypatch.setenv("OPENAI_BASE_URL", simulator.base_url)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-test")
-    yield simulator
+    return simulator
