@@ -46,7 +46,7 @@ def approval(
             quality where the chat model names none.
         decisions: What the person may do.
 
-    Example:
+    Examples:
         >>> HumanInTheLoopMiddleware({**approval("$0.10"), "send_email": True})
 
     Raises:

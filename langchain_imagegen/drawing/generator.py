@@ -39,7 +39,7 @@ class ImageGenerator(LiveDrawing):
     The input is a `str`, a dict or `ImageRequest`, a `PromptValue`, messages, or an `ImageResult` or `GeneratedImage`
     to edit. The output is an `ImageResult`. Keyword arguments of a call are fields of `ImageRequest` or options.
 
-    Example:
+    Examples:
         >>> draw = ImageGenerator(memory=ImageMemory())
         >>> fox = draw.invoke("draw a fox")
         >>> draw.invoke("make it winter", images=["last"]).image.save("winter.png")

@@ -136,7 +136,7 @@ class Experiment:
     Raises:
         OptionError: An option does not exist or is out of bounds, or nothing is to be drawn.
 
-    Example:
+    Examples:
         >>> foxes = Experiment("foxes", prompts=["draw a fox"], options=[{"quality": "low"}, {"quality": "high"}], n=2)
         >>> sheet = foxes.run(ImageGenerator(), max_cost="$1")
         >>> sheet.pick("A1").edit("make it winter").run(ImageGenerator())

@@ -77,7 +77,7 @@ class ImageLibrary:
         image_store: The store, or its folder or URL (`s3://…` too); `None`: the default store.
         tags: Words that every picture added through this object gets.
 
-    Example:
+    Examples:
         >>> draw = ImageGenerator(library=ImageLibrary())
         >>> draw.invoke("draw a fox in the snow")
         >>> fox = ImageLibrary().find("fox snow")[0]  # tomorrow, in another notebook

@@ -1,0 +1,89 @@
+"""The documentation site: it builds without a warning, has every page and every public name, and loads nothing from elsewhere."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CONFIG = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]
+PUBLIC = ("langchain_imagegen", "langchain_imagegen.errors", "langchain_imagegen.experiments",
+          "langchain_imagegen.simulator", "langchain_imagegen.web")  # fmt: skip
+"""The modules from which users import."""
+
+
+def pages_of(entries: list[Any]) -> list[str]:
+    """Return the pages that a part of the navigation names."""
+    values = [value for entry in entries for value in (entry.values() if isinstance(entry, dict) else [entry])]
+    return [page for value in values for page in (pages_of(value) if isinstance(value, list) else [value])]
+
+
+def names_of(module: str) -> list[str]:
+    """Return the public names of a module: its `__all__`, the names it loads lazily, or the classes it defines."""
+    found = importlib.import_module(module)
+    listed = getattr(found, "__all__", None) or getattr(found, "_MODULE_OF", None)
+    defined = [name for name, value in vars(found).items() if getattr(value, "__module__", None) == module]
+    return [name for name in listed or defined if not name.startswith("_")]
+
+
+def paths_of(module: str, name: str) -> set[str]:
+    """Return the paths of a public name: where users import it, and where it is defined."""
+    found = getattr(importlib.import_module(module), name)
+    return {f"{module}.{name}", f"{getattr(found, '__module__', module)}.{name}"}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    """Return a folder with the built site. The build fails on a broken link or an unknown name."""
+    pytest.importorskip("zensical", reason="no zensical: install the group docs")
+    folder = tmp_path_factory.mktemp("site")
+    shutil.copy(ROOT / "zensical.toml", folder)
+    for name in ("docs", "langchain_imagegen", "tools/templates"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    built = subprocess.run(
+        [sys.executable, "-m", "zensical", "build", "--strict"], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert built.returncode == 0, built.stdout + built.stderr
+    return folder / "site"
+
+
+def test_every_page_is_in_the_navigation():
+    """Each page of docs/ is in the navigation once, and each page of the navigation exists."""
+    there = sorted(str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md"))
+
+    assert sorted(pages_of(CONFIG["nav"])) == there
+
+
+def test_every_public_name_is_in_the_reference(site):
+    """The reference explains each public name of the package and of the rooms from which users import."""
+    pages = [page.read_text(encoding="utf-8") for page in site.glob("reference/**/*.html")]
+    explained = {anchor for page in pages for anchor in re.findall(r'id="([\w.]+)"', page)}
+
+    assert not [name for module in PUBLIC for name in names_of(module) if not explained & paths_of(module, name)]
+
+
+def test_the_site_loads_nothing_from_elsewhere(site):
+    """No page has a script, style, font or picture of another host."""
+    loaded = re.compile(r'(?:<(?:script|img|iframe|source)\b[^>]*\bsrc|<link\b[^>]*\brel="?(?:stylesheet|preload|preconnect|icon)[^>]*\bhref)="?(https?:)?//[^"\s>]+')
+    styles = re.compile(r"(?:@import|url\()\s*[\"']?(?:https?:)?//")
+
+    assert not [page for page in site.rglob("*.html") if loaded.search(page.read_text(encoding="utf-8"))]
+    assert not [page for page in site.rglob("*.css") if styles.search(page.read_text(encoding="utf-8"))]
+
+
+def test_texts_for_language_models(site):
+    """`llms.txt` lists every page, each of which exists, and `llms-full.txt` holds the text of each page."""
+    index, full = ((site / name).read_text(encoding="utf-8") for name in ("llms.txt", "llms-full.txt"))
+    links = re.findall(r"\]\(<?([^)>]+)>?\)", index)
+
+    assert len(links) == len(set(links)) == len(pages_of(CONFIG["nav"]))
+    for link in links:
+        assert (site / link).read_text(encoding="utf-8").strip() in full
