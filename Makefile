@@ -12,7 +12,7 @@ BIN := .venv/bin
 STANDARD := .venv-standard/bin
 AUDIT := .venv-audit/bin
 
-.PHONY: help demo chat test check bench faults soak workers audit record notebooks pictures clean
+.PHONY: help demo chat test check bench faults soak workers audit record notebooks pictures docs clean
 
 help:
 	@echo 'make demo [PROMPT="draw …"]  draw a picture and edit it; offline unless OPENAI_API_KEY is set'
@@ -27,6 +27,7 @@ help:
 	@echo 'make record                  record the cassettes again'
 	@echo 'make notebooks               run the notebooks again, in place'
 	@echo 'make pictures                draw the pictures of README again; needs Chromium'
+	@echo 'make docs                    build the documentation; open site/index.html'
 	@echo 'make clean                   remove environments, caches, demo/, dist/ and chats'
 	@echo
 	@echo 'The first command sets up .venv with $(PYTHON); PYTHON=… selects another Python, 3.11 or later.'
@@ -72,13 +73,16 @@ notebooks: .venv/tested
 pictures: .venv/tested
 	$(BIN)/python tools/pictures.py
 
+docs: .venv/tested
+	$(BIN)/python -m zensical build --clean --strict
+
 clean:
-	rm -rf .venv .venv-standard .venv-audit demo examples/chat/.langgraph_api dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf .venv .venv-standard .venv-audit site .cache demo examples/chat/.langgraph_api dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 
 # langchain-tests needs vcrpy before 9 and our own tests need 9, so there are two environments.
 .venv/ready: WANTED = -e ".[all]"
 .venv/serving: WANTED = -e ".[all]" --group server
-.venv/tested: WANTED = -e ".[all]" --group test --group bench --group lint
+.venv/tested: WANTED = -e ".[all]" --group test --group bench --group lint --group docs
 .venv-standard/ready: WANTED = -e ".[simulator]" --group standard
 .venv-audit/ready: WANTED = -e ".[all]" --group audit
 

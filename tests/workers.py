@@ -1,4 +1,4 @@
-"""Worker processes that run README's worker: started with this file, told what to answer line by line.
+"""Worker processes that run the worker of the documentation: started with this file, told what to answer line by line.
 
 Each line of the input is JSON: a thread, and a text or `null` to finish what another worker has begun. Each line of the
 output is the thread's pictures after that answer, oldest first, or the error.
@@ -17,24 +17,24 @@ from pathlib import Path
 from typing import Any, Self
 
 ROOT = Path(__file__).parents[1]
+PAGE = "docs/how-to/workers.md"
 AT_ONCE = 8
 """How many threads a worker answers at once."""
 
 
-def readme_worker() -> dict[str, Any]:
-    """Run the block of README that is a worker, and return its names."""
-    page = (ROOT / "README.md").read_text(encoding="utf-8")
-    section = page.partition("\n## Several workers\n")[2]
-    code = re.search(r"^```python\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+def documented_worker() -> dict[str, Any]:
+    """Run the block of the documentation that is a worker, and return its names."""
+    page = (ROOT / PAGE).read_text(encoding="utf-8")
+    code = re.search(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     assert code is not None
     names: dict[str, Any] = {"__name__": "worker"}
-    exec(compile(code[1], "README.md: Several workers", "exec", dont_inherit=True), names)
+    exec(compile(code[1], PAGE, "exec", dont_inherit=True), names)
     return names
 
 
 async def work() -> None:
     """Answer what the lines of the input ask for, until it ends."""
-    worker = readme_worker()
+    worker = documented_worker()
     seats = asyncio.Semaphore(AT_ONCE)
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
