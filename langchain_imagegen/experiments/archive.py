@@ -20,7 +20,7 @@ FOLDER = "experiments"
 VERSION = 1
 
 
-def write(name: str, record: Mapping[str, Any], store: ImageStore) -> None:
+def write_record(name: str, record: Mapping[str, Any], store: ImageStore) -> None:
     """Write a sheet under its name, in place of an earlier one.
 
     Raises:
@@ -29,20 +29,20 @@ def write(name: str, record: Mapping[str, Any], store: ImageStore) -> None:
     store.notes(FOLDER).write(_note(name), _json({"version": VERSION, **record}))
 
 
-def read(name: str, store: ImageStore) -> dict[str, Any] | None:
+def read_record(name: str, store: ImageStore) -> dict[str, Any] | None:
     """Return the record of a sheet, or None."""
     data = store.notes(FOLDER).read(_note(name))
     return None if data is None else _parsed(data, f"the saved experiment {name!r}")
 
 
-def names(store: ImageStore) -> list[str]:
+def saved_names(store: ImageStore) -> list[str]:
     """Return the names of all sheets of a store, the latest last."""
     notes = store.notes(FOLDER)
     latest = sorted(notes.names().items(), key=lambda note: note[1])
     return [str(_parsed(data, f"the note {note!r}")["name"]) for note, data in notes.read_all(latest)]
 
 
-def remove(name: str, store: ImageStore) -> None:
+def remove_record(name: str, store: ImageStore) -> None:
     """Remove a sheet if there is one of this name."""
     store.notes(FOLDER).remove(_note(name))
 

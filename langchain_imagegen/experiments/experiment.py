@@ -13,7 +13,7 @@ from langchain_core.runnables import RunnableConfig
 
 from langchain_imagegen.drawing.generator import ImageGenerator
 from langchain_imagegen.errors import OptionError
-from langchain_imagegen.experiments import archive
+from langchain_imagegen.experiments.archive import read_file, read_record, saved_names
 from langchain_imagegen.experiments.batch import Batch, estimated
 from langchain_imagegen.experiments.cell import Cell
 from langchain_imagegen.experiments.contact_sheet import html_of
@@ -43,9 +43,9 @@ class Sheet(Results):
             OptionError: There is none; the error names those that there are.
         """
         store = image_store or default_store()
-        record = archive.read(name, store)
+        record = read_record(name, store)
         if record is None:
-            names = archive.names(store)
+            names = saved_names(store)
             there = f"there are {listed(names, 'and')}" if names else "there is none"
             raise OptionError(f"{store!r} keeps no experiment {name!r}{did_you_mean(name, names)}; {there}")
         return cls.of_record(record, store)
@@ -169,7 +169,7 @@ class Experiment:
             OptionError: It is no file of an experiment.
         """
         store = image_store or default_store()
-        record = archive.read_file(path, store)
+        record = read_file(path, store)
         variations = [Variation.of_record(each, store) for each in record["variations"]]
         return cls(str(record["name"]), variations=variations, n=int(record["tries"]))
 
@@ -248,7 +248,7 @@ class Experiment:
         store = draw.chosen_store
         variations = [each.resolved(draw.memory, store) for each in self.variations]
         layout = Layout.of(variations, self.n)
-        record = archive.read(self.name, store)
+        record = read_record(self.name, store)
         earlier = {cell.key: cell for cell in Sheet.of_record(record, store)} if record else {}
         cells = []
         for (number, attempt), _ in sorted(layout.places.items(), key=lambda place: place[1]):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self, TypeGuard
 
 from langchain_imagegen.errors import OptionError
-from langchain_imagegen.experiments import archive
+from langchain_imagegen.experiments.archive import remove_record, write_file, write_record
 from langchain_imagegen.experiments.cell import Cell
 from langchain_imagegen.experiments.comparison import Comparison
 from langchain_imagegen.experiments.layout import Layout
@@ -35,11 +35,11 @@ class Results:
 
     def save(self) -> None:
         """Write the sheet into its image store; experiments and the methods below do so by themselves."""
-        archive.write(self.name, self.record(), self.image_store)
+        write_record(self.name, self.record(), self.image_store)
 
     def delete(self) -> None:
         """Remove the saved sheet; the pictures stay. See `ImageStore.delete`."""
-        archive.remove(self.name, self.image_store)
+        remove_record(self.name, self.image_store)
 
     @property
     def picked(self) -> list[Cell]:
@@ -90,7 +90,7 @@ class Results:
         The source pictures are in the file, those that were drawn are not.
         """
         sources = {image.sha256: image for each in self.variations for image in each.images if _has_bytes(image)}
-        return archive.write_file(path, self.record(), sources.values())
+        return write_file(path, self.record(), sources.values())
 
     def __getitem__(self, name: str) -> Cell:
         try:
