@@ -8,7 +8,6 @@ from typing import Literal, NotRequired, TypedDict
 
 from langchain_imagegen.agents.wording import without_paths
 from langchain_imagegen.images.image import GeneratedImage, handle_of
-from langchain_imagegen.images.partial import PartialImage
 from langchain_imagegen.images.result import ImageFailure, ImageResult
 
 EventType = Literal["image.started", "image.partial", "image.finished", "image.failed"]
@@ -57,25 +56,34 @@ def started(call_id: str | None, prompt: str | None = None, handle: str | None =
 
 
 def unfinished(
-    picture: PartialImage, call_id: str | None, *, stored: bool, url: str | None = None, inline: bool = False
+    call_id: str | None,
+    handle: str,
+    index: int,
+    *,
+    final: bool,
+    mime_type: str,
+    sha256: str | None = None,
+    url: str | None = None,
+    data: bytes | None = None,
 ) -> ImageEvent:
     """Return the event of a partial picture.
 
     Args:
-        picture: The partial picture.
         call_id: The id of the call.
-        stored: True if its bytes are in the image store.
+        handle: The handle that the finished picture will have.
+        index: Which partial picture it is, from 0.
+        final: True if its bytes are those of the finished picture.
+        mime_type: Its format.
+        sha256: The digest of its bytes if they are in the image store.
         url: Their address, if there is one.
-        inline: True if the event has the bytes themselves.
+        data: The bytes themselves, if the event is to have them.
     """
-    event = _event("image.partial", call_id, picture.handle)
-    event["index"], event["final"], event["mime_type"] = picture.index, picture.final, picture.mime_type
-    if stored:
-        event["sha256"] = picture.sha256
+    event = _event("image.partial", call_id, handle)
+    event["index"], event["final"], event["mime_type"], event["sha256"] = index, final, mime_type, sha256
     if url:
         event["url"] = url
-    if inline:
-        event["data"] = base64.b64encode(picture.data).decode()
+    if data is not None:
+        event["data"] = base64.b64encode(data).decode()
     return event
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, Literal, cast
 
 from langchain.agents.middleware.types import (
@@ -39,6 +40,7 @@ from langchain_imagegen.agents.display import Display, messages_in
 from langchain_imagegen.agents.hiding import warn_of_summaries
 from langchain_imagegen.agents.history import light_pictures
 from langchain_imagegen.agents.hosted_limits import limits_of
+from langchain_imagegen.agents.hosted_progress import check_wire, hosted_progress
 from langchain_imagegen.agents.model_call import Turn, must_stay
 from langchain_imagegen.agents.neighbours import check_neighbours, find_neighbours
 from langchain_imagegen.agents.progress import Partials, check_partials
@@ -52,7 +54,6 @@ from langchain_imagegen.conversation.message_forms import as_messages
 from langchain_imagegen.conversation.messages import drawn_by_tool
 from langchain_imagegen.conversation.states import values_of
 from langchain_imagegen.drawing.generator import ImageGenerator
-from langchain_imagegen.errors import OptionError
 from langchain_imagegen.options.options import ImageOptions
 from langchain_imagegen.storage.call_store import CallStore
 from langchain_imagegen.storage.store import ImageStore, default_store
@@ -94,7 +95,8 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         max_images: As that of the tool, also for hosted calls: the model has no tool once the limit is reached, and
             `max_tool_calls` is what is left.
         max_cost: The same in dollars.
-        partials: As that of the tool, for its calls alone; `None`: what the tool says.
+        partials: As that of the tool; `None`: what the tool says. For hosted calls it needs `wire=True`, which asks for
+            them beneath the chat model, and tells of those calls by the same events (see `hosted_progress`).
     """
 
     state_schema = AgentImageState
@@ -127,8 +129,7 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         )
         self.hosted = function_tool_only(hosted=hosted, around_image=around_image, approval=approval)
         self._leaves_hosted = hosted is False and not (around_image or approval)
-        if hosted is True and partials:
-            raise OptionError("partials= is for the function tool, and hosted=True draws without it: leave one out")
+        check_wire(partials if hosted is True else None, wire=wire)
         self.offload_uploads = offload_uploads
         self.carry = carry
         self.trust = "channel" if tool and tool.trust == "channel" else trust
@@ -165,18 +166,19 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         """Put pictures into the request, and move the pictures in the answer into the image store."""
         turn = self._turn(request)
         response: ModelResponse[Any] | None = None
-        while True:
-            whole = self._whole(request, turn)
-            try:
-                response = handler(whole)
-                answers, delay = turn.after_answer(response.result)
-            except Exception as error:  # noqa: BLE001 - `after_error` raises what it cannot mend
-                answers, delay = turn.after_error(error)
-            if answers is not None:
-                light = self._light_response(turn, response, answers)
-                turn.account.report()
-                return light
-            time.sleep(delay)
+        with turn.progress or nullcontext():
+            while True:
+                whole = self._whole(request, turn)
+                try:
+                    response = handler(whole)
+                    answers, delay = turn.after_answer(response.result)
+                except Exception as error:  # noqa: BLE001 - `after_error` raises what it cannot mend
+                    answers, delay = turn.after_error(error)
+                if answers is not None:
+                    light = self._light_response(turn, response, answers)
+                    turn.account.report()
+                    return light
+                time.sleep(delay)
 
     async def awrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
@@ -184,18 +186,19 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         """Async twin of `wrap_model_call`."""
         turn = await asyncio.to_thread(self._turn, request)
         response: ModelResponse[Any] | None = None
-        while True:
-            whole = await asyncio.to_thread(self._whole, request, turn)
-            try:
-                response = await handler(whole)
-                answers, delay = turn.after_answer(response.result)
-            except Exception as error:  # noqa: BLE001 - `after_error` raises what it cannot mend
-                answers, delay = turn.after_error(error)
-            if answers is not None:
-                light = await asyncio.to_thread(self._light_response, turn, response, answers)
-                await turn.account.areport()
-                return light
-            await asyncio.sleep(delay)
+        async with turn.progress or nullcontext():
+            while True:
+                whole = await asyncio.to_thread(self._whole, request, turn)
+                try:
+                    response = await handler(whole)
+                    answers, delay = turn.after_answer(response.result)
+                except Exception as error:  # noqa: BLE001 - `after_error` raises what it cannot mend
+                    answers, delay = turn.after_error(error)
+                if answers is not None:
+                    light = await asyncio.to_thread(self._light_response, turn, response, answers)
+                    await turn.account.areport()
+                    return light
+                await asyncio.sleep(delay)
 
     def wrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], ToolMessage | Command[Any]]
@@ -258,6 +261,10 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         if service.hosted:
             check_neighbours(self._neighbours, self.tool.name)
             turn.limits = limits_of(self.limits, self.options, request.state, turn.memory) if self.limits else None
+            facts = {"store": turn.store, "arrived": turn.arrived, "provider": service.provider, "prompt": turn.asked()}
+            turn.progress = hosted_progress(
+                request.runtime, self.tool.partials, self.options, wire=self.wire, ui=self._ui, **facts
+            )
         return turn
 
     def _turn_of(self, messages: Sequence[BaseMessage], state: Mapping[str, Any], service: Service) -> Turn:
@@ -317,7 +324,9 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         once = without_retries(model)
         if turn.refetch is not None:
             once = retrieving(once, turn.refetch.response_id)
-        return wired(once, self._store(), turn.arrived) if self.wire else observed(once, turn.arrived)
+        if turn.progress is None:
+            return observed(once, turn.arrived)
+        return wired(once, self._store(), turn.arrived, partials=turn.progress.partials, watcher=turn.progress)
 
     def _tools(self, tools: Sequence[Any], *, hosted: bool) -> list[Any]:
         """Return the tools with either the hosted one or ours; with `hosted=False` alone the developer's own stay."""

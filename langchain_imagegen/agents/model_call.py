@@ -33,6 +33,7 @@ from langchain_imagegen.agents.history import (
     with_images,
 )
 from langchain_imagegen.agents.hosted_account import HostedAccount
+from langchain_imagegen.agents.hosted_progress import HostedProgress
 from langchain_imagegen.agents.refetching import Refetch, is_cut, is_damaged
 from langchain_imagegen.agents.refusals import Refusals
 from langchain_imagegen.agents.wording import valid_message
@@ -69,6 +70,7 @@ class Turn:
         arrived: What has arrived of the answer, as an `ImageTransport` notes it.
         limits: What hosted calls may draw, if that is limited.
         refetch: The attempts to get an answer again that broke off.
+        progress: Tells of hosted calls; None: nobody is told.
     """
 
     messages: Sequence[BaseMessage]
@@ -84,6 +86,7 @@ class Turn:
     account: HostedAccount = field(default_factory=HostedAccount)
     staying: list[BaseMessage] = field(default_factory=list)
     refetch: Refetch | None = None
+    progress: HostedProgress | None = None
     _light: dict[str, BaseMessage] = field(default_factory=dict)
     _lost: set[str] = field(default_factory=set)
     _sent: set[str] = field(default_factory=set)
@@ -263,9 +266,10 @@ class Turn:
 
     def _light_answer(self, answer: AIMessage) -> AIMessage:
         parents, named = tuple(image.id for image in self._wanted()), bool(self._meant())
-        origin = Origin(self.service.provider, self._asked(), parents, named=named, stored=self.service.stored)
+        origin = Origin(self.service.provider, self.asked(), parents, named=named, stored=self.service.stored)
         light, images = light_answer(valid_message(answer), self.store, origin)
-        images = self.account.enter(images, answer, self.arrived, self._asked()) if self.service.hosted else images
+        images = self.account.enter(images, answer, self.arrived, self.asked()) if self.service.hosted else images
+        images = self.progress.keep(images, answer) if self.progress else images
         light, drawn = light_pictures(light, self.store)  # by a chat model that gives no ids
         told = {"prompt": origin.prompt, "parents": parents if named else ()}
         self.memory.add(*images, *(image.model_copy(update=told) for image in drawn))
@@ -305,7 +309,7 @@ class Turn:
     def _numbered(self, messages: list[BaseMessage], kept: set[str]) -> list[BaseMessage]:
         """Return the messages with the position of each image that the user names; images sent by id show no handle."""
         seen = list(dict.fromkeys(seen_ids(messages, self.memory, kept)))
-        named = [image for image in named_in(self._asked(), self.memory) if image.id in seen]
+        named = [image for image in named_in(self.asked(), self.memory) if image.id in seen]
         words = [f"{self.memory.handle(image)} is number {seen.index(image.id) + 1}" for image in named]
         told = [text_block(f"(Of the images drawn above, oldest first: {', '.join(words)}.)")] if words else []
         return with_images(messages, [], told)
@@ -316,7 +320,8 @@ class Turn:
     def _last_of_user(self) -> HumanMessage | None:
         return next((m for m in reversed(self.messages) if isinstance(m, HumanMessage)), None)
 
-    def _asked(self) -> str:
+    def asked(self) -> str:
+        """Return what the user's last message says."""
         message = self._last_of_user()
         return message_text(message) if message else ""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, TypeAlias, cast, get_args
 
@@ -70,19 +70,19 @@ class Emitter:
     def emit(self, event: ImageEvent) -> None:
         """Send an event."""
         self._write(event)
-        with _logged("callbacks"):
+        with logged("callbacks"):
             dispatch_custom_event(event["type"], dict(event), config=self._config)
 
     async def aemit(self, event: ImageEvent) -> None:
         """Async twin of `emit`."""
         self._write(event)
-        with _logged("callbacks"):
+        with logged("callbacks"):
             await adispatch_custom_event(event["type"], dict(event), config=self._config)
 
     def _write(self, event: ImageEvent) -> None:
         """Send an event into the streams of the graph, which take it without waiting."""
         for name, write in self._writers.items():
-            with _logged(name):
+            with logged(name):
                 write(dict(event))
 
 
@@ -140,15 +140,23 @@ class Progress:
 
     def last(self, result: ImageResult, links: Sequence[str]) -> list[ImageEvent]:
         """Return the last events of the call; links are the pictures' addresses if the tool makes some."""
-        urls: Sequence[str | None] = links or [address_of(image) for image in result.images]
+        urls: Sequence[str | None] = links or [address_of(image.url) for image in result.images]
         return list(events.of_result(result, self._call_id, urls))
 
     def _unfinished(self, picture: PartialImage) -> ImageEvent:
         stored = self._put(picture)
         if stored and not picture.final:
             self._stored.append((picture.id, picture.sha256))
-        url = address_of(picture.bind(self._store)) if stored else None
-        return events.unfinished(picture, self._call_id, stored=stored, url=url, inline=self._inline)
+        return events.unfinished(
+            self._call_id,
+            picture.handle,
+            picture.index,
+            final=picture.final,
+            mime_type=picture.mime_type,
+            sha256=picture.sha256 if stored else None,
+            url=address_of(picture.bind(self._store).url) if stored else None,
+            data=picture.data if self._inline else None,
+        )
 
     def _put(self, picture: PartialImage) -> bool:
         """Return True if the picture is in the store."""
@@ -174,10 +182,10 @@ def with_partials(images: Sequence[GeneratedImage], stored: Sequence[tuple[str, 
     )
 
 
-def address_of(picture: GeneratedImage | PartialImage) -> str | None:
-    """Return where a browser finds a picture; None if its store gives no addresses."""
+def address_of(url: Callable[[], str]) -> str | None:
+    """Return where a browser finds a picture, as its method `url` says; None if its store gives no addresses."""
     try:
-        return picture.url()
+        return url()
     except ImageStoreError:
         return None
     except Exception:
@@ -186,7 +194,8 @@ def address_of(picture: GeneratedImage | PartialImage) -> str | None:
 
 
 @contextmanager
-def _logged(channel: str) -> Iterator[None]:
+def logged(channel: str) -> Iterator[None]:
+    """Log an error in place of raising it: no follower of a drawing harms it."""
     try:
         yield
     except Exception:

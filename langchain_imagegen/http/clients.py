@@ -19,6 +19,7 @@ from langchain_core.runnables import RunnableBinding
 
 from langchain_imagegen.errors import OptionError
 from langchain_imagegen.http.large_reads import AsyncLargeReads, LargeReads
+from langchain_imagegen.http.partials import AsyncPartialsTransport, PartialsTransport, Watcher
 from langchain_imagegen.http.retrieving import AsyncRetrieving, Retrieving
 from langchain_imagegen.http.rewriter import Arrived
 from langchain_imagegen.http.transports import (
@@ -123,17 +124,27 @@ def _close_all(transports: Iterable[ImageTransport]) -> None:
         transport.close()
 
 
-def wired(model: Model, image_store: ImageStore, arrived: Arrived | None = None) -> Model:
+def wired(
+    model: Model,
+    image_store: ImageStore,
+    arrived: Arrived | None = None,
+    *,
+    partials: int = 0,
+    watcher: Watcher | None = None,
+) -> Model:
     """Return a copy of an OpenAI chat model whose answers hold tokens, and any other model itself.
 
-    A binding of an OpenAI chat model is copied with its model. `arrived` gets what arrives of an answer.
+    A binding of an OpenAI chat model is copied with its model. `arrived` gets what arrives of an answer. If there is a
+    `watcher`, it is told of image calls, and of the partial pictures that are asked for and kept from the chat model.
     """
 
-    def light(inner: httpx2.BaseTransport) -> ImageTransport:
-        return ImageTransport(inner, image_store, arrived=arrived)
+    def light(inner: httpx2.BaseTransport) -> httpx2.BaseTransport:
+        images = ImageTransport(inner, image_store, arrived=arrived)
+        return PartialsTransport(images, partials, watcher) if watcher else images
 
-    def alight(inner: httpx2.AsyncBaseTransport) -> AsyncImageTransport:
-        return AsyncImageTransport(inner, image_store, arrived=arrived)
+    def alight(inner: httpx2.AsyncBaseTransport) -> httpx2.AsyncBaseTransport:
+        images = AsyncImageTransport(inner, image_store, arrived=arrived)
+        return AsyncPartialsTransport(images, partials, watcher) if watcher else images
 
     return _with_transports(model, light, alight)
 

@@ -7,20 +7,17 @@ requests are not changed.
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
-from functools import lru_cache
 from typing import Any
 
 import httpx2
 
+from langchain_imagegen.http.bodies import media_type, with_stream
 from langchain_imagegen.http.rewriter import Arrived, Parts, Reader
 from langchain_imagegen.http.usage import Observer
 from langchain_imagegen.storage.store import ImageStore, default_store
-
-_LIBRARIES = ("httpx2", "httpx")
-_OF_THE_ORIGINAL = ("content-length", "content-encoding")
+from langchain_imagegen.streaming.body_kinds import EVENT_STREAM
 
 
 class ImageTransport(httpx2.BaseTransport):
@@ -167,31 +164,11 @@ class _AsyncStream:
 
 def _read_through(response: Any, request: Any, reader: Reader | Observer, half: type) -> Any:
     """Return the answer with a rewritten body if it can hold pictures, and otherwise the answer itself."""
-    if not _may_hold_pictures(response, request):
-        return response
-    library, headers = _library_of(response), response.headers.copy()
-    for name in _OF_THE_ORIGINAL:
-        headers.pop(name, None)
-    response.request = request  # errors while reading the body name it
-    stream = _stream_of(library, half)(response, reader)
-    return library.Response(response.status_code, headers=headers, stream=stream, extensions=response.extensions)
+    return with_stream(response, request, half, reader) if _may_hold_pictures(response, request) else response
 
 
 def _may_hold_pictures(response: Any, request: Any) -> bool:
     """Return True if an answer is JSON or events of an API; downloaded files are left as they are."""
-    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-    read = kind == "text/event-stream" or kind.endswith(("/json", "+json"))
+    kind = media_type(response)
+    read = kind == EVENT_STREAM or kind.endswith(("/json", "+json"))
     return read and response.is_success and not request.url.path.endswith("/content")
-
-
-def _library_of(response: Any) -> Any:
-    """Return the module that the answer belongs to: `httpx2` or `httpx`."""
-    roots = (base.__module__.partition(".")[0] for base in type(response).__mro__)
-    return sys.modules[next(root for root in roots if root in _LIBRARIES)]
-
-
-@lru_cache
-def _stream_of(library: Any, half: type) -> Any:
-    """Return the half as a subclass of the stream class that the library requires."""
-    base = library.SyncByteStream if half is _Stream else library.AsyncByteStream
-    return type(half.__name__, (half, base), {})

@@ -13,7 +13,6 @@ from langchain_core.messages import AIMessage
 from langgraph.graph import START, StateGraph
 
 from langchain_imagegen import ImageGenerationMiddleware, ImageGenerationTool, ImageMemory, ImageStore
-from langchain_imagegen.errors import OptionError
 from langchain_imagegen.simulator import moderated
 from tests import events_page
 from tests.conversations import SMALL
@@ -258,12 +257,6 @@ def test_the_middleware_passes_it_on(half, simulator, image_store, make_tool):
 
         assert middleware.tool.partials == 1
     assert ImageGenerationMiddleware(tool=make_tool(partials=3), hosted=False).tool.partials == 3
-
-
-def test_partials_of_the_hosted_tool_are_refused():
-    """`partials` beside `hosted=True` would do nothing, so it is refused with what to do."""
-    with pytest.raises(OptionError, match="hosted=True draws without it"):
-        ImageGenerationMiddleware(hosted=True, partials=2)
 
 
 @pytest.mark.parametrize("wrong", [4, -1, "all", 1.5])

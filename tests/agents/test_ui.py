@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import pytest
-from langchain_core.callbacks import dispatch_custom_event
+from langchain.agents import create_agent
 from langchain_core.messages import AIMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph.ui import AnyUIMessage, ui_message_reducer
@@ -15,7 +15,6 @@ from langgraph.graph.ui import AnyUIMessage, ui_message_reducer
 from langchain_imagegen import ImageGenerationMiddleware, ImageGenerationTool, ImageMemory, ImageStore
 from langchain_imagegen.errors import OptionError
 from langchain_imagegen.simulator import moderated
-from tests.conftest import Sync
 from tests.conversations import SMALL
 from tests.graphs import THREAD, Gallery, agent, state_graph
 from tests.scripted import DONE, image_call, scripted_model
@@ -93,22 +92,61 @@ def test_hosted_picture(talks, tmp_path):
     assert kept["props"]["state"] == "finished"
 
 
-def test_an_unfinished_picture(tool):
-    """An event of an unfinished picture, sent while the tool draws, updates the message of the call."""
+STATES = ["started", "partial", "partial", "partial", "finished"]
 
-    def around(request, call):
-        dispatch_custom_event("image.partial", {"tool_call_id": "a", "index": 0, "url": "https://images.example.com/p"})
-        return call(request)
 
-    drawing = tool.model_copy(update={"around_image": around})
-    graph = state_graph(scripted_model(image_call("a"), DONE), drawing, UiGallery, checkpointer=InMemorySaver())
-    pushed, state = streamed(Sync(), graph, "a fox")
+@pytest.mark.parametrize("place", [agent, state_graph], ids=["agent", "graph"])
+def test_unfinished_pictures(half, tool, place):
+    """Each partial picture of a call updates its message in place, with its address and in order."""
+    graph = place(
+        scripted_model(image_call("a"), DONE), tool.model_copy(update={"partials": 2}), checkpointer=InMemorySaver()
+    )
+    pushed, _ = streamed(half, graph, "a fox")
 
-    started, partial, finished = (each["props"] for each in pushed)
-    assert (started["state"], finished["state"]) == ("started", "finished")
-    assert partial == {"state": "partial", "index": 0, "url": "https://images.example.com/p"}
-    assert ui_message_reducer([pushed[0]], [pushed[1]])[0]["props"]["prompt"] == "draw a fox"
-    assert len({each["id"] for each in pushed}) == len(state["ui"]) == 1
+    assert [each["props"]["state"] for each in pushed] == STATES
+    assert {each["id"] for each in pushed} == {"imagegen-a"}
+    check_partials(pushed)
+
+
+def check_partials(pushed: list[Any]) -> None:
+    """Check that each message of a partial picture updates the one before, which keeps the prompt."""
+    _, *partials, finished = (each["props"] for each in pushed)
+    assert [each["index"] for each in partials] == [0, 1, 2]
+    assert partials[2]["url"] == finished["url"] != partials[1]["url"] != partials[0]["url"]
+    [shown] = ui_message_reducer([pushed[0]], pushed[1:3])
+    assert shown["props"] == {**pushed[0]["props"], **partials[1]}
+
+
+@pytest.mark.parametrize("mode", ["custom", "messages"])
+def test_unfinished_pictures_of_hosted_calls(talks, half, tmp_path, mode):
+    """With `wire=True` a hosted call's message is updated in place too, beside the answer, streamed or not."""
+    store = ImageStore(str(tmp_path / "images"), public_url=ADDRESS)
+    settings = {"image_store": store, "ui": True, "wire": True, "partials": 2}
+    graph = create_agent(
+        talks.model(), middleware=[ImageGenerationMiddleware(SMALL, **settings)], checkpointer=InMemorySaver()
+    )
+    chunks = half.stream(graph, {"messages": "draw a fox"}, config=THREAD, stream_mode=[mode, "custom", "values"])
+    pushed = [chunk for mode, chunk in chunks if mode == "custom" and chunk["type"] == "ui"]
+    state = [chunk for mode, chunk in chunks if mode == "values"][-1]
+
+    [fox], [kept] = ImageMemory.from_state(state), state["ui"]
+    assert [each["props"]["state"] for each in pushed] == STATES
+    assert {each["id"] for each in (*pushed, kept)} == {f"imagegen-{fox.id}"}
+    assert {each["metadata"]["message_id"] for each in (*pushed, kept)} == {state["messages"][-1].id}
+    assert (pushed[0]["props"]["prompt"], kept["props"]["handle"]) == ("draw a fox", fox.handle)
+    check_partials(pushed)
+
+
+def test_a_refused_hosted_picture(talks, tmp_path):
+    """A hosted picture that was refused is shown as such in the state, and why."""
+    talks.simulator.script(moderated("output", ["violence"], at="item"))
+    store = ImageStore(str(tmp_path / "images"), public_url=ADDRESS)
+    talk = talks.start(ImageGenerationMiddleware(SMALL, image_store=store, ui=True, wire=True, partials=1))
+    talk.say("draw a fox")
+
+    [kept] = talk.state["ui"]
+    assert (kept["props"]["state"], kept["metadata"]["message_id"]) == ("failed", talk.state["messages"][-1].id)
+    assert "violence" in kept["props"]["error"]
 
 
 def test_failure(half, tool, simulator):
