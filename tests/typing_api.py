@@ -1,4 +1,7 @@
-"""The public API in typed code; only mypy reads this file (`make check`)."""
+"""The public API in typed code; only mypy and pyright read it, by strict rules (`make check`)."""
+
+# LangGraph has no `py.typed`.
+# pyright: strict, reportMissingTypeStubs=false
 
 from __future__ import annotations
 
@@ -19,10 +22,12 @@ from langgraph.types import RetryPolicy
 
 from langchain_imagegen import (
     AsyncImageTransport,
+    Cost,
     GeneratedImage,
     ImageGenerationMiddleware,
     ImageGenerationTool,
     ImageGenerator,
+    ImageLibrary,
     ImageMemory,
     ImageOptions,
     ImageOutputParser,
@@ -34,9 +39,12 @@ from langchain_imagegen import (
     ImageUsage,
     PartialImage,
     approval,
+    box,
+    estimate,
     http_clients,
     images_from,
     merge_images,
+    polygon,
     retry_on,
 )
 from langchain_imagegen.errors import (
@@ -48,7 +56,9 @@ from langchain_imagegen.errors import (
     ServiceError,
     drew_nothing,
 )
+from langchain_imagegen.experiments import Experiment, Sheet
 from langchain_imagegen.simulator import Simulator, moderated
+from langchain_imagegen.web import write_gallery
 
 
 class State(MessagesState, ImageState):
@@ -79,6 +89,9 @@ def options() -> None:
 def draw(path: Path) -> None:
     """Drawing and editing return typed results."""
     generator = ImageGenerator(options={"size": "auto"}, memory=ImageMemory(), image_store=ImageStore("memory://x"))
+    assert_type(generator.options, ImageOptions)
+    assert_type(ImageGenerator(api_key="none", fallbacks=[{"quality": "low"}]).fallbacks, list[ImageOptions])
+    assert_type(ImageRequest(prompt="Draw a fox", quality="low", options={"size": "auto"}).options, ImageOptions | None)
     result = generator.invoke("Draw a fox", quality="low")
     assert_type(result, ImageResult)
     assert_type(result.image, GeneratedImage)
@@ -105,12 +118,15 @@ async def adraw() -> None:
             assert_type(await piece.image.aread(), bytes)
 
 
+def save(result: ImageResult) -> Path:
+    """A function in a chain."""
+    return result.image.save("x.png")
+
+
 def chains(messages: list[BaseMessage]) -> None:
     """A generator composes with prompts, functions and parsers."""
     chain: Runnable[Any, Path] = (
-        PromptTemplate.from_template("Draw {what}")
-        | ImageGenerator().bind(quality="low")
-        | (lambda result: result.image.save("x.png"))
+        PromptTemplate.from_template("Draw {what}") | ImageGenerator().bind(quality="low") | save
     )
     assert_type(chain.invoke({"what": "a fox"}), Path)
     assert_type(ImageOutputParser(allow_empty=True).invoke(messages), list[GeneratedImage])
@@ -127,7 +143,7 @@ def agents(state: State) -> None:
     assert_type(memory.get("last"), GeneratedImage)
     assert_type(memory.latest, GeneratedImage | None)
     assert_type(memory.lineage("1"), list[GeneratedImage])
-    merge_images(state["generated_images"], {image.id: image.record() for image in memory})
+    merge_images(state.get("generated_images"), {image.id: image.record() for image in memory})
     del tool, middleware
 
 
@@ -142,6 +158,22 @@ def delete(store: ImageStore, memory: ImageMemory) -> None:
     assert_type(tenant.prune(keep=[memory, image, image.sha256], older_than=timedelta(days=30)), list[str])
     assert_type(ImageGenerator().delete_remote(image), bool)
     assert_type(memory.forget(image), dict[str, dict[str, Any]])
+
+
+def experiments(draw: ImageGenerator, library: ImageLibrary, path: Path) -> None:
+    """Experiments, the library, prices, masks and pages."""
+    sheet = Experiment("foxes", prompts=["Draw a fox"], options=[{"quality": "low"}], n=2).run(draw, max_cost=1)
+    assert_type(sheet, Sheet)
+    assert_type(library.find("fox", tag="draft"), list[GeneratedImage])
+    assert_type(library.latest(20), list[GeneratedImage])
+    assert_type(estimate({"quality": "low"}, 2).total, Decimal | None)
+    assert_type(
+        draw.invoke(
+            "Make it winter", images=["last"], mask=box(0, 0, 64, 64) | polygon([(0, 0), (9, 0), (9, 9)])
+        ).cost(),
+        Cost,
+    )
+    assert_type(write_gallery(sheet, path), Path)
 
 
 def failures() -> None:

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Unpack
 
 from langchain_core.callbacks import AsyncCallbackManagerForToolRun, CallbackManagerForToolRun
 from langchain_core.messages import ToolMessage
@@ -41,6 +41,7 @@ from langchain_imagegen.options.options import drop_compression
 from langchain_imagegen.options.text import replace_surrogates
 
 if TYPE_CHECKING:
+    from langchain_imagegen.agents.tool_fields import ToolFields
     from langchain_imagegen.agents.ui import UiMessages
     from langchain_imagegen.drawing.placed import FromToolCall
 
@@ -115,7 +116,9 @@ class ImageGenerationTool(BaseTool):
     _made: ImageGenerator | None = PrivateAttr(default=None)
     _calls: Register = PrivateAttr(default_factory=dict)
 
-    def __init__(self, *, exposed: Iterable[str] = EXPOSED, allow_urls: bool = False, **fields: Any) -> None:
+    def __init__(
+        self, *, exposed: Iterable[str] = EXPOSED, allow_urls: bool = False, **fields: Unpack[ToolFields]
+    ) -> None:
         exposed = tuple(exposed)
         if REGION in exposed and fields.get("mask") is not None:
             raise OptionError("mask= and an exposed region exclude each other: only one can say where to edit")

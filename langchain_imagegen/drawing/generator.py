@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from langchain_imagegen.drawing.execution import Execution
     from langchain_imagegen.drawing.ladder import Drawing
     from langchain_imagegen.drawing.placed import Placed
+    from langchain_imagegen.drawing.setting_fields import SettingFields
     from langchain_imagegen.images.image import GeneratedImage
     from langchain_imagegen.options.call_fields import CallFields
 
@@ -46,6 +47,10 @@ class ImageGenerator(LiveDrawing):
     """
 
     model_config = ConfigDict(defer_build=False)
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **settings: Unpack[SettingFields]) -> None: ...
 
     def invoke(  # type: ignore[override]  # typed for editors
         self, input: Any, config: RunnableConfig | None = None, **fields: Unpack[CallFields]
@@ -76,10 +81,7 @@ class ImageGenerator(LiveDrawing):
         return await self._acall_with_config(last, drawing.trace(), config)
 
     def stream(  # type: ignore[override]  # partial pictures come before the result
-        self,
-        input: Any,
-        config: RunnableConfig | None = None,
-        **fields: Unpack[CallFields],
+        self, input: Any, config: RunnableConfig | None = None, **fields: Unpack[CallFields]
     ) -> Iterator[PartialImage | ImageResult]:
         """Draw; yield each partial picture as it arrives, and the result last.
 
@@ -91,10 +93,7 @@ class ImageGenerator(LiveDrawing):
         yield from self._transform_stream_with_config(iter([drawing.trace()]), steps, config)
 
     async def astream(  # type: ignore[override]
-        self,
-        input: Any,
-        config: RunnableConfig | None = None,
-        **fields: Unpack[CallFields],
+        self, input: Any, config: RunnableConfig | None = None, **fields: Unpack[CallFields]
     ) -> AsyncIterator[PartialImage | ImageResult]:
         """Async twin of `stream`."""
         drawing = await self._aprepare(input, config, fields, stream=True)

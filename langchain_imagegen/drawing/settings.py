@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from langchain_core.rate_limiters import BaseRateLimiter
 from pydantic import (
@@ -31,6 +31,7 @@ from langchain_imagegen.storage.store import ImageStore, default_store
 
 if TYPE_CHECKING:
     from langchain_imagegen.drawing.calls import UnderWay
+    from langchain_imagegen.drawing.setting_fields import SettingFields
     from langchain_imagegen.drawing.transport import Transport
 
 FORCED = {"type": "image_generation"}
@@ -163,13 +164,11 @@ class GeneratorSettings(OldPickles, Composable):
 
     _connections: Connections = PrivateAttr()
 
-    if not TYPE_CHECKING:  # type checkers read the fields
-
-        def __init__(self, **settings: Any) -> None:
-            try:
-                super().__init__(**settings)
-            except ValidationError as error:
-                raise OptionError(*complaints(error, type(self), hints=SETTING_HINTS)) from None
+    def __init__(self, **settings: Unpack[SettingFields]) -> None:
+        try:
+            super().__init__(**settings)
+        except ValidationError as error:
+            raise OptionError(*complaints(error, type(self), hints=SETTING_HINTS)) from None
 
     @field_validator("model")
     @classmethod

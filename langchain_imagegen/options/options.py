@@ -59,15 +59,17 @@ class SvgReasoning(_Options):
     """How hard the author of an SVG thinks."""
 
     effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = Field(
-        None, description="How much reasoning the author model spends; its own default if left out."
+        default=None, description="How much reasoning the author model spends; its own default if left out."
     )
 
 
 class Svg(_Options):
     """Who writes an SVG; the image model draws the reference picture that it works from."""
 
-    model: str | None = Field(None, description="Text model that writes the SVG; the response's own model if left out.")
-    reasoning: SvgReasoning | None = Field(None, description="How hard that model thinks.")
+    model: str | None = Field(
+        default=None, description="Text model that writes the SVG; the response's own model if left out."
+    )
+    reasoning: SvgReasoning | None = Field(default=None, description="How hard that model thinks.")
 
 
 Api = Literal["responses", "images"]
@@ -84,18 +86,18 @@ class ImageOptions(_Options):
     """
 
     model: str | None = Field(
-        DEFAULT_IMAGE_MODEL,
+        default=DEFAULT_IMAGE_MODEL,
         description="Image model that draws, such as gpt-image-2 or gpt-image-2.6-sunburst. "
         "Not the text model that writes the response.",
         examples=["gpt-image-2", "gpt-image-2.6-sunburst"],
     )
     action: Annotated[Literal["generate", "edit", "auto"] | None, _words("action")] = Field(
-        None,
+        default=None,
         description="generate draws a new image, edit changes an image that is in context, "
         "auto (the default) lets the model decide.",
     )
     size: Annotated[str | None, BeforeValidator(read_size)] = Field(
-        None,
+        default=None,
         pattern=SIZE_PATTERN,
         description="Width x height in pixels, such as 1024x1024 (square), 1536x1024 (landscape) or "
         "1024x1536 (portrait), or auto (the default). From gpt-image-2 on, any size with both edges "
@@ -103,66 +105,66 @@ class ImageOptions(_Options):
         examples=["auto", "1024x1024", "1536x864"],
     )
     quality: Annotated[Literal["low", "medium", "high", "xhigh", "max", "auto"] | None, _words("quality")] = Field(
-        None,
+        default=None,
         description="Rendering quality: low is fast and cheap (drafts), high is slow and costs many times as "
         "much. xhigh and max exist from gpt-image-2.5 on. Default: auto.",
     )
     output_format: Annotated[Literal["png", "webp", "jpeg", "gif", "svg"] | None, _words("output_format")] = Field(
-        None,
+        default=None,
         description="File format: png (the default, lossless), webp or jpeg (smaller; jpeg is the fastest), "
         "gif (animated) or svg (vector); the last two from gpt-image-2.6 on.",
     )
     output_compression: int | None = Field(
-        None,
+        default=None,
         ge=0,
         le=100,
         description="Compression quality in percent, for jpeg and webp only; 100 (the default) gives the largest file.",
     )
     background: Annotated[Literal["transparent", "opaque", "auto"] | None, _words("background")] = Field(
-        None,
+        default=None,
         description="transparent (png or webp; a preview on gpt-image-2), opaque, or auto (the default).",
     )
     input_fidelity: Annotated[Literal["high", "low"] | None, _words("input_fidelity")] = Field(
-        None,
+        default=None,
         description="How closely an edit keeps the faces and style of its source images. For gpt-image-1.5 "
         "only (low also for gpt-image-1-mini); later models refuse the option.",
     )
     moderation: Annotated[Literal["auto", "low"] | None, _words("moderation")] = Field(
-        None, description="Strictness of the content filter: auto (the default) or low."
+        default=None, description="Strictness of the content filter: auto (the default) or low."
     )
     partial_images: int | None = Field(
-        None,
+        default=None,
         ge=0,
         le=3,
         description="How many unfinished versions a stream shows before the final image (0 to 3, default 0); "
         "each costs extra image tokens.",
     )
     complexity: Annotated[Literal["low", "medium", "high"] | None, _words("complexity")] = Field(
-        None,
+        default=None,
         description="How much the image model plans before it draws, independent of quality. "
         "If left out it follows the response's reasoning effort where it can.",
     )
     frame_count: int | None = Field(
-        None, ge=2, le=16, description="Frames of an animation, 2 to 16 (default 9); for gif only."
+        default=None, ge=2, le=16, description="Frames of an animation, 2 to 16 (default 9); for gif only."
     )
     frame_duration_ms: int | None = Field(
-        None,
+        default=None,
         ge=10,
         le=655_350,
         description="How long each frame of an animation is shown, in milliseconds, rounded to tens "
         "(10 to 655,350, default 200); for gif only.",
     )
     aspect_ratio: Annotated[str | None, BeforeValidator(read_ratio)] = Field(
-        None,
+        default=None,
         pattern=r"^\d*\.?\d*[1-9]\d*(\.0*)?:\d*\.?\d*[1-9]\d*(\.0*)?$",
         description="Width : height, such as 16:9 (wide), 1:1 (square) or 2:3 (portrait), in place of size: the "
         "nearest size that the image model has is asked for. Not together with size.",
         examples=["16:9", "1:1", "2:3"],
     )
     extra: dict[str, Any] | None = Field(
-        None, description="Further fields of the tool, sent as they are, for options newer than this package."
+        default=None, description="Further fields of the tool, sent as they are, for options newer than this package."
     )
-    svg: Svg | None = Field(None, description="Which model writes an SVG and how hard it thinks; for svg only.")
+    svg: Svg | None = Field(default=None, description="Which model writes an SVG and how hard it thinks; for svg only.")
 
     @model_validator(mode="after")
     def _without_contradiction(self) -> Self:

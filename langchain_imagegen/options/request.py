@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from pydantic import (
     BaseModel,
@@ -24,6 +24,8 @@ from langchain_imagegen.options.validation import complaints
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from langchain_imagegen.options.call_fields import CallFields
+
 from langchain_imagegen.options.options import ImageOptions, _chosen
 
 
@@ -38,21 +40,28 @@ class ImageRequest(OldPickles, BaseModel):
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True)
 
-    prompt: str = Field("", description="What to draw, or what to change about the images.")
-    images: list[Any] = Field([], description="References to the images to edit or combine, in order.")
-    mask: Any | None = Field(
-        None, description="Where to edit: a region (`box`, `polygon`), or a picture that is fully transparent there."
+    prompt: str = Field(default="", description="What to draw, or what to change about the images.")
+    images: list[Any] = Field(
+        default_factory=list, description="References to the images to edit or combine, in order."
     )
-    previous_response_id: str | None = Field(None, description="The response that this one continues.")
+    mask: Any | None = Field(
+        default=None,
+        description="Where to edit: a region (`box`, `polygon`), or a picture that is fully transparent there.",
+    )
+    previous_response_id: str | None = Field(default=None, description="The response that this one continues.")
     conversation: str | dict[str, Any] | None = Field(
-        None,
+        default=None,
         description="The service's conversation that this response belongs to; not with a previous response.",
         examples=["conv_6890a1"],
     )
-    options: ImageOptions | None = Field(None, description="Options for this request; they win over the generator's.")
-    instructions: str | None = Field(None, description="Instructions for the mainline model, besides the prompt.")
+    options: ImageOptions | None = Field(
+        default=None, description="Options for this request; they win over the generator's."
+    )
+    instructions: str | None = Field(
+        default=None, description="Instructions for the mainline model, besides the prompt."
+    )
     once: str | bool | None = Field(
-        None,
+        default=None,
         description="A name for the picture, which is then bought once whoever asks for it; `False` does not ask the "
         "ledger, `auto` asks it inside LangGraph runs.",
         examples=["poster-7"],
@@ -61,6 +70,10 @@ class ImageRequest(OldPickles, BaseModel):
         default=False,
         description="Whether to buy another picture although the ledger has one.",
     )
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **fields: Unpack[CallFields]) -> None: ...
 
     @model_validator(mode="before")
     @classmethod

@@ -10,6 +10,8 @@ from langchain_core.messages import AIMessage, HumanMessage
 from pydantic import BaseModel
 
 from langchain_imagegen import ImageGenerationTool, ImageGenerator, ImageOptions, ImageRequest
+from langchain_imagegen.agents.tool_fields import ToolFields
+from langchain_imagegen.drawing.setting_fields import SettingFields
 from langchain_imagegen.errors import OptionError
 from langchain_imagegen.options.call_fields import CallFields
 from langchain_imagegen.simulator import Simulator
@@ -147,3 +149,15 @@ def test_a_callers_model_is_a_request(half: Any, low: Make, simulator: Simulator
 def test_call_fields_are_complete():
     """`CallFields`, with which `invoke` is typed, has exactly the request fields and the options."""
     assert set(CallFields.__annotations__) == {*ImageRequest.model_fields, *ImageOptions.model_fields}
+
+
+def test_setting_fields_are_complete():
+    """`SettingFields`, with which the constructor of `ImageGenerator` is typed, has exactly its fields."""
+    assert set(SettingFields.__annotations__) == set(ImageGenerator.model_fields)
+
+
+def test_tool_fields_are_complete():
+    """`ToolFields` has exactly the fields of the tool that its constructor does not name."""
+    named = {"exposed", "allow_urls"}
+
+    assert set(ToolFields.__annotations__) == {*ImageGenerationTool.model_fields} - named
