@@ -63,6 +63,7 @@ class Service:
         from langchain_imagegen.drawing.generator import ImageGenerator
 
         settings: dict[str, Any] = {"model": self.mainline_model} if self.mainline_model else {}
+        settings["api"] = self.api
         settings["delivery"] = self.delivery or ("background" if self.api == "responses" else "stream")
         with ExitStack() as opened:
             if workspace.simulated:
@@ -76,7 +77,6 @@ class Service:
                 check_key()
             yield ImageGenerator(
                 options=options,
-                api=self.api,
                 timeout=self.timeout,
                 image_store=workspace.image_store,
                 library=workspace.catalogue,
