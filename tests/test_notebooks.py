@@ -15,6 +15,7 @@ from langchain_imagegen.images.sniffing import sniff
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 VARIABLE = re.compile(r"img_[0-9a-f]{8,}|0x[0-9a-f]+|\d[\d.,]*")  # in texts: handles, addresses, seconds
+BAR = re.compile(r"^ *\d+%\|.*\n", re.MULTILINE)
 DATA_URL = re.compile(r"data:(image/[\w+.-]+);base64,([\w+/=]+)")
 
 
@@ -49,9 +50,9 @@ def summary(notebook):
 
 
 def printed(notebook):
-    """Return what the cells print, without handles and numbers."""
+    """Return what the cells print, without handles, numbers and progress bars."""
     streams = [output for cell in code_cells(notebook) for output in cell.outputs if output.output_type == "stream"]
-    return [VARIABLE.sub("#", output.text) for output in streams if output.name == "stdout"]
+    return [VARIABLE.sub("#", BAR.sub("", output.text)) for output in streams if output.name == "stdout"]
 
 
 def pictures(notebook):

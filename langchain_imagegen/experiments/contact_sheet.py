@@ -5,6 +5,7 @@ Pictures are enlarged by a check box that the style sheet hides, since notebooks
 
 from __future__ import annotations
 
+import math
 from html import escape
 
 from langchain_imagegen.experiments.cell import Cell
@@ -13,11 +14,16 @@ from langchain_imagegen.experiments.results import Results
 from langchain_imagegen.experiments.views import preview
 from langchain_imagegen.images.cost import dollars
 
-EDGE = 512  # pixels of the copies in a notebook, about 40 KB each
+_EDGE = 512  # pixels of the previews in a notebook, about 20 KB each
+_SMALLEST = 192  # the same of a large sheet, in which a picture is shown with 180
+_MANY = 24  # pictures, from which on the previews get smaller, so that the notebook stays below 1 MB or so
+_WIDTH = 180  # pixels of a picture as shown
 _STYLE = """
 .imagegen-sheet{border-collapse:collapse;font:13px/1.35 system-ui,sans-serif;text-align:left}
-.imagegen-sheet th{padding:6px 8px;font-weight:600;vertical-align:top;max-width:16em}
-.imagegen-sheet td{padding:6px 8px;vertical-align:top;border:1px solid #8884}
+.imagegen-sheet tr{background:none!important}
+.imagegen-sheet :is(th,td){padding:6px 8px;text-align:left!important;vertical-align:top!important;white-space:normal}
+.imagegen-sheet th{font-weight:600;max-width:16em}
+.imagegen-sheet td{border:1px solid #8884}
 .imagegen-sheet td.picked{outline:3px solid #2f7d32;outline-offset:-3px}
 .imagegen-sheet input{position:absolute;opacity:0;width:1px;height:1px}
 .imagegen-sheet img{width:180px;height:auto;display:block;cursor:zoom-in;border-radius:3px}
@@ -35,18 +41,25 @@ _PAGE = """<!doctype html>
 """
 
 
-def html_of(sheet: Results, *, edge: int | None = EDGE) -> str:
+def edge_for(count: int) -> int:
+    """Return the pixels of the longer edge of each of so many previews: fewer in a large sheet."""
+    return min(_EDGE, max(_SMALLEST, round(_EDGE * math.sqrt(_MANY / max(count, 1)))))
+
+
+def html_of(sheet: Results, *, edge: int | None) -> str:
     """Return a sheet as a table with previews; `edge=None` embeds the originals."""
     layout = sheet.layout
+    labelled = any(layout.rows)
     at = {layout.places[cell.variation, cell.attempt]: cell for cell in sheet}
-    head = "".join(f"<th>{escape(label)}</th>" for label in ("", *layout.columns))
+    head = "".join(f"<th>{escape(label)}</th>" for label in (*([""] if labelled else []), *layout.columns))
     rows = []
     for row, label in enumerate(layout.rows):
         cells = (at.get((row, column)) for column in range(len(layout.columns)))
         shown = "".join("<td></td>" if cell is None else _cell(sheet, cell, edge) for cell in cells)
-        rows.append(f'<tr><th scope="row">{escape(label)}</th>{shown}</tr>')
+        name = f'<th scope="row">{escape(label)}</th>' if labelled else ""
+        rows.append(f"<tr>{name}{shown}</tr>")
     table = f'<table class="imagegen-sheet"><tr>{head}</tr>{"".join(rows)}</table>'
-    return f"<style>{_STYLE}</style>{table}"
+    return f'<style>{_STYLE}</style><div style="overflow-x:auto">{table}</div>'
 
 
 def page_of(sheet: Results) -> str:
@@ -59,7 +72,7 @@ def _cell(sheet: Results, cell: Cell, edge: int | None) -> str:
         told = escape(str(cell.error or "not drawn yet"))
         return f'<td><b>{cell.name}</b> <div class="error">{told}</div>{_remarks(cell)}</td>'
     image = cell.result.image
-    picture = preview(image, edge=edge, alt=image.revised_prompt or image.prompt or "")
+    picture = preview(image, edge=edge, alt=image.revised_prompt or image.prompt or "", width=_WIDTH)
     enlarge = f'<label><input type="checkbox" aria-label="enlarge {cell.name}"/>{picture}</label>'
     words = shorten(image.revised_prompt or sheet.variations[cell.variation].prompt)
     facts = f"<small>{escape(words)}</small><small>{escape(' · '.join(_facts(cell)))}</small>"

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from langchain_core.runnables import RunnableConfig
 
@@ -16,7 +16,7 @@ from langchain_imagegen.errors import OptionError
 from langchain_imagegen.experiments.archive import read_file, read_record, saved_names
 from langchain_imagegen.experiments.batch import Batch, estimated
 from langchain_imagegen.experiments.cell import Cell
-from langchain_imagegen.experiments.contact_sheet import html_of
+from langchain_imagegen.experiments.contact_sheet import edge_for, html_of
 from langchain_imagegen.experiments.export import write_folder, write_page
 from langchain_imagegen.experiments.layout import Layout
 from langchain_imagegen.experiments.plan import Variation, grid
@@ -24,6 +24,7 @@ from langchain_imagegen.experiments.progress import Progress
 from langchain_imagegen.experiments.results import Results
 from langchain_imagegen.experiments.table import rows_of
 from langchain_imagegen.images.cost import Cost
+from langchain_imagegen.images.notebook import View
 from langchain_imagegen.options.options import ImageOptions
 from langchain_imagegen.options.validation import did_you_mean, listed
 from langchain_imagegen.storage.store import ImageStore, default_store
@@ -62,7 +63,10 @@ class Sheet(Results):
         cells = [Cell.model_validate(each) for each in record["cells"]]
         for cell in cells:
             cell.result = cell.result and cell.result.bind(store)
-        return cls(str(record["name"]), variations, cells, tries=int(record["tries"]), image_store=store)
+        settings = record.get("settings")
+        return cls(
+            str(record["name"]), variations, cells, tries=int(record["tries"]), image_store=store, settings=settings
+        )
 
     def edit(self, *prompts: str, name: str | None = None, **plan: Any) -> Experiment:
         """Return an experiment that edits each of the picked pictures by each of the prompts.
@@ -112,9 +116,19 @@ class Sheet(Results):
         """
         return write_folder(self, folder)
 
+    def view(self, *, edge: int | Literal["auto"] | None = "auto") -> View:
+        """Return what a notebook shows of the sheet; a click on a picture enlarges it.
+
+        Args:
+            edge: Pixels of the longer edge of a preview; `"auto"` is 512, and less for more than 24 pictures. `None`
+                shows the pictures themselves, which makes the notebook a third larger than all of them.
+        """
+        html = html_of(self, edge=edge_for(len(self.images())) if edge == "auto" else edge)
+        return View({"text/html": html, "text/plain": repr(self)})
+
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         del include, exclude
-        return {"text/html": html_of(self), "text/plain": repr(self)}
+        return dict(self.view().bundle)
 
 
 class Experiment:
@@ -155,6 +169,7 @@ class Experiment:
     ) -> None:
         listed_one_by_one = tuple(map(Variation.of, variations))
         self.name, self.n = name, n
+        self._settings: Mapping[str, Any] = {}
         self.variations = listed_one_by_one or grid(prompts, options, models, sources)
         if not isinstance(name, str) or not name.strip():
             raise OptionError(f"name={name!r} names no experiment: give a text, under which its sheet is kept")
@@ -165,13 +180,19 @@ class Experiment:
     def from_file(cls, path: str | os.PathLike[str], *, image_store: ImageStore | None = None) -> Self:
         """Return the experiment that `Sheet.to_file` wrote; its source pictures are put into the image store.
 
+        It is drawn with the mainline model and the options of the generator that drew it first, whatever those of the
+        generator are that draws it now.
+
         Raises:
             OptionError: It is no file of an experiment.
         """
         store = image_store or default_store()
         record = read_file(path, store)
         variations = [Variation.of_record(each, store) for each in record["variations"]]
-        return cls(str(record["name"]), variations=variations, n=int(record["tries"]))
+        experiment = cls(str(record["name"]), variations=variations, n=int(record["tries"]))
+        settings = record.get("settings")
+        experiment._settings = settings if isinstance(settings, dict) else {}
+        return experiment
 
     def __len__(self) -> int:
         return len(self.variations) * self.n
@@ -181,6 +202,7 @@ class Experiment:
 
     def estimate(self, draw: ImageGenerator) -> Cost:
         """Return what all pictures cost at most, were none drawn yet; see `langchain_imagegen.estimate`."""
+        draw = self._as_recorded(draw)
         return sum((estimated(each, draw).times(self.n) for each in self.variations), Cost())
 
     def run(
@@ -238,10 +260,18 @@ class Experiment:
         Raises:
             OptionError: It may cost more than `max_cost`.
         """
+        draw = self._as_recorded(draw)
         sheet = self._sheet(draw)
         batch = Batch(sheet, [cell for cell in sheet if cell.result is None], draw)
         batch.check_cost(max_cost)
         return batch
+
+    def _as_recorded(self, draw: ImageGenerator) -> ImageGenerator:
+        """Return the generator with the settings of the file that the experiment was read from."""
+        if not self._settings:
+            return draw
+        options, model = draw.options.merge(self._settings.get("options")), self._settings.get("model")
+        return draw.model_copy(update={"options": options, "model": str(model or draw.model)})
 
     def _sheet(self, draw: ImageGenerator) -> Sheet:
         """Return the sheet with the cells of an earlier run that drew the same, and empty ones for the others."""
@@ -252,8 +282,11 @@ class Experiment:
         earlier = {cell.key: cell for cell in Sheet.of_record(record, store)} if record else {}
         cells = []
         for (number, attempt), _ in sorted(layout.places.items(), key=lambda place: place[1]):
-            settings = {"model": draw.model, "options": draw.options.merge(variations[number].options).sent()}
+            sent = draw.options.merge(variations[number].options).sent()
+            settings = {"provider": draw.provider, "model": draw.model, "options": sent}
             key = variations[number].digest(settings, attempt)
             place = {"name": layout.name(number, attempt), "variation": number, "attempt": attempt}
             cells.append(earlier[key].model_copy(update=place) if key in earlier else Cell(key=key, **place))
-        return Sheet(self.name, variations, cells, tries=self.n, image_store=store)
+        options = draw.options.model_dump(mode="json", exclude_none=True) | {"model": draw.options.model}
+        settings = {"model": draw.model, "options": options}
+        return Sheet(self.name, variations, cells, tries=self.n, image_store=store, settings=settings)

@@ -12,6 +12,7 @@ from langchain_imagegen.experiments.contact_sheet import page_of
 from langchain_imagegen.experiments.file_names import free_path, slug
 from langchain_imagegen.experiments.results import Results
 from langchain_imagegen.experiments.table import rows_of
+from langchain_imagegen.images.sniffing import EXTENSIONS
 
 
 def write_page(sheet: Results, path: str | os.PathLike[str]) -> Path:
@@ -30,8 +31,8 @@ def write_folder(sheet: Results, folder: str | os.PathLike[str]) -> list[Path]:
     written = []
     for cell in sheet:
         for image in cell.result.images if cell.result else ():
-            extension = image.mime_type.partition("/")[2].partition("+")[0]
-            written.append(image.save(free_path(root / f"{_file_name(sheet, cell)}.{extension}")))
+            name = f"{_file_name(sheet, cell)}.{EXTENSIONS.get(image.mime_type, 'bin')}"
+            written.append(image.save(free_path(root / name)))
     free_path(root / f"{slug(sheet.name)}.csv").write_text(_csv(sheet), encoding="utf-8")
     return written
 

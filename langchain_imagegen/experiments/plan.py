@@ -65,7 +65,7 @@ class Variation(BaseModel):
         """Return what names one try of this variation, whatever the service calls its sources.
 
         Args:
-            settings: What the generator adds: the mainline model and all options in force.
+            settings: What the generator adds: the provider, the mainline model and all options in force.
             attempt: Which of several tries, from 0.
         """
         sources = [image.sha256 if isinstance(image, GeneratedImage) else repr(image) for image in self.images]

@@ -1,6 +1,7 @@
 """How far a batch is, on one line: tqdm's bar, in a notebook its widget where ipywidgets is installed.
 
-tqdm is optional (extra `notebook`). Without it, only the announcement is written.
+tqdm is optional (extra `notebook`). Without it, only the announcement is written. Both go to the standard error stream,
+but in a notebook to standard output: front ends show the other one in red.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import sys
 from importlib.util import find_spec
 from types import TracebackType
 from typing import Any, Self
+
+from langchain_imagegen.images.notebook import notebook_shell
 
 
 class Progress:
@@ -26,9 +29,10 @@ class Progress:
 
     def __enter__(self) -> Self:
         if self._shown:
-            sys.stderr.write(f"{self._announcement}\n")
+            out = sys.stderr if notebook_shell() is None else sys.stdout
+            out.write(f"{self._announcement}\n")
             if self._total and find_spec("tqdm") is not None:
-                self._bar = _bar_class()(total=self._total, unit="picture")
+                self._bar = _bar_class()(total=self._total, unit="picture", file=out)
         return self
 
     def advance(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeGuard
 
@@ -22,13 +22,22 @@ from langchain_imagegen.storage.store import ImageStore
 class Results:
     """The cells of an experiment in rows and columns: `sheet["B2"]`, `for cell in sheet`.
 
-    Picks, ratings and notes are saved at once under the sheet's name in the image store.
+    Picks, ratings and notes are saved at once under the sheet's name in the image store. `settings` are the mainline
+    model and the options of the generator that drew it.
     """
 
     def __init__(
-        self, name: str, variations: Sequence[Variation], cells: Iterable[Cell], *, tries: int, image_store: ImageStore
+        self,
+        name: str,
+        variations: Sequence[Variation],
+        cells: Iterable[Cell],
+        *,
+        tries: int,
+        image_store: ImageStore,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.name, self.tries, self.image_store = name, tries, image_store
+        self.settings = settings
         self.variations = tuple(variations)
         self.layout = Layout.of(self.variations, tries)
         self.cells = {cell.name: cell for cell in cells}
@@ -112,7 +121,8 @@ class Results:
         """Return plan and cells as plain JSON, without bytes."""
         variations = [each.record() for each in self.variations]
         cells = [cell.record() for cell in self]
-        return {"name": self.name, "tries": self.tries, "variations": variations, "cells": cells}
+        settings = {"settings": dict(self.settings)} if self.settings else {}
+        return {"name": self.name, "tries": self.tries, **settings, "variations": variations, "cells": cells}
 
     def digests(self) -> set[str]:
         """Return the digests of all bytes that the sheet needs, for `ImageStore.prune(keep=…)`."""

@@ -77,9 +77,14 @@ class Cost(BaseModel):
 
     def __str__(self) -> str:
         if self.missing:
-            known = f"at least {dollars(self.known)}, " if self.known else ""
-            return f"{known}not known in all: {self.reason}"
+            known = f"at least {dollars(self.known)}; the rest is " if self.known else ""
+            return f"{known}not known: {self.reason}"
         return f"at most {dollars(self.known)}" if self.estimated else dollars(self.known)
+
+    def __repr__(self) -> str:
+        """Return the total and the parts that are not zero; `model_dump()` has everything."""
+        parts = ", ".join(f"{part} {dollars(value)}" for part in PARTS if (value := getattr(self, part)))
+        return f"Cost({self})" if self.missing or not parts else f"Cost({self}: {parts})"
 
 
 NOTHING_DRAWN = Cost(**{part: Decimal(0) for part in PARTS})

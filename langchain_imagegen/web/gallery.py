@@ -22,6 +22,7 @@ from langchain_imagegen.images.files import save_picture
 from langchain_imagegen.images.image import GeneratedImage, data_url
 from langchain_imagegen.images.pillow import preview_of
 from langchain_imagegen.images.result import ImageResult
+from langchain_imagegen.images.sniffing import EXTENSIONS
 
 Originals: TypeAlias = Literal["beside", "embedded", "linked"] | None
 
@@ -126,8 +127,7 @@ def _entry(
 ) -> dict[str, Any]:
     """Return what the page's script reads of a picture."""
     image = exhibit.image
-    extension = image.mime_type.partition("/")[2].partition("+")[0]
-    file = f"{image.handle}.{extension}"
+    file = f"{image.handle}.{EXTENSIONS.get(image.mime_type, 'bin')}"
     pictures = _pictures(image, file, budget, page, originals)
     facts = _facts(exhibit)
     words = [image.handle, image.prompt or "", image.revised_prompt or "", *map(str, facts.values())]

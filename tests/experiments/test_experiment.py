@@ -12,9 +12,11 @@ import pytest
 from langchain_imagegen import ImageStore
 from langchain_imagegen.errors import ImageGenerationError, OptionError
 from langchain_imagegen.experiments import Experiment, Sheet
+from langchain_imagegen.experiments.contact_sheet import edge_for
 from langchain_imagegen.simulator import faults
 
 LOW = {"quality": "low", "size": "816x816"}
+JPEG = {"output_format": "jpeg"}
 
 
 @pytest.fixture
@@ -95,11 +97,13 @@ def test_a_lost_sheet_is_found_by_the_ledger(run, draw, simulator):
 
 
 def test_other_settings_of_the_generator_are_another_drawing(run, low, simulator):
-    """A cell counts as drawn only if mainline model and options were the same."""
+    """A cell counts as drawn only if provider, mainline model and options were the same."""
     run(Experiment("foxes", prompts=["draw a fox"]), low())
     run(Experiment("foxes", prompts=["draw a fox"]), low(model="gpt-5.4-mini"))
-
     assert simulator.pictures == 2
+
+    run(Experiment("foxes", prompts=["draw a fox"]), low(base_url=simulator.base_url.replace("127.0.0.1", "localhost")))
+    assert simulator.pictures == 3
 
 
 def test_a_failure_is_a_cell(run, draw, simulator):
@@ -188,15 +192,21 @@ def test_the_table(run, draw):
     assert float(sheet.cost().total) == pytest.approx(table["dollars"].sum())
 
 
-def test_a_file_repeats_the_experiment_alone(run, draw, low, tmp_path, simulator):
-    """The file of an experiment holds its source pictures: elsewhere, with an empty store, it draws the same."""
+def test_a_file_repeats_the_experiment_alone(run, draw, generator, tmp_path, simulator):
+    """The file holds pictures and settings: with an empty store and another generator, it draws the same."""
     fox = draw.invoke("draw a fox")
     sheet = run(Experiment("winter", prompts=["make it winter"], sources=[fox]), draw)
     path = sheet.to_file(tmp_path / "winter.json")
     assert sheet.to_file(path).name == "winter-2.json"
 
     elsewhere = ImageStore(tmp_path / "elsewhere")
-    again = run(Experiment.from_file(path, image_store=elsewhere), low(image_store=elsewhere))
+    plan = Experiment.from_file(path, image_store=elsewhere)
+    other = generator(image_store=elsewhere, model="gpt-5.4-mini", options={"size": "1024x1024", "quality": "high"})
+    again = run(plan, other)
+    assert again["A1"].key == sheet["A1"].key
+    assert (again["A1"].image.size, again["A1"].image.quality) == ("816x816", "low")
+    assert simulator.requests[-1].body["model"] == draw.model
+    assert plan.estimate(other).total == Experiment("x", prompts="make it winter", sources=[fox]).estimate(draw).total
     assert again["A1"].image.parents == sheet["A1"].image.parents
     assert again["A1"].result.sources[0].read() == fox.image.read()
     assert simulator.pictures == 3
@@ -207,11 +217,11 @@ def test_a_file_repeats_the_experiment_alone(run, draw, low, tmp_path, simulator
 
 def test_a_folder_of_pictures(run, draw, tmp_path):
     """`export` names files by cell and what varies, writes the table beside them, and overwrites nothing."""
-    sheet = run(Experiment("Foxes & owls", prompts=["draw a fox", "=draw/../an owl"], options=[LOW]), draw)
+    sheet = run(Experiment("Foxes & owls", prompts=["draw a fox", "=draw/../an owl"], options=[LOW | JPEG]), draw)
     first, second = sheet.export(tmp_path), sheet.export(tmp_path)
 
-    assert [path.name for path in first] == ["A1-draw-a-fox.png", "A2-draw-an-owl.png"]
-    assert [path.name for path in second] == ["A1-draw-a-fox-2.png", "A2-draw-an-owl-2.png"]
+    assert [path.name for path in first] == ["A1-draw-a-fox.jpg", "A2-draw-an-owl.jpg"]
+    assert [path.name for path in second] == ["A1-draw-a-fox-2.jpg", "A2-draw-an-owl-2.jpg"]
     assert first[0].read_bytes() == sheet["A1"].image.read()
     table = (tmp_path / "foxes-owls.csv").read_text()
     assert "draw a fox" in table
@@ -249,6 +259,16 @@ def test_a_contact_sheet_shows_itself_without_scripts(run, draw, simulator, tmp_
         assert not [name for name, _ in found.attributes if name.startswith("on")]
     assert "Sheet('evil': 1 of 2 drawn, 1 failed" in view["text/plain"]
     assert sheet.to_html(page).name == "evil-2.html"
+
+
+def test_previews_get_smaller_in_a_large_sheet(run, draw):
+    """Previews have 512 pixels, fewer in a large sheet, or as many as are asked for; `None` shows the pictures."""
+    sheet = run(Experiment("foxes", prompts=["draw a fox"]), draw)
+    original, usual, small = (len(sheet.view(edge=edge).bundle["text/html"]) for edge in (None, "auto", 128))
+
+    assert original > usual > small
+    assert [edge_for(count) for count in (1, 24, 96, 500)] == [512, 512, 256, 192]
+    assert '<th scope="row">' not in sheet.view().bundle["text/html"]  # nothing labels the only row
 
 
 def test_previews_keep_transparency(run, draw):

@@ -45,6 +45,7 @@ def test_reported_tokens_have_a_price():
     assert cost.mainline is None
     assert cost.total == Decimal("0.006235")
     assert str(cost) == "$0.0062"
+    assert repr(cost) == "Cost($0.0062: image_output $0.0059, text $0.0004)"
 
 
 @pytest.mark.parametrize("model", ["gpt-image-2", "gpt-image-2-2026-04-21", "gpt-image-2.5-flare"])
@@ -148,6 +149,7 @@ def test_a_result_without_tokens_says_so(draw):
         assert cost.reason == "the service does not report the image tokens"
         assert cost.known == cost.mainline > 0
         assert str(cost).startswith("at least $0.")
+        assert repr(cost) == f"Cost({cost})"
 
 
 def test_pictures_from_the_ledger_cost_nothing(draw):
