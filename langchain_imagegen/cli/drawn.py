@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from langchain_imagegen.images.result import ImageResult
 from langchain_imagegen.options.options import ImageOptions
 
 if TYPE_CHECKING:
+    from langchain_imagegen.cli.progress import DrawingProgress
     from langchain_imagegen.cli.session import Purchase
     from langchain_imagegen.drawing.generator import ImageGenerator
 
@@ -96,22 +97,31 @@ class Drawing:
         fields: dict[str, Any] = with_partials(draw.options, request, {}) if watched else {}
         partials = fields.get("partial_images") or draw.options.partial_images or 0
         about = " ".join(request["prompt"].split())[:40]
+        progress = DrawingProgress(notes, about, lambda: draw.under_way, pictures=watched, partials=partials)
         stream: Any = draw.stream(request, **fields)
         try:
-            with (
-                DrawingProgress(notes, about, lambda: draw.under_way, pictures=watched, partials=partials) as progress,
-                closing(stream) as pieces,
-            ):
-                for piece in pieces:
-                    if isinstance(piece, ImageResult):
-                        return piece
-                    progress.add(piece)
-        except KeyboardInterrupt:
-            raise InterruptedDrawing(_interrupted(about, draw, noted=request["once"] is not None)) from None
+            with progress, closing(stream) as pieces:
+                return self._followed(pieces, progress, lambda: _interrupted(about, draw, noted=bool(request["once"])))
         except ImageGenerationError as error:
             if not error.may_be_billed or isinstance(error, (ModerationError, NoImageError)):
                 self.workspace.remembered.end(purchase)
             raise
+
+    def _followed(
+        self, pieces: Iterable[Any], progress: DrawingProgress, what_goes_on: Callable[[], str]
+    ) -> ImageResult:
+        """Return the result of a drawing, and show its partial pictures.
+
+        Raises:
+            InterruptedDrawing: Ctrl-C was pressed; it says what goes on.
+        """
+        try:
+            for piece in pieces:
+                if isinstance(piece, ImageResult):
+                    return piece
+                progress.add(piece)
+        except KeyboardInterrupt:
+            raise InterruptedDrawing(what_goes_on()) from None
         raise NoImageError("the service sent no picture")
 
     def _tell(self, result: ImageResult, files: Sequence[Path]) -> None:

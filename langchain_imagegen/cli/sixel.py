@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-COLORS = 128
+COLORS = 256
 _BAND = 6  # rows
 _RUN = re.compile(rb"(.)\1{3,}")
 _TO_TEXT = bytes(63 + value if value < 64 else 0 for value in range(256))
