@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from langchain_imagegen.agents.approval import approval
     from langchain_imagegen.agents.display import show_pictures
     from langchain_imagegen.agents.hiding import hide_pictures
+    from langchain_imagegen.agents.live import ashow_events, show_events
     from langchain_imagegen.agents.middleware import ImageGenerationMiddleware
     from langchain_imagegen.agents.tool import ImageGenerationTool
     from langchain_imagegen.conversation.channel import merge_images
@@ -60,6 +61,7 @@ __all__ = [
     "Region",
     "__version__",
     "approval",
+    "ashow_events",
     "box",
     "estimate",
     "hide_pictures",
@@ -68,6 +70,7 @@ __all__ = [
     "merge_images",
     "polygon",
     "retry_on",
+    "show_events",
     "show_pictures",
 ]
 
@@ -75,6 +78,7 @@ _MODULES = {
     "agents.display": ("show_pictures",),
     "agents.hiding": ("hide_pictures",),
     "agents.approval": ("approval",),
+    "agents.live": ("ashow_events", "show_events"),
     "agents.middleware": ("ImageGenerationMiddleware",),
     "agents.tool": ("ImageGenerationTool",),
     "conversation.channel": ("merge_images",),

@@ -33,6 +33,9 @@ the drawing.
   that is not streamed becomes a streamed one, and `ChatOpenAI` gets its JSON. Without `partials` no request is
   changed, and the events of an answer that is not streamed come at its end.
 
+In a notebook, `show_events(agent.stream(…, stream_mode="custom"))` passes the events on and shows each picture in one
+output, which sharpens; `ashow_events` is its async twin.
+
 The runs below are against the simulator. A test makes this page again and compares it.
 """
 

@@ -126,6 +126,47 @@ def test_show_in_a_script_is_invoke(half: Any, low: Any, simulator: Simulator, c
     assert simulator.pictures == 1
 
 
+AGENT = """
+from langchain.agents import create_agent
+from langchain_openai import ChatOpenAI
+chat = ChatOpenAI(model="gpt-5.4", use_responses_api=True)
+agent = create_agent(chat, [ImageGenerationTool(generator=draw, partials=1)])
+"""
+
+
+def test_events_of_an_agent_sharpen_its_pictures(cells: Cells):
+    """`show_events` and `ashow_events` pass a stream on, and show each picture, or why there is none, in one output.
+
+    The simulated chat model calls the tool twice for two pictures, and each call draws both.
+    """
+    cells.simulator.script(*[None] * 8, moderated("input", ["violence"]))
+    _, single, four, refused = cells.run(
+        AGENT,
+        "for event in show_events(agent.stream({'messages': 'draw a fox'}, stream_mode='custom')):\n"
+        "    print(event['type'])",
+        "stream = agent.astream({'messages': 'draw two pictures of an owl'}, stream_mode=['custom', 'updates'])\n"
+        "async for mode, chunk in ashow_events(stream):\n"
+        "    last = (mode, *chunk)\n"
+        "last",
+        "for event in show_events(agent.stream({'messages': 'draw a cat'}, stream_mode='custom')):\n    pass",
+    )
+
+    assert [output.output_type for output in single] == ["display_data"] + ["stream"] * 4
+    assert [output["text"].strip() for output in single[1:]] == [
+        "image.started",
+        "image.partial",
+        "image.partial",
+        "image.finished",
+    ]
+    assert single[0]["data"]["text/plain"].endswith(": A simulated picture: draw a fox")
+    assert [output.output_type for output in four] == ["display_data"] * 4 + ["execute_result"]
+    assert four[4]["data"]["text/plain"] == "('updates', 'model')"
+    assert [shown(output).size for output in (single[0], *four[:4])] == [(816, 816)] * 5
+    assert len({json.dumps(update, sort_keys=True) for update in cells.updates}) > 5
+    assert len(refused) == 1
+    assert "violence" in refused[0]["data"]["text/html"]
+
+
 # Views
 
 

@@ -260,8 +260,8 @@ def test_public_names():
     """`__all__` is exactly these names in this order, and the package has each of them."""
     names = """AsyncImageTransport Cost GeneratedImage ImageGenerationError ImageGenerationMiddleware
     ImageGenerationTool ImageGenerator ImageLibrary ImageMemory ImageOptions ImageOutputParser ImageRequest
-    ImageResult ImageState ImageStore ImageTransport ImageUsage PartialImage Region __version__ approval box
-    estimate hide_pictures http_clients images_from merge_images polygon retry_on show_pictures"""
+    ImageResult ImageState ImageStore ImageTransport ImageUsage PartialImage Region __version__ approval ashow_events
+    box estimate hide_pictures http_clients images_from merge_images polygon retry_on show_events show_pictures"""
 
     assert langchain_imagegen.__all__ == names.split()
     assert all(hasattr(langchain_imagegen, name) for name in names.split())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import aclosing, closing
-from html import escape
 from types import TracebackType
 from typing import Any, Self, Unpack
 
@@ -96,9 +95,8 @@ class LiveCell:
             return None
         from IPython.display import display
 
-        text = "drawing …"
         show: Any = display
-        return cls(show({"text/plain": text, "text/html": f"<p>{text}</p>"}, raw=True, display_id=True))
+        return cls(show(notebook.line("drawing …"), raw=True, display_id=True))
 
     @property
     def result(self) -> ImageResult:
@@ -110,10 +108,14 @@ class LiveCell:
         """Show a partial picture, or the result, in place of what was shown before."""
         if isinstance(piece, PartialImage) and piece.final:
             return  # the result shows the same picture
-        self._handle.update(piece._repr_mimebundle_(), raw=True)
+        self.put_bundle(piece._repr_mimebundle_())
         if isinstance(piece, ImageResult):
             self._result = piece
             notebook.note_shown(", ".join(image.handle for image in piece.images))
+
+    def put_bundle(self, bundle: Mapping[str, Any]) -> None:
+        """Show a MIME bundle in place of what was shown before."""
+        self._handle.update(dict(bundle), raw=True)
 
     def __enter__(self) -> Self:
         return self
@@ -122,7 +124,7 @@ class LiveCell:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None:
-            self._handle.update(_view_of(error), raw=True)
+            self.put_bundle(_view_of(error))
 
     async def __aenter__(self) -> Self:
         return self
@@ -138,5 +140,4 @@ def _view_of(error: BaseException) -> Mapping[str, Any]:
     view = getattr(error, "_repr_mimebundle_", None)
     if view is not None:
         return dict(view())
-    text = f"{type(error).__name__}: {error}".rstrip(": ")
-    return {"text/plain": text, "text/html": f"<p>{escape(text)}</p>"}
+    return notebook.line(f"{type(error).__name__}: {error}".rstrip(": "))

@@ -83,10 +83,14 @@ def shorten(text: str, longest: int = _LONGEST_TEXT) -> str:
     return line if len(line) <= longest and len(text) <= 2 * longest else f"{line[: longest - 1]}…"
 
 
+def line(text: str) -> dict[str, Any]:
+    """Return the MIME bundle of a line of text."""
+    return {"text/html": f"<p>{escape(text)}</p>", "text/plain": text}
+
+
 def missing(name: str, why: str) -> dict[str, Any]:
     """Return the MIME bundle of a picture whose bytes cannot be read."""
-    text = f"{name} is not at hand: {why}"
-    return {"text/html": f"<p>{escape(text)}</p>", "text/plain": text}
+    return line(f"{name} is not at hand: {why}")
 
 
 @dataclass(frozen=True)
