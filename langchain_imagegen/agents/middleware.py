@@ -284,10 +284,9 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
     def _whole(self, request: ModelRequest[Any], turn: Turn) -> ModelRequest[Any]:
         messages, system = turn.request(request.system_message)
         tools = self._tools(request.tools, hosted=turn.service.hosted)
-        turn.account.image_model = next((tool.get("model") for tool in tools if is_hosted(tool)), None)
         model = self._model(request.model, turn)
         whole = request.override(model=model, messages=cast("list[Any]", messages), system_message=system, tools=tools)
-        return whole if turn.limits is None else turn.limits.apply(whole)
+        return turn.account.sending(whole if turn.limits is None else turn.limits.apply(whole))
 
     def _light_response(
         self, turn: Turn, response: ModelResponse[Any] | None, answers: Sequence[BaseMessage]

@@ -143,6 +143,8 @@ class Turn:
         failure = self.failure(error)
         if self.limits is not None:
             self.limits.fail(failure)
+        if self.service.hosted:
+            self.account.fail(failure, self.service.provider, self.asked(), self.arrived.response_id)
         raise failure from failure.__cause__
 
     def after_answer(self, answers: Sequence[BaseMessage]) -> tuple[list[BaseMessage] | None, float]:
@@ -167,21 +169,9 @@ class Turn:
         return True
 
     def retry_delay(self, error: Exception) -> float | None:
-        """Return the seconds to wait before the request is sent again; None if it must not be, it may be paid for.
-
-        Raises:
-            ModerationError: The service's safety system refused the hosted call.
-            OptionError: The service refused an option of the hosted tool.
-        """
-        if not self.service.hosted:
-            return None
-        ours = read_failure(error)
-        if isinstance(ours, (ModerationError, OptionError)):
-            self.refusals.add(self._last_of_user(), ours)
-            if self.limits is not None:
-                self.limits.fail(ours)
-            raise ours from error
-        if not isinstance(ours, ImageGenerationError):
+        """Return the seconds to wait before the request is sent again; None if it must not be, it may be paid for."""
+        ours = read_failure(error) if self.service.hosted else error
+        if not isinstance(ours, ImageGenerationError) or isinstance(ours, (ModerationError, OptionError)):
             return None
         if self.forget(ours):
             return 0.0
@@ -196,8 +186,12 @@ class Turn:
         return [message if any(message is each for each in self.staying) else light for message, light in pairs]
 
     def failure(self, error: Exception) -> Exception:
-        """Return the error to raise: the chat model's, which is also ours if a retry could help or buy again."""
+        """Return the error to raise: ours for a refusal, else the chat model's, also ours if a retry matters."""
         ours = read_failure(error) if self.service.hosted else error
+        if isinstance(ours, (ModerationError, OptionError)):
+            self.refusals.add(self._last_of_user(), ours)
+            ours.__cause__ = error
+            return ours
         if isinstance(ours, ImageGenerationError) and (ours.retryable or ours.may_be_billed):
             ours.response_id = self.arrived.response_id if self.service.stored else None
             return as_both(ours, error)

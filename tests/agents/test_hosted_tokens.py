@@ -13,6 +13,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from langchain_imagegen import ImageGenerationMiddleware, ImageMemory
 from langchain_imagegen.images.token_tables import output_tokens
+from langchain_imagegen.simulator import failed, moderated, server_error
 from tests.conversations import SMALL
 
 LOW = output_tokens("gpt-image-2", "816x816", "low")
@@ -72,3 +73,41 @@ def test_a_hosted_drawing_is_one_span(talks, spans):
     assert span.attributes["gen_ai.usage.output_tokens"] == LOW
     assert span.attributes["gen_ai.response.id"] == talk.memory.latest.response_id
     assert "fox" not in span.to_json()
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (moderated("input", ["violence"]), "ModerationError"),
+        (server_error(), "ServiceUnavailableError"),
+        (failed(), "ServiceError"),
+    ],
+    ids=["refused", "status 500", "failed"],
+)
+def test_a_hosted_call_that_fails_is_a_failed_span(talks, spans, simulator, fault, error):
+    """The span of a failed hosted call has the kind of its error and the attributes that are known, and no text."""
+    simulator.script(fault)
+    talk = talks.start(ImageGenerationMiddleware({**SMALL, "model": "gpt-image-2"}))
+    with pytest.raises(Exception, match=r"\w"):
+        talk.say("draw a fox")
+    [span] = [span for span in spans.get_finished_spans() if span.name.startswith("image_generation")]
+
+    assert span.name == "image_generation gpt-image-2"
+    assert not span.status.is_ok
+    told = {name: span.attributes[name] for name in ("error.type", "gen_ai.request.model", "gen_ai.provider.name")}
+    assert told == {"error.type": error, "gen_ai.request.model": "gpt-image-2", "gen_ai.provider.name": "openai"}
+    assert span.attributes["gen_ai.operation.name"] == "image_generation"
+    assert span.attributes["server.address"] == "127.0.0.1"
+    assert not {"gen_ai.response.model", "gen_ai.usage.output_tokens"} & span.attributes.keys()
+    assert not [word for word in ("fox", "violence", "told to fail") if word in span.to_json()]
+
+
+def test_a_failure_without_the_hosted_tool_is_no_span(talks, spans, simulator):
+    """A call that cannot draw, since a limit has withheld the tool, has no span of a drawing when it fails."""
+    talk = talks.start(ImageGenerationMiddleware(SMALL, max_images={"thread": 1}))
+    talk.say("draw a fox")
+    simulator.script(server_error())
+    with pytest.raises(Exception, match=r"\w"):
+        talk.say("hello")
+
+    assert len([span for span in spans.get_finished_spans() if span.name.startswith("image_generation")]) == 1
