@@ -46,7 +46,7 @@ def site(tmp_path_factory) -> Path:
     pytest.importorskip("zensical", reason="no zensical: install the group docs")
     folder = tmp_path_factory.mktemp("site")
     shutil.copy(ROOT / "zensical.toml", folder)
-    for name in ("docs", "langchain_imagegen", "tools/templates"):
+    for name in ("docs", "langchain_imagegen", "tools"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     built = subprocess.run(
         [sys.executable, "-m", "zensical", "build", "--strict"], cwd=folder, capture_output=True, text=True, check=False
