@@ -15,7 +15,9 @@ from langchain_imagegen import ImageGenerationMiddleware, ImageGenerationTool, I
 model = ChatOpenAI(model="gpt-5.4", use_responses_api=True)
 tool = ImageGenerationTool(generator=ImageGenerator(delivery="background"))
 pictures = ImageGenerationMiddleware(tool=tool, hosted=False, trust="channel")
+hosted = ImageGenerationMiddleware(wire=True, partials=2, trust="channel")
 review = HumanInTheLoopMiddleware(interrupt_on=approval(tool=tool))
 
 artist = create_agent(model, middleware=[pictures])
 supervised_artist = create_agent(model, middleware=[review, pictures])
+hosted_artist = create_agent(model, middleware=[hosted])

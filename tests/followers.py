@@ -71,6 +71,17 @@ async def av3(graph: Any, given: Any, config: Any = None) -> Events:
     return _of_method("custom", [event async for event in run])
 
 
+def v3_unasked(graph: Any, given: Any, config: Any = None) -> Events:
+    """Return the custom events of `stream_events(version="v3")` that come without being asked for."""
+    return _of_method("custom", list(graph.stream_events(given, config, version="v3")))
+
+
+async def av3_unasked(graph: Any, given: Any, config: Any = None) -> Events:
+    """Async twin of `v3_unasked`."""
+    run = await graph.astream_events(given, config, version="v3")
+    return _of_method("custom", [event async for event in run])
+
+
 def v3_tools(graph: Any, given: Any, config: Any = None) -> Events:
     """Return what tools put out in `stream_events(version="v3")`, which agents and those who ask for it have."""
     run = graph.stream_events(given, config, version="v3", transformers=_for_tools(graph))
@@ -90,11 +101,13 @@ FOLLOWERS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "v3": (v3, av3),
     "v3-tools": (v3_tools, av3_tools),
 }
+UNASKED = {"v3-unasked": (v3_unasked, av3_unasked)}
+"""Ways that see events only where the agent itself asks for them."""
 
 
 def follow(half: Any, name: str, graph: Any, given: Any, config: Any = None) -> Events:
     """Run a graph in a half and return the events of pictures that a follower sees."""
-    sync, asynchronous = FOLLOWERS[name]
+    sync, asynchronous = {**FOLLOWERS, **UNASKED}[name]
     if half.name == "async":
         return list(half.wait(asynchronous, graph, given, config))
     return list(sync(graph, given, config))

@@ -36,6 +36,7 @@ from langchain_imagegen.agents.chat_models import (
     patience_of,
     retries_of,
 )
+from langchain_imagegen.agents.custom_events import CustomEvents
 from langchain_imagegen.agents.display import Display, messages_in
 from langchain_imagegen.agents.hiding import warn_of_summaries
 from langchain_imagegen.agents.history import light_pictures
@@ -45,7 +46,7 @@ from langchain_imagegen.agents.model_call import Turn, must_stay
 from langchain_imagegen.agents.neighbours import check_neighbours, find_neighbours
 from langchain_imagegen.agents.progress import Partials, check_partials
 from langchain_imagegen.agents.refusals import Refusals
-from langchain_imagegen.agents.tool import ImageGenerationTool
+from langchain_imagegen.agents.tool import ImageGenerationTool, with_settings
 from langchain_imagegen.agents.ui import push_answers
 from langchain_imagegen.conversation.channel import CHANNEL, MISDECLARED, as_update
 from langchain_imagegen.conversation.display import WEEK, Form
@@ -133,9 +134,10 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         self.offload_uploads = offload_uploads
         self.carry = carry
         self.trust = "channel" if tool and tool.trust == "channel" else trust
-        self.tool = self._function_tool(
-            tool, partials, around_image=around_image, max_images=max_images, max_cost=max_cost, ui=ui or None
-        )
+        settings = {"around_image": around_image, "max_images": max_images, "max_cost": max_cost, "ui": ui or None}
+        if tool is None:
+            tool = ImageGenerationTool(generator=ImageGenerator(options=self.options, image_store=image_store))
+        self.tool = with_settings(tool, trust=self.trust, partials=check_partials(partials), **settings)
         self.limits = Limits.read(self.tool.max_images, self.tool.max_cost)
         self._reviewer: AgentMiddleware[Any, Any, Any] | None = reviewer(approval, self.tool) if approval else None
         self._refusals = Refusals()
@@ -156,6 +158,11 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
             warn_of_summaries(found)
         self._neighbours = self._neighbours if found is None else found
         return [] if self.hosted is True else [self.tool]
+
+    @property
+    def transformers(self) -> list[Any]:  # type: ignore[override]  # who builds an agent asks for them
+        """What makes the events of hosted calls reach `astream_events(version="v3")`."""
+        return [CustomEvents] if self.wire else []
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_neighbours": []}
@@ -340,10 +347,3 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         if self.hosted != "auto":
             return self.hosted
         return has_hosted_tool(request.model, given=any(map(is_hosted, request.tools)))
-
-    def _function_tool(self, tool: ImageGenerationTool | None, partials: Any, **settings: Any) -> ImageGenerationTool:
-        if tool is None:
-            tool = ImageGenerationTool(generator=ImageGenerator(options=self.options, image_store=self.image_store))
-        given = {**settings, "trust": self.trust, "partials": check_partials(partials)}
-        changed = {name: value for name, value in given.items() if value is not None and getattr(tool, name) != value}
-        return tool.model_copy(update=changed) if changed else tool

@@ -317,6 +317,12 @@ class ImageGenerationTool(BaseTool):
         return self._made
 
 
+def with_settings(tool: ImageGenerationTool, **settings: Any) -> ImageGenerationTool:
+    """Return the tool, or a copy of it, with those settings that are not None."""
+    changed = {name: value for name, value in settings.items() if value is not None and getattr(tool, name) != value}
+    return tool.model_copy(update=changed) if changed else tool
+
+
 def child(config: RunnableConfig, run_manager: Any, ui: UiMessages | None = None) -> RunnableConfig:
     """Return the configuration of a run that is a child of the tool's own run, and whose events `ui` follows."""
     manager = run_manager.get_child() if run_manager else None

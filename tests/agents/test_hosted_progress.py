@@ -66,7 +66,7 @@ def asked(talks: Any) -> Any:
 # Who sees them
 
 
-@pytest.mark.parametrize("name", ["custom", "v2", "v3"])
+@pytest.mark.parametrize("name", ["custom", "v2", "v3", "v3-unasked"])
 def test_every_follower(talks, half, middleware, name):
     """Each way of following a run sees the picture begin, its partials and its end, streamed or not."""
     events = follow(half, name, agent(talks.model(), middleware()), ASK)

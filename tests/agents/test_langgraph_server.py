@@ -205,12 +205,15 @@ def test_second_message_stops_the_first(begin, say, bought, strategy, said):
     assert bought() == 2
 
 
-def test_events_over_http(client, thread):
-    """A client that streams `custom` sees a picture begin and end, in LangGraph's server too."""
-    parts = client.runs.stream(thread, "artist", input={"messages": "Draw a fox"}, stream_mode="custom")
+@pytest.mark.parametrize(
+    ("assistant", "partials"), [("artist", []), ("hosted_artist", ["image.partial"] * 3)], ids=["tool", "hosted"]
+)
+def test_events_over_http(client, thread, assistant, partials):
+    """A client that streams `custom` sees a picture begin, sharpen and end, in LangGraph's server too."""
+    parts = client.runs.stream(thread, assistant, input={"messages": "Draw a fox"}, stream_mode="custom")
     events = [part.data for part in parts if part.event == "custom"]
     pictures = [event for event in events if str(event.get("type")).startswith("image.")]
 
-    assert [event["type"] for event in pictures] == ["image.started", "image.finished"]
+    assert [event["type"] for event in pictures] == ["image.started", *partials, "image.finished"]
     assert len({event["tool_call_id"] for event in pictures}) == 1
     assert pictures[-1]["sha256"]
