@@ -31,7 +31,8 @@ the drawing.
 - **Hosted calls** send them with `ImageGenerationMiddleware(wire=True)`. A transport beneath `ChatOpenAI` reads its
   answer while it arrives. `partials` asks for partial pictures there and keeps them from the chat model; a request
   that is not streamed becomes a streamed one, and `ChatOpenAI` gets its JSON. Without `partials` no request is
-  changed, and the events of an answer that is not streamed come at its end.
+  changed, and the events of an answer that is not streamed come at its end. Such an agent does not need
+  `CustomTransformer`.
 
 In a notebook, `show_events(agent.stream(…, stream_mode="custom"))` passes the events on and shows each picture in one
 output, which sharpens; `ashow_events` is its async twin.

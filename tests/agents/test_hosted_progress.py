@@ -24,6 +24,8 @@ from tests.graphs import Gallery
 pytestmark = pytest.mark.filterwarnings("ignore:The v3 streaming protocol")
 SEQUENCE = ["started", "partial", "partial", "partial", "finished"]
 TWO = {"wire": True, "partials": 2}
+sync_alone = pytest.mark.parametrize("half", ["sync"], indirect=True)
+async_alone = pytest.mark.parametrize("half", ["async"], indirect=True)
 
 
 def agent(model: Any, middleware: Any) -> Any:
@@ -125,6 +127,7 @@ def test_events_are_small_json(talks, half, middleware, image_store):
     assert len(json.dumps(events)) < 3000
 
 
+@sync_alone
 def test_inline(talks, half, middleware, image_store):
     """With `partials="inline"` events have the bytes of partial pictures; the finished one is in the store."""
     events = follow(half, "custom", agent(talks.model(), middleware(partials="inline")), ASK)
@@ -134,6 +137,7 @@ def test_inline(talks, half, middleware, image_store):
     assert "data" not in events[4]
 
 
+@sync_alone
 def test_addresses(talks, half, middleware, tmp_path):
     """Where the store gives addresses, partial and finished pictures have theirs."""
     store = ImageStore(str(tmp_path / "addressed"), public_url="http://127.0.0.1/{name}")
@@ -142,7 +146,7 @@ def test_addresses(talks, half, middleware, tmp_path):
     assert all(event["sha256"] in event["url"] for event in shown)
 
 
-@pytest.mark.parametrize("half", ["sync"], indirect=True)
+@sync_alone
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("mode", ["custom", "messages"])
 def test_the_chat_model_answers_as_without(talks, half, middleware, version, mode):
@@ -166,6 +170,7 @@ def shape(value: Any) -> Any:
     return [shape(each) for each in value] if isinstance(value, (list, tuple)) else type(value)
 
 
+@sync_alone
 def test_a_structured_answer(talks, half, middleware):
     """An agent with a `response_format` gets its structured answer beside the picture."""
 
@@ -187,6 +192,7 @@ def outcome_of(half: Any, graph: Any) -> Any:
         return type(error)
 
 
+@sync_alone
 def test_two_pictures(talks, half, middleware):
     """The pictures of one answer are told apart by the ids of their calls."""
     events = follow(half, "custom", agent(talks.model(), middleware()), {"messages": "draw two pictures of a fox"})
@@ -195,7 +201,7 @@ def test_two_pictures(talks, half, middleware):
     assert [types([event for event in events if event["tool_call_id"] == id]) for id in ids] == [SEQUENCE, SEQUENCE]
 
 
-@pytest.mark.parametrize("half", ["sync"], indirect=True)
+@sync_alone
 def test_the_store_fails(talks, half, tmp_path):
     """Pictures that cannot be stored have no digest in their events; `"inline"` still shows the partial ones."""
     (tmp_path / "file").write_bytes(b"")
@@ -208,6 +214,7 @@ def test_the_store_fails(talks, half, tmp_path):
     assert all(base64.b64decode(event["data"]).startswith(b"\x89PNG") for event in events[1:4])
 
 
+@sync_alone
 def test_partials_are_pruned_with_their_picture(talks, half, middleware, image_store):
     """Pruning keeps the partial pictures of the images that it keeps; deleting an image deletes its partials."""
     state = half.invoke(agent(talks.model(), middleware()), ASK)
@@ -246,7 +253,7 @@ def test_unset(talks, half, middleware, mode):
         ({}, {"model": "gpt-image-2.6-flare", "output_format": "gif", "size": "960x960"}, None),
     ],
 )
-@pytest.mark.parametrize("half", ["sync"], indirect=True)
+@sync_alone
 def test_how_many(talks, half, image_store, settings, options, count):
     """`partials` overrides the option and the tool's; formats that have no partial pictures ask for none."""
     middleware = ImageGenerationMiddleware({**SMALL, **options}, **{"image_store": image_store, **TWO, **settings})
@@ -256,6 +263,7 @@ def test_how_many(talks, half, image_store, settings, options, count):
     assert types(events).count("partial") == (count + 1 if count else 0)
 
 
+@sync_alone
 def test_without_wire(talks, half):
     """Partials of hosted calls without `wire=True` are refused before anything is sent, with what to set."""
     with pytest.raises(OptionError, match="wire=True"):
@@ -298,6 +306,7 @@ def test_a_refused_picture(talks, half, middleware, fault, told):
     assert events[-1]["handle"] == events[-2 if len(told) == 2 else -3]["handle"]
 
 
+@sync_alone
 def test_a_refused_request(talks, half, middleware):
     """A request that is refused before anything is drawn ends with `image.failed` alone."""
     talks.simulator.script(moderated("input", ["violence"]))
@@ -335,6 +344,7 @@ def test_a_broken_answer(talks, half, middleware, mode):
     assert talks.simulator.pictures == 1
 
 
+@sync_alone
 @pytest.mark.parametrize("error", [ERROR, {"type": "error", "error": {**ERROR, "type": "server_error"}}])
 def test_an_error_while_it_is_drawn(talks, half, middleware, error):
     """An error of the service while it draws is raised, told, and never answered with a second request."""
@@ -358,6 +368,7 @@ def test_an_error_before_it_is_drawn(talks, half, middleware):
     assert (len(talks.simulator.requests), talks.simulator.pictures) == (3, 1)
 
 
+@async_alone
 def test_a_large_picture_is_held_once(talks, half, middleware, image_store):
     """Partial and finished pictures of several MB go into the store as they are."""
     drafts = [photo(f"draft {n}", size_bytes=2_000_000) for n in range(2)]
