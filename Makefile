@@ -74,6 +74,7 @@ pictures: .venv/tested
 	$(BIN)/python tools/pictures.py
 
 docs: .venv/tested
+	$(BIN)/python tools/notebook_pages.py
 	$(BIN)/python -m zensical build --clean --strict
 
 clean:

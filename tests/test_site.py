@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
 CONFIG = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]
 PUBLIC = ("langchain_imagegen", "langchain_imagegen.errors", "langchain_imagegen.experiments",
           "langchain_imagegen.simulator", "langchain_imagegen.web")  # fmt: skip
@@ -46,20 +47,20 @@ def site(tmp_path_factory) -> Path:
     pytest.importorskip("zensical", reason="no zensical: install the group docs")
     folder = tmp_path_factory.mktemp("site")
     shutil.copy(ROOT / "zensical.toml", folder)
-    for name in ("docs", "langchain_imagegen", "tools"):
+    for name in ("docs", "langchain_imagegen", "notebooks", "tools"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    built = subprocess.run(
-        [sys.executable, "-m", "zensical", "build", "--strict"], cwd=folder, capture_output=True, text=True, check=False
-    )
-    assert built.returncode == 0, built.stdout + built.stderr
+    for command in (["tools/notebook_pages.py"], ["-m", "zensical", "build", "--strict"]):
+        run = subprocess.run([sys.executable, *command], cwd=folder, capture_output=True, text=True, check=False)
+        assert run.returncode == 0, run.stdout + run.stderr
     return folder / "site"
 
 
 def test_every_page_is_in_the_navigation():
-    """Each page of docs/ is in the navigation once, and each page of the navigation exists."""
-    there = sorted(str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md"))
+    """Each page of docs/ and each notebook is in the navigation once, and each page of the navigation exists."""
+    pages = [str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md") if "notebooks" not in path.parts]
+    notebooks = [f"notebooks/{path.stem}.md" for path in (ROOT / "notebooks").glob("*.ipynb")]
 
-    assert sorted(pages_of(CONFIG["nav"])) == there
+    assert sorted(pages_of(CONFIG["nav"])) == sorted(pages + notebooks)
 
 
 def test_every_public_name_is_in_the_reference(site):
@@ -79,6 +80,19 @@ def test_the_site_loads_nothing_from_elsewhere(site):
     texts = [(path, path.read_text(encoding="utf-8")) for path in site.rglob("*") if path.suffix in loaded]
 
     assert not [path for path, text in texts if re.search(loaded[path.suffix], text)]
+
+
+def test_every_picture_is_there(site):
+    """Each picture of a page, also one in the output of a notebook, is a file of the site."""
+    shown = [
+        page.parent / source
+        for page in site.rglob("*.html")
+        for source in re.findall(r'<img\b[^>]*\bsrc="?([^\s">]+)', page.read_text(encoding="utf-8"))
+        if page.name != "404.html" and not source.startswith("data:")
+    ]
+
+    assert len(shown) > 20
+    assert not [path for path in shown if not path.exists()]
 
 
 def test_texts_for_language_models(site):

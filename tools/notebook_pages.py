@@ -1,0 +1,69 @@
+"""Writes the notebooks as pages of the documentation: `make docs` runs it before the site is built.
+
+Each notebook becomes `docs/notebooks/<name>.md` with its code and outputs, beside the notebook itself. Pictures in the
+outputs become files, so that pages stay small. Nothing in that folder is committed.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shutil
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "docs" / "notebooks"
+DATA = re.compile(r"data:image/(\w+)(?:\+xml)?;base64,([A-Za-z0-9+/=\s]+)")
+ABOUT = """\
+!!! note "A notebook"
+
+    [Download it]({name}), or open `notebooks/{name}` of the repository. The pictures are simulated: no model drew them.
+"""
+
+
+def page(notebook: Path) -> str:
+    """Return a notebook as Markdown, with its pictures written into files of the folder."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    title, *others = ("\n\n".join(cell_blocks(cell)) for cell in cells)
+    return "\n\n".join((title, ABOUT.format(name=notebook.name), *others)) + "\n"
+
+
+def cell_blocks(cell: dict[str, Any]) -> list[str]:
+    """Return a cell as blocks of Markdown: its text, or its code and what came out."""
+    source = "".join(cell["source"])
+    if cell["cell_type"] == "markdown":
+        return [source]
+    return [f"```python\n{source}\n```", *filter(None, map(output, cell["outputs"]))]
+
+
+def output(told: dict[str, Any]) -> str:
+    """Return one output of a cell as Markdown."""
+    if told["output_type"] == "stream":
+        return f"```text\n{''.join(told['text']).rstrip()}\n```"
+    data = {kind: "".join(text) for kind, text in told["data"].items() if not isinstance(text, dict)}
+    for kind in ("image/png", "image/jpeg", "image/webp"):
+        if kind in data:
+            return f"![{data.get('text/plain', 'a picture')}]({picture(kind.partition('/')[2], data[kind])})"
+    if "text/html" in data:
+        html = DATA.sub(lambda found: picture(found[1], found[2]), data["text/html"])
+        return f'<div class="notebook-output">\n{html}\n</div>'
+    return data.get("text/markdown") or f"```text\n{data.get('text/plain', '')}\n```"
+
+
+def picture(kind: str, text: str) -> str:
+    """Write a picture of an output into a file named by its digest, and return the name."""
+    data = base64.b64decode(text)
+    path = FOLDER / f"{sha256(data).hexdigest()[:16]}.{kind}"
+    path.write_bytes(data)
+    return path.name
+
+
+if __name__ == "__main__":
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir()
+    for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        shutil.copy(notebook, FOLDER)
+        (FOLDER / f"{notebook.stem}.md").write_text(page(notebook), encoding="utf-8")
