@@ -77,15 +77,11 @@ def reviewer(value: Any, tool: ImageGenerationTool) -> Any:
     """Return LangChain's middleware that asks a person about each call of a tool, within the call.
 
     Raises:
-        OptionError: `value` is no approval, or LangChain is too old to ask within a call.
+        OptionError: `value` is no approval.
     """
     from langchain.agents.middleware import HumanInTheLoopMiddleware
 
-    interrupt_on = read_approval(value, tool)
-    try:
-        return HumanInTheLoopMiddleware(interrupt_on, interrupt_mode="per_call")
-    except TypeError as error:
-        raise OptionError("approval= needs a newer langchain: pip install -U langchain") from error
+    return HumanInTheLoopMiddleware(read_approval(value, tool), interrupt_mode="per_call")
 
 
 class Review:
