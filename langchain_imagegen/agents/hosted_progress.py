@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,7 +25,7 @@ from langchain_imagegen.agents.ui import PARTIAL, UiMessages
 from langchain_imagegen.api.responses import CALL, read_calls
 from langchain_imagegen.conversation.messages import RECORD, hosted_items, into
 from langchain_imagegen.drawing.accounting import callbacks_here
-from langchain_imagegen.errors import ModerationError, NoImageError, OptionError
+from langchain_imagegen.errors import ImageStoreError, ModerationError, NoImageError, OptionError
 from langchain_imagegen.http.drawing_events import Begun, Partial, Sign
 from langchain_imagegen.http.rewriter import Arrived
 from langchain_imagegen.images.image import GeneratedImage, Origin, handle_of
@@ -32,6 +33,8 @@ from langchain_imagegen.images.sniffing import sniff
 from langchain_imagegen.options.options import ImageOptions
 from langchain_imagegen.storage.call_store import CallStore
 from langchain_imagegen.streaming.placeholders import Token, read_token
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -82,14 +85,8 @@ class HostedProgress:
     def keep(self, images: Sequence[GeneratedImage], answer: AIMessage) -> list[GeneratedImage]:
         """Return the pictures of an answer, which name their partial pictures; note what to tell of the answer."""
         kept = list(with_partials(images, self._stored))
-        finished = {image.id: self._finished(image) for image in kept}
-        failed = {id: error for id, error in self._failures_in(answer).items() if id not in finished}
-        self._last += [self._start(id) for id in (*finished, *failed) if id not in self._begun]
-        self._last += [*finished.values(), *(self._failed(id, error) for id, error in failed.items())]
-        if self.ui is not None:
-            messages = UiMessages(self.ui, answer.id, kept=True)
-            for id, error in failed.items():
-                messages.fail(id, self.prompt, error)
+        with logged("hosted call"):
+            self._note(kept, answer)
         return kept
 
     def __enter__(self) -> Self:
@@ -98,8 +95,9 @@ class HostedProgress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for event in self._ending(error):
-            self.emitter.emit(event)
+        with logged("hosted call"):
+            for event in self._ending(error):
+                self.emitter.emit(event)
 
     async def __aenter__(self) -> Self:
         return self
@@ -107,8 +105,20 @@ class HostedProgress:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for event in self._ending(error):
-            await self.emitter.aemit(event)
+        with logged("hosted call"):
+            for event in self._ending(error):
+                await self.emitter.aemit(event)
+
+    def _note(self, images: Sequence[GeneratedImage], answer: AIMessage) -> None:
+        """Note the events of the pictures of an answer, and of its image calls that gave none."""
+        finished = {image.id: self._finished(image) for image in images}
+        failed = {id: error for id, error in self._failures_in(answer).items() if id not in finished}
+        self._last += [self._start(id) for id in (*finished, *failed) if id not in self._begun]
+        self._last += [*finished.values(), *(self._failed(id, error) for id, error in failed.items())]
+        if self.ui is not None:
+            messages = UiMessages(self.ui, answer.id, kept=True)
+            for id, error in failed.items():
+                messages.fail(id, self.prompt, error)
 
     def _event_of(self, sign: Sign) -> ImageEvent | None:
         """Return the event of a sign; None for a partial picture that is corrupt."""
@@ -132,8 +142,16 @@ class HostedProgress:
             mime_type=token.mime_type,
             sha256=token.sha256,
             url=address_of(partial(self.store.url, token.sha256, token.mime_type)),
-            data=self.store.get(token.sha256, token.mime_type) if self.inline else None,
+            data=self._bytes_of(token) if self.inline else None,
         )
+
+    def _bytes_of(self, token: Token) -> bytes | None:
+        """Return the bytes of a stored picture; None, with a logged warning, if the store cannot be read."""
+        try:
+            return self.store.get(token.sha256, token.mime_type)
+        except ImageStoreError as error:
+            logger.warning("the event of a partial picture is without its bytes: %s", error)
+            return None
 
     def _unstored(self, sign: Partial) -> ImageEvent | None:
         """Return the event of a partial picture that could not be stored."""

@@ -39,20 +39,19 @@ from langchain_imagegen.agents.chat_models import (
 from langchain_imagegen.agents.custom_events import CustomEvents
 from langchain_imagegen.agents.display import Display, messages_in
 from langchain_imagegen.agents.hiding import warn_of_summaries
-from langchain_imagegen.agents.history import light_pictures
 from langchain_imagegen.agents.hosted_limits import limits_of
 from langchain_imagegen.agents.hosted_progress import check_wire, hosted_progress
-from langchain_imagegen.agents.model_call import Turn, must_stay
+from langchain_imagegen.agents.model_call import Turn
 from langchain_imagegen.agents.neighbours import check_neighbours, find_neighbours
-from langchain_imagegen.agents.progress import Partials, check_partials
+from langchain_imagegen.agents.progress import Partials, check_partials, count_of
 from langchain_imagegen.agents.refusals import Refusals
 from langchain_imagegen.agents.tool import ImageGenerationTool, with_settings
+from langchain_imagegen.agents.tool_pictures import recorded
 from langchain_imagegen.agents.ui import push_answers
-from langchain_imagegen.conversation.channel import CHANNEL, MISDECLARED, as_update
+from langchain_imagegen.conversation.channel import CHANNEL, MISDECLARED
 from langchain_imagegen.conversation.display import WEEK, Form
 from langchain_imagegen.conversation.memory import ImageMemory
 from langchain_imagegen.conversation.message_forms import as_messages
-from langchain_imagegen.conversation.messages import drawn_by_tool
 from langchain_imagegen.conversation.states import values_of
 from langchain_imagegen.drawing.generator import ImageGenerator
 from langchain_imagegen.options.options import ImageOptions
@@ -138,6 +137,8 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         if tool is None:
             tool = ImageGenerationTool(generator=ImageGenerator(options=self.options, image_store=image_store))
         self.tool = with_settings(tool, trust=self.trust, partials=check_partials(partials), **settings)
+        asked = count_of(self.tool.partials, self.options) if wire else 0  # of hosted calls
+        self._asked = self.options.merge({"partial_images": asked or None})
         self.limits = Limits.read(self.tool.max_images, self.tool.max_cost)
         self._reviewer: AgentMiddleware[Any, Any, Any] | None = reviewer(approval, self.tool) if approval else None
         self._refusals = Refusals()
@@ -211,13 +212,13 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], ToolMessage | Command[Any]]
     ) -> ToolMessage | Command[Any]:
         """Record the pictures that a tool returns, in its artifact or as image blocks."""
-        return self._recorded(self._review(request, handler))
+        return recorded(self._review(request, handler), self._store)
 
     async def awrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]]
     ) -> ToolMessage | Command[Any]:
         """Async twin of `wrap_tool_call`."""
-        return await asyncio.to_thread(self._recorded, await self._areview(request, handler))
+        return await asyncio.to_thread(recorded, await self._areview(request, handler), self._store)
 
     def _review(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], ToolMessage | Command[Any]]
@@ -267,10 +268,10 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         turn = self._turn_of(request.messages, request.state, service)
         if service.hosted:
             check_neighbours(self._neighbours, self.tool.name)
-            turn.limits = limits_of(self.limits, self.options, request.state, turn.memory) if self.limits else None
+            turn.limits = limits_of(self.limits, self._asked, request.state, turn.memory) if self.limits else None
             facts = {"store": turn.store, "arrived": turn.arrived, "provider": service.provider, "prompt": turn.asked()}
             turn.progress = hosted_progress(
-                request.runtime, self.tool.partials, self.options, wire=self.wire, ui=self._ui, **facts
+                request.runtime, self.tool.partials, self._asked, wire=self.wire, ui=self._ui, **facts
             )
         return turn
 
@@ -308,15 +309,6 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
             turn.limits.settle(update.get(CHANNEL) or {})
         kept = ModelResponse(result=light, structured_response=structured)
         return ExtendedModelResponse(kept, command=Command(update=update) if update else None)
-
-    def _recorded(self, answer: ToolMessage | Command[Any]) -> ToolMessage | Command[Any]:
-        """Return a tool's message without base64, and with an update of the channel for the pictures it tells of."""
-        if not isinstance(answer, ToolMessage):
-            return answer
-        store = CallStore(self._store())
-        light, taken = light_pictures(answer, store)
-        images, kept = [*drawn_by_tool(light), *taken], answer if must_stay(taken, store) else light
-        return Command(update={"messages": [kept], CHANNEL: as_update(images)}) if images else answer
 
     def _store(self) -> ImageStore:
         return default_store() if self.image_store is None else self.image_store

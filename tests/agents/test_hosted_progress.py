@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,10 +13,15 @@ from langchain.agents import create_agent
 from langgraph.graph import START, StateGraph
 from pydantic import BaseModel
 
-from langchain_imagegen import ImageGenerationMiddleware, ImageGenerationTool, ImageMemory, ImageStore
+from langchain_imagegen import ImageGenerationMiddleware, ImageGenerationTool, ImageMemory, ImageOptions, ImageStore
+from langchain_imagegen.agents.hosted_progress import hosted_progress
 from langchain_imagegen.errors import ImageGenerationError, ModerationError, OptionError
+from langchain_imagegen.http.drawing_events import Partial
+from langchain_imagegen.http.rewriter import Arrived
 from langchain_imagegen.simulator import Fault, flat_error_event, image, moderated, moderated_beside_good
 from langchain_imagegen.simulator.faults import Delivery
+from langchain_imagegen.storage.call_store import CallStore
+from langchain_imagegen.streaming.placeholders import write_token
 from tests.agents.test_progress import ASK, KEYS, Broken, artist, types
 from tests.conversations import SMALL, VERSIONS, count_base64, photo
 from tests.followers import Handler, follow
@@ -264,6 +270,15 @@ def test_how_many(talks, half, image_store, settings, options, count):
 
 
 @sync_alone
+def test_partials_count_towards_a_limit(talks, half, middleware):
+    """A picture whose partial pictures might exceed `max_cost` is not drawn; without them it fits."""
+    for partials in (3, None):
+        half.invoke(agent(talks.model(), middleware(partials=partials, max_cost="$0.05")), ASK)
+
+    assert talks.simulator.pictures == 1
+
+
+@sync_alone
 def test_without_wire(talks, half):
     """Partials of hosted calls without `wire=True` are refused before anything is sent, with what to set."""
     with pytest.raises(OptionError, match="wire=True"):
@@ -274,6 +289,19 @@ def test_without_wire(talks, half):
 
 
 # What goes wrong
+
+
+def test_inline_without_bytes(image_store, caplog):
+    """If the bytes for an event cannot be read back, the event comes without them."""
+    events: list[Any] = []
+    runtime = SimpleNamespace(stream_writer=events.append)
+    facts = {"store": CallStore(image_store), "arrived": Arrived(), "provider": "", "prompt": "draw a fox"}
+    progress = hosted_progress(runtime, "inline", ImageOptions(), wire=True, **facts)
+    progress.tell(Partial("ig_1", 0, final=False, picture=write_token("a" * 64, "image/png")))
+
+    assert types(events) == ["partial"]
+    assert "data" not in events[0]
+    assert "without its bytes" in caplog.text
 
 
 @pytest.mark.parametrize("mode", ["custom", "messages"])
