@@ -132,8 +132,7 @@ class HostedProgress:
         return events.started(call_id, self.prompt, self._handle(call_id))
 
     def _partial(self, sign: Partial, token: Token) -> ImageEvent:
-        if not sign.final:
-            self._stored.append((sign.call_id, token.sha256))
+        self._stored.append((sign.call_id, token.sha256))
         return events.unfinished(
             sign.call_id,
             self._handle(sign.call_id),
