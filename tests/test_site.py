@@ -19,6 +19,8 @@ CONFIG = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["pr
 PUBLIC = ("langchain_imagegen", "langchain_imagegen.errors", "langchain_imagegen.experiments",
           "langchain_imagegen.simulator", "langchain_imagegen.web")  # fmt: skip
 """The modules from which users import."""
+SOURCES = ("docs", "langchain_imagegen", "notebooks", "tools")
+"""The folders that the site is built from."""
 
 
 def pages_of(entries: list[Any]) -> list[str]:
@@ -41,13 +43,23 @@ def paths_of(module: str, name: str) -> set[str]:
     return {f"{module}.{name}", f"{getattr(found, '__module__', module)}.{name}"}
 
 
+def is_up_to_date(site: Path) -> bool:
+    """Return whether `make docs` has built the site since its sources changed."""
+    folders = [ROOT / name for name in (*SOURCES, "zensical.toml")]
+    files = [path for folder in folders for path in (folder, *folder.rglob("*")) if "__pycache__" not in path.parts]
+    built = site / "llms.txt"
+    return built.exists() and built.stat().st_mtime > max(path.stat().st_mtime for path in files if path.is_file())
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Path:
-    """Return a folder with the built site. The build fails on a broken link or an unknown name."""
-    pytest.importorskip("zensical", reason="no zensical: install the group docs")
+    """Return the folder of the site that `make docs` has built, or of one that is built from the sources of today."""
+    if is_up_to_date(ROOT / "site"):
+        return ROOT / "site"
+    pytest.importorskip("zensical", reason="no site: run `make docs`")
     folder = tmp_path_factory.mktemp("site")
     shutil.copy(ROOT / "zensical.toml", folder)
-    for name in ("docs", "langchain_imagegen", "notebooks", "tools"):
+    for name in SOURCES:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for command in (["tools/notebook_pages.py"], ["-m", "zensical", "build", "--strict"]):
         run = subprocess.run([sys.executable, *command], cwd=folder, capture_output=True, text=True, check=False)

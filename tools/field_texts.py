@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from griffe import Attribute, Docstring, Extension
+from griffe import Attribute, Docstring, ExprSubscript, ExprTuple, Extension
 
 
 class FieldTexts(Extension):
@@ -16,6 +16,9 @@ class FieldTexts(Extension):
 
     def on_attribute_instance(self, *, node: Any, attr: Attribute, **_: Any) -> None:
         """Read the field that an attribute of a class defines."""
+        match attr.annotation:
+            case ExprSubscript(left=left, slice=ExprTuple(elements=[kind, *_])) if str(left) == "Annotated":
+                attr.annotation = kind
         call = getattr(node, "value", None)
         if not isinstance(call, ast.Call) or ast.unparse(call.func) != "Field":
             return
@@ -23,5 +26,4 @@ class FieldTexts(Extension):
         default = given.get("default", call.args[0] if call.args else given.get("default_factory"))
         attr.value = ast.unparse(default) if default is not None else None
         if attr.docstring is None and "description" in given:
-            text = ast.literal_eval(given["description"])
-            attr.docstring = Docstring(text[:1].upper() + text[1:], parent=attr)
+            attr.docstring = Docstring(ast.literal_eval(given["description"]), parent=attr)
