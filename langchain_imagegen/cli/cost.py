@@ -83,7 +83,7 @@ def _add_up(wanted: Wanted, output: Output, workspace: Workspace) -> None:
     )
     for day, found in each.items():
         output.say(f"{day}  {len(days[day]):4} pictures  {found}")
-    told = " had the service drawn them; they are simulated" if simulated else ""
+    told = " if the service had drawn them; they are simulated" if simulated else ""
     output.say(f"{len(images)} picture{'s' * (len(images) != 1)}: {total}{told}", "bold")
     _explain(total, output)
 

@@ -140,7 +140,7 @@ class Drawing:
             self.output.note(str(failure))
         for image in result.images:
             self.output.say(facts_of(image), "bold")
-        told = [f"{result.cost()}{' had it been drawn by the service' if simulated else ''}"]
+        told = [f"{result.cost()}{' if the service had drawn it' if simulated else ''}"]
         if result.from_ledger:
             told = ["bought before, so nothing was paid now"]
         if result.rung:

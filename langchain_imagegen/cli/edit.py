@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
+from langchain_imagegen.cli.completion import complete_reference
 from langchain_imagegen.cli.drawn import Drawing, OnceName, StdinFlag, read_prompt
 from langchain_imagegen.cli.files import Out
 from langchain_imagegen.cli.output import Output
-from langchain_imagegen.cli.references import complete_reference
 from langchain_imagegen.cli.service import Service
 from langchain_imagegen.cli.terminal import Inline
 from langchain_imagegen.cli.workspace import FORMS, Workspace

@@ -183,7 +183,7 @@ def _tell(sheet: Sheet, files: list[Path], output: Output, workspace: Workspace)
     if output.json:
         return
     output.show(_table(sheet))
-    output.say(f"{sheet.name}: {sheet.cost()}{' had the service drawn it' if workspace.simulated else ''}", "bold")
+    output.say(f"{sheet.name}: {sheet.cost()}{' if the service had drawn it' if workspace.simulated else ''}", "bold")
     for file in files:
         output.say(str(file))
 

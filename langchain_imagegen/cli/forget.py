@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from langchain_imagegen.cli.completion import complete_reference
 from langchain_imagegen.cli.output import Output
-from langchain_imagegen.cli.references import complete_reference
 from langchain_imagegen.cli.workspace import Workspace
 from langchain_imagegen.errors import OptionError, UnknownImageError
 

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
+from langchain_imagegen.cli.completion import complete_reference
 from langchain_imagegen.cli.files import ForceFlag, check_free
 from langchain_imagegen.cli.listing import Wanted
 from langchain_imagegen.cli.output import Output
-from langchain_imagegen.cli.references import complete_reference
-from langchain_imagegen.cli.workspace import Workspace
+from langchain_imagegen.cli.workspace import SIMULATED, Workspace
 from langchain_imagegen.errors import NoImageError
 
 File = Annotated[str, typer.Argument(help="The HTML file to write.", metavar="FILE")]
@@ -65,3 +65,5 @@ def gallery(
     page = write_gallery(shown, target, title=heading, originals=kept)
     output.give({"file": str(page), "images": len(shown), "simulated": workspace.simulated})
     output.say(f"{len(shown)} picture{'s' * (len(shown) > 1)} in {page}")
+    if workspace.simulated:
+        output.note(SIMULATED)

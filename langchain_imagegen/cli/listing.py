@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from langchain_imagegen.cli.output import Output, printable
-from langchain_imagegen.cli.workspace import Workspace
+from langchain_imagegen.cli.workspace import SIMULATED, Workspace
 from langchain_imagegen.errors import OptionError
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _show(rows: list[Row], output: Output, workspace: Workspace) -> None:
         return
     output.show(table_of(rows))
     if simulated:
-        output.note("these pictures are simulated")
+        output.note(SIMULATED)
 
 
 def table_of(rows: Iterable[Row]) -> Any:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from langchain_imagegen.cli.output import Output
-
-if TYPE_CHECKING:
-    from langchain_imagegen.images.prices import Rates
-    from langchain_imagegen.options.models import ImageModel, MainlineModel
+from langchain_imagegen.images.prices import RATES, Rates
+from langchain_imagegen.options.models import IMAGE_MODELS, MAINLINE_MODELS, ImageModel, MainlineModel, SizeLimits
 
 
 def models(*, output: Output) -> None:
@@ -17,9 +16,6 @@ def models(*, output: Output) -> None:
 
     Every fact has a source and the day on which it was checked. A model that is not listed may work too.
     """
-    from langchain_imagegen.images.prices import RATES
-    from langchain_imagegen.options.models import IMAGE_MODELS, MAINLINE_MODELS
-
     images, mainline = list(IMAGE_MODELS), list(MAINLINE_MODELS)
     output.give(
         {
@@ -35,8 +31,7 @@ def models(*, output: Output) -> None:
     output.say("Mainline models, which call the image model", "bold")
     output.show(_mainline_table(mainline, RATES))
     output.say("")
-    output.say("Prices are dollars for a million tokens: text in, image in and image out, or text in and text out.")
-    for line in _sources([*images, *mainline], RATES):
+    for line in (*_notes(images), "", *_sources([*images, *mainline], RATES)):
         output.say(line, "dim")
 
 
@@ -45,19 +40,18 @@ def _record(row: ImageModel | MainlineModel, rates: Rates | None) -> dict[str, A
     return {**asdict(row), "price_per_million_tokens": prices}
 
 
-def _image_table(rows: list[ImageModel], rates: Any) -> Any:
-    table = _table("model", "ends", "sizes", "qualities", "formats", "transparent", "price")
+def _image_table(rows: list[ImageModel], rates: Mapping[str, Rates]) -> Any:
+    table = _table("model", "ends", "sizes", "qualities", "formats", "alpha", "price")
     for row in rows:
-        sizes = row.sizes if isinstance(row.sizes, tuple) else _free(row.sizes)
-        transparent = {True: "yes", False: "no", None: "?"}[row.transparent]
+        sizes = row.sizes if isinstance(row.sizes, tuple) or row.sizes is None else ("any",)
+        alpha = {True: "yes", False: "no", None: "?"}[row.transparent]
         price = rates.get(row.name)
         dollars = f"{price.text_in} / {price.image_in} / {price.image_out}" if price else "?"
-        lists = [_words(sizes), _words(row.qualities), _words(row.formats)]
-        table.add_row(row.name, _end(row), *lists, transparent, dollars)
+        table.add_row(row.name, _end(row), *map(_words, (sizes, row.qualities, row.formats)), alpha, dollars)
     return table
 
 
-def _mainline_table(rows: list[MainlineModel], rates: Any) -> Any:
+def _mainline_table(rows: list[MainlineModel], rates: Mapping[str, Rates]) -> Any:
     table = _table("model", "ends", "price")
     for row in rows:
         price = rates.get(row.name)
@@ -70,28 +64,35 @@ def _table(*names: str) -> Any:
 
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in names:
-        table.add_column(name, no_wrap=name in ("model", "ends"), overflow="fold")
+        table.add_column(name, no_wrap=name in ("model", "ends", "price"), overflow="fold")
     return table
-
-
-def _free(limits: Any) -> tuple[str, ...] | None:
-    if limits is None:
-        return None
-    return (f"any, edges divisible by {limits.step} up to {limits.longest_edge}, at most {limits.ratio}:1",)
 
 
 def _words(values: tuple[str, ...] | None) -> str:
     return "?" if values is None else " ".join(values)
 
 
-def _end(row: Any) -> str:
+def _end(row: ImageModel | MainlineModel) -> str:
     if row.ends is None:
         return ""
-    instead = getattr(row, "instead", None)
-    return f"{row.ends}{' (ended)' * row.shut_down}" + (f" > {instead}" if instead else "")
+    return f"{row.ends} (ended)" if row.shut_down else str(row.ends)
 
 
-def _sources(rows: list[Any], rates: Any) -> list[str]:
+def _notes(rows: list[ImageModel]) -> Iterator[str]:
+    """Yield what the table of image models leaves out."""
+    for limits in dict.fromkeys(row.sizes for row in rows if isinstance(row.sizes, SizeLimits)):
+        yield (
+            f"any: edges divisible by {limits.step}, none above {limits.longest_edge}, a ratio of at most "
+            f"{limits.ratio}:1, and {limits.min_pixels:,} to {limits.max_pixels:,} pixels in all"
+        )
+    yield "alpha: whether the background can be transparent; ?: the sources do not say"
+    yield "price: dollars for a million tokens of text in, image in and image out, or of text in and text out"
+    for instead in dict.fromkeys(row.instead for row in rows if row.instead):
+        ending = ", ".join(row.name for row in rows if row.instead == instead)
+        yield f"use {instead} in place of {ending}"
+
+
+def _sources(rows: list[Any], rates: Mapping[str, Rates]) -> list[str]:
     """Return where the facts and prices are from, one line for each source, with the day and the models."""
     found: dict[str, list[str]] = {}
     for row in rows:

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import typer
 from annotated_types import Ge, Le
 
+from langchain_imagegen.cli.completion import one_of
 from langchain_imagegen.cli.reporting import reported
 
 PANEL = "Options of the picture"
@@ -87,7 +88,7 @@ def _of_field(name: str, field: Any) -> inspect.Parameter:
         f"--{name.replace('_', '-')}",
         help=field.description,
         metavar=_metavar(field, kinds, words),
-        autocompletion=_completion(words or field.examples or []),
+        autocompletion=one_of(words or field.examples or []),
         show_default=field.default or False,
         rich_help_panel=PANEL,
     )
@@ -103,13 +104,6 @@ def _metavar(field: Any, kinds: list[Any], words: list[str]) -> str:
     if int in kinds:
         return f"{lowest}-{highest}"
     return "TEXT" if str in kinds else "JSON"
-
-
-def _completion(words: list[str]) -> Callable[[str], list[str]]:
-    def complete(incomplete: str) -> list[str]:
-        return [word for word in words if word.startswith(incomplete)]
-
-    return complete
 
 
 def read_image_options(values: Mapping[str, Any]) -> Any:

@@ -75,13 +75,14 @@ def message_of(error: BaseException) -> str:
 
 @contextmanager
 def _warnings_as_lines() -> Iterator[None]:
-    """Write warnings as lines without a place in the code."""
+    """Write warnings for users as lines without a place in the code, and no others."""
 
     def write(message: Warning | str, *_: object, **__: object) -> None:
         sys.stderr.write(f"warning: {printable(str(message))}\n")
 
     with warnings.catch_warnings():
-        warnings.simplefilter("default")
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("default", UserWarning)
         warnings.showwarning = write
         yield
 

@@ -12,7 +12,11 @@ import typer
 
 Store = Annotated[
     str | None,
-    typer.Argument(help="Folder or URL of the image store. By default, the store that is used where none is named."),
+    typer.Argument(
+        help="Folder or URL of the image store. By default, the store that is used where none is named.",
+        metavar="STORE",
+        show_default=False,
+    ),
 ]
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)]
@@ -34,11 +38,11 @@ def serve(
     public: Public = False,
     allow_origin: Origins = [],  # noqa: B006 - typer reads the default and changes nothing
 ) -> None:
-    """Serve the pictures of an image store over HTTP, at /{sha256}.{ext}.
+    """Serve the pictures of an image store over HTTP.
 
-    With a secret in the environment variable LANGCHAIN_IMAGEGEN_URL_SECRET only links that are signed with it are
-    answered (UrlSigner). Without one, pictures are served to everybody who knows their digest, on this machine only
-    unless --public is given.
+    Each picture is at /{sha256}.{ext}. With a secret in the environment variable LANGCHAIN_IMAGEGEN_URL_SECRET only
+    links that are signed with it are answered (UrlSigner). Without one, pictures are served to everybody who knows
+    their digest, on this machine only unless --public is given.
     """
     import uvicorn
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from langchain_imagegen.cli import simulation
+from langchain_imagegen.cli.completion import one_of
 from langchain_imagegen.cli.output import Output
 from langchain_imagegen.cli.workspace import Workspace
 from langchain_imagegen.errors import AuthenticationError
@@ -35,6 +36,7 @@ class Service:
         str,
         typer.Option(
             metavar="responses|images",
+            autocompletion=one_of(("responses", "images")),
             help="API that draws; images does without a mainline model.",
             rich_help_panel=PANEL,
         ),
@@ -43,6 +45,7 @@ class Service:
         str | None,
         typer.Option(
             metavar="direct|stream|background",
+            autocompletion=one_of(("direct", "stream", "background")),
             help="How the answer comes. With background the service draws on by itself if this command is ended.",
             rich_help_panel=PANEL,
             show_default="background, or stream for --api images",
@@ -75,13 +78,15 @@ class Service:
                 settings |= {"base_url": url, "api_key": simulation.SIMULATED_KEY, "reference": "bytes"}
             else:
                 check_key()
-            yield ImageGenerator(
+            draw = ImageGenerator(
                 options=options,
                 timeout=self.timeout,
                 image_store=workspace.image_store,
                 library=workspace.catalogue,
                 **settings,
             )
+            opened.callback(draw.close)
+            yield draw
 
 
 def check_key() -> None:

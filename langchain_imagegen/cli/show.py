@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from langchain_imagegen.cli.completion import complete_reference
 from langchain_imagegen.cli.drawn import facts_of
 from langchain_imagegen.cli.files import Out
 from langchain_imagegen.cli.output import Output
 from langchain_imagegen.cli.pictures import show_picture
-from langchain_imagegen.cli.references import complete_reference
 from langchain_imagegen.cli.terminal import Inline
-from langchain_imagegen.cli.workspace import Workspace
+from langchain_imagegen.cli.workspace import SIMULATED, Workspace
 from langchain_imagegen.errors import ImageStoreError
 from langchain_imagegen.images.image import handle_of
 
@@ -51,6 +51,8 @@ def show(picture: Reference = "last", *, out: Out, inline: Inline, output: Outpu
         output.say(line)
     for file in files:
         output.say(str(file))
+    if workspace.simulated:
+        output.note(SIMULATED)
 
 
 def _lines(image: GeneratedImage) -> Iterator[str]:

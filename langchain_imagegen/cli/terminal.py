@@ -18,6 +18,7 @@ from typing import IO, Annotated, Any, Literal, TextIO
 
 import typer
 
+from langchain_imagegen.cli.completion import one_of
 from langchain_imagegen.errors import OptionError
 
 Protocol = Literal["kitty", "iterm2", "sixel", "blocks"]
@@ -44,7 +45,7 @@ class Inline:
             metavar="|".join(CHOICES),
             envvar="LANGCHAIN_IMAGEGEN_INLINE",
             help="How pictures are shown in a terminal; auto takes the best that it can.",
-            autocompletion=lambda incomplete: [each for each in CHOICES if each.startswith(incomplete)],
+            autocompletion=one_of(CHOICES),
         ),
     ] = "auto"
 

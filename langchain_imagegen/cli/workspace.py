@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 PANEL = "Where pictures are kept"
 FORMS = "last, a handle (img_…), the beginning of a handle or digest, a number of the session, a file or a URL"
+SIMULATED = "these pictures are simulated"
 _DIGEST = re.compile(r"[0-9a-f]{4,64}", re.IGNORECASE)
 _LISTED = 6  # handles in an error
 

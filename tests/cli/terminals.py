@@ -10,7 +10,7 @@ import struct
 import sys
 import termios
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -109,13 +109,22 @@ class Process:
         """Press some keys."""
         self.process.send(keys)
 
-    def _read(self) -> bool:
+    def read_until(self, reached: Callable[[], bool]) -> None:
+        """Read until something is the case outside of the terminal."""
+        while not reached():
+            assert self._read(0.05), f"the process has ended: {self.text}"
+
+    def _read(self, seconds: float = 60) -> bool:
+        """Read what was written; return False at the end. Nothing within a minute is an error."""
         import pexpect
 
         try:
-            data = self.process.read_nonblocking(65536, timeout=60)
+            data = self.process.read_nonblocking(65536, timeout=seconds)
         except pexpect.EOF:
             return False
+        except pexpect.TIMEOUT:
+            assert seconds < 60, f"nothing was written: {self.text}"
+            return True
         self.written += data
         if self._answer is not None and b"\x1b[c" in data:
             self.process.send(self._answer)

@@ -35,7 +35,7 @@ def fox(run: Imagegen, service) -> Image.Image:
 @pytest.fixture
 def slow_service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
     """Yield a simulator that takes its time, to which the environment leads."""
-    with Simulator(latency=0.6) as simulator:
+    with Simulator(latency=1.2) as simulator:
         monkeypatch.setenv("OPENAI_BASE_URL", simulator.base_url)
         monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-test")
         yield simulator
@@ -212,3 +212,18 @@ def test_a_pipe_gets_no_escape_sequences(run: Imagegen, fox: Image.Image):
 
     assert json.loads(ended.stdout)["images"][0]["prompt"] == "an owl"
     assert "\x1b" not in ended.stdout + ended.stderr
+
+
+def test_ctrl_c_in_an_experiment(run: Imagegen, slow_service: Simulator, own_state: Path):
+    """Ctrl-C ends an experiment at once, and a rerun takes what the service had begun from the ledger."""
+    (own_state / "foxes.toml").write_text('prompts = ["a fox"]\nn = 3\n')
+    with opened("experiment", "foxes.toml", *SMALL, "--yes") as terminal:
+        terminal.wait_for("drawing")
+        notes = own_state / "default-images" / "ledger"
+        terminal.read_until(lambda: sum("resp_" in note.read_text() for note in notes.glob("*.begun.*")) == 3)
+        terminal.send("\x03")
+        assert terminal.wait() == 130
+    assert "interrupted with 0 of 3 pictures drawn" in " ".join(terminal.text.split())
+
+    assert run("experiment", "foxes.toml", *SMALL, "--yes").code == 0
+    assert slow_service.pictures == 3

@@ -1,6 +1,17 @@
-"""References to pictures as arguments: what the shell completes."""
+"""What the shell completes: words of a list, and pictures of the session."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+
+def one_of(words: Sequence[str]) -> Callable[[str], list[str]]:
+    """Return the function that completes one of some words."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [word for word in words if word.startswith(incomplete)]
+
+    return complete
 
 
 def complete_reference(incomplete: str) -> list[str]:
