@@ -1,5 +1,9 @@
 "use strict";
 const { title, images } = JSON.parse(document.getElementById("data").textContent);
+for (const image of images) {
+  const texts = [image.handle, image.prompt, image.revised_prompt, ...Object.values(image.facts)];
+  image.words = texts.join(" ").toLowerCase();
+}
 const byHandle = new Map(images.map((image) => [image.handle, image]));
 const children = new Map(images.map((image) => [image.handle, []]));
 for (const image of images) for (const parent of image.parents) children.get(parent)?.push(image);

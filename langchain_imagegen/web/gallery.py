@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -26,9 +27,9 @@ from langchain_imagegen.images.sniffing import EXTENSIONS
 
 Originals: TypeAlias = Literal["beside", "embedded", "linked"] | None
 
-_PREVIEWS = 3_400_000  # bytes of all previews together; base64 adds a third
+_CONTENT = 4_900_000  # bytes of all texts and previews; with script and style, the page has less than 5 MB
 _LARGEST = 60_000  # bytes of one preview
-_EDGES = (512, 384, 288, 224, 176, 128, 96)  # pixels of the longer edge, tried in turn
+_WIDEST, _SMALLEST = 512, 64  # pixels of the longer edge of a preview
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <meta http-equiv="Content-Security-Policy" content="{policy}">
@@ -81,9 +82,14 @@ def write_gallery(
         raise OptionError("write_gallery() has no image to show: give images, results, a memory, a library or a sheet")
     target = Path(path).expanduser()
     target.parent.mkdir(parents=True, exist_ok=True)
-    budget = min(_LARGEST, _PREVIEWS // len(exhibits))
     handles = {each.image.id: each.image.handle for each in exhibits}
-    shown = [_entry(each, handles, budget, target, originals) for each in exhibits]
+    texts = [_texts(each, handles) for each in exhibits]
+    room = (_CONTENT - len(_json(texts).encode())) // len(exhibits)
+    budget = min(_LARGEST, room * 3 // 4)  # base64 adds a third
+    shown = [
+        text | _pictures(each.image, text["file"], budget, target, originals)
+        for text, each in zip(texts, exhibits, strict=True)
+    ]
     heading = title or getattr(images, "name", None) or "Pictures"
     target.write_text(_page(str(heading), shown, _total(images)), encoding="utf-8")
     return target
@@ -122,15 +128,9 @@ def _of_cell(cell: Any) -> list[Exhibit]:
     return [_exhibit(image, *remarks) for image in (cell.result.images if cell.result else ())]
 
 
-def _entry(
-    exhibit: Exhibit, handles: Mapping[str, str], budget: int, page: Path, originals: Originals
-) -> dict[str, Any]:
-    """Return what the page's script reads of a picture."""
+def _texts(exhibit: Exhibit, handles: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the page's script reads of a picture, except its previews and where the original is."""
     image = exhibit.image
-    file = f"{image.handle}.{EXTENSIONS.get(image.mime_type, 'bin')}"
-    pictures = _pictures(image, file, budget, page, originals)
-    facts = _facts(exhibit)
-    words = [image.handle, image.prompt or "", image.revised_prompt or "", *map(str, facts.values())]
     return {
         "handle": image.handle,
         "prompt": image.prompt or "",
@@ -139,10 +139,8 @@ def _entry(
         "quality": image.quality,
         "dollars": exhibit.dollars,
         "seconds": exhibit.seconds,
-        "facts": facts,
-        "words": " ".join(words).lower(),
-        "file": file,
-        **pictures,
+        "facts": _facts(exhibit),
+        "file": f"{image.handle}.{EXTENSIONS.get(image.mime_type, 'bin')}",
     }
 
 
@@ -188,14 +186,13 @@ def _pictures(image: GeneratedImage, file: str, budget: int, page: Path, origina
 
 def _preview(data: bytes, budget: int) -> str:
     """Return the largest preview within the budget as a data URL; nothing where Pillow is missing or cannot read it."""
-    for edge in _EDGES:
-        small = preview_of(data, edge)
-        if small is None:
-            return ""
-        data, kind = small  # the next one is made from it, since it is much quicker to read than the picture
-        if len(data) <= budget:
-            break
-    return data_url(kind, data)
+    edge = _WIDEST
+    while made := preview_of(data, edge):
+        data, kind = made  # the next one is made from it, since it is much quicker to read than the picture
+        if len(data) <= budget or edge == _SMALLEST:
+            return data_url(kind, data)
+        edge = max(_SMALLEST, int(edge * 0.95 * math.sqrt(max(budget, 0) / len(data))))  # bytes go with the area
+    return ""
 
 
 def _folder(page: Path) -> Path:
@@ -215,7 +212,12 @@ def _page(title: str, shown: list[dict[str, Any]], summary: str) -> str:
         f"default-src 'none'; img-src 'self' data: https: http: file:; style-src 'unsafe-inline'; "
         f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     )
-    data = json.dumps({"title": title, "images": shown}, ensure_ascii=False).replace("<", "\\u003c")
+    data = _json({"title": title, "images": shown})
     return _PAGE.format(
         policy=policy, title=escape(title), summary=escape(summary), style=style, data=data, script=script
     )
+
+
+def _json(value: Any) -> str:
+    """Return a value as JSON that no tag ends."""
+    return json.dumps(value, ensure_ascii=False).replace("<", "\\u003c")

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from langchain_imagegen import ImageLibrary, ImageMemory
 from langchain_imagegen.conversation.messages import upload
 from langchain_imagegen.errors import OptionError
-from langchain_imagegen.simulator.drawing import draw
 from langchain_imagegen.web import write_gallery
 from tests.browser import launched
 
@@ -146,9 +147,12 @@ def test_a_lost_picture_says_so(memory, tmp_path):
 
 
 def test_five_hundred_pictures(browser, memory, tmp_path):
-    """The page of 500 pictures has less than 5 MB without originals, and shows all of them."""
-    fox = upload(draw("a photo", size=(256, 256)), memory.image_store)
-    many = [fox.model_copy(update={"id": f"ig_{number}"}) for number in range(500)]
+    """The page of 500 pictures has less than 5 MB without originals, with long prompts too, and shows all of them."""
+    noise = io.BytesIO()
+    Image.effect_noise((96, 96), 30).convert("RGB").save(noise, format="PNG")  # its previews fill what is left
+    fox = upload(noise.getvalue(), memory.image_store)
+    long = "A red fox in the snow at dusk. " * 100  # longer than the revised prompts of recorded calls
+    many = [fox.model_copy(update={"id": f"ig_{number}", "revised_prompt": long}) for number in range(500)]
     path = write_gallery([each.bind(memory.image_store) for each in many], tmp_path / "many.html", originals=None)
 
     assert path.stat().st_size < 5_000_000
