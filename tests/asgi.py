@@ -13,9 +13,10 @@ import uvicorn
 
 
 @contextmanager
-def serving(app: Any) -> Iterator[str]:
-    """Serve an app; give its address."""
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", ws="none"))
+def serving(app: Any, **settings: Any) -> Iterator[str]:
+    """Serve an app; give its address. The settings are uvicorn's."""
+    defaults = {"log_level": "error", "lifespan": "off", "ws": "none"}
+    server = uvicorn.Server(uvicorn.Config(app, **{**defaults, **settings}))
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

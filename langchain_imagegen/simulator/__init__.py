@@ -42,6 +42,7 @@ from langchain_imagegen.simulator.http_faults import (
     rate_limited,
     server_error,
 )
+from langchain_imagegen.simulator.offline import start_without_key
 from langchain_imagegen.simulator.simulator import RecordedRequest, Simulator
 
 __all__ = [
@@ -77,6 +78,7 @@ __all__ = [
     "server_error",
     "shortened_base64",
     "small_chunks",
+    "start_without_key",
     "unknown_event",
     "wrong_length",
     "xai_item",
