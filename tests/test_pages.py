@@ -25,7 +25,7 @@ def parts(page: str) -> dict[str, str]:
     """Return the sections of README's second level by title, or a page of docs/ as one part."""
     if page != "README.md":
         return {page: PAGES[page]}
-    _, *sections = re.split(r"^## ", PAGES[page], flags=re.MULTILINE)
+    sections = re.split(r"^## ", PAGES[page], flags=re.MULTILINE)
     return {f"{page}: {section.splitlines()[0]}": section for section in sections}
 
 

@@ -1,6 +1,6 @@
 """Two worker processes that share PostgreSQL and a bucket answer the same threads, and one of them may die.
 
-The workers run README's worker. The counterpart's own count says how many pictures were bought.
+The workers run the worker of the documentation. The counterpart's own count says how many pictures were bought.
 """
 
 from __future__ import annotations

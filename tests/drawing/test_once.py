@@ -454,7 +454,7 @@ def test_threads_of_a_node(low, simulator):
     assert simulator.pictures == 2
 
 
-# --- limits, as README tells them
+# --- limits, as docs/how-to/buy-once.md tells them
 
 
 def test_a_retried_chain_looks_like_variations(half, low, graph, simulator):
