@@ -27,7 +27,7 @@ help:
 	@echo 'make record                  record the cassettes again'
 	@echo 'make notebooks               run the notebooks again, in place'
 	@echo 'make pictures                draw the pictures of README again; needs Chromium'
-	@echo 'make docs                    build the documentation; open site/index.html'
+	@echo 'make docs                    build the documentation into site/; to read it: python3 -m http.server -d site'
 	@echo 'make clean                   remove environments, caches, demo/, dist/ and chats'
 	@echo
 	@echo 'The first command sets up .venv with $(PYTHON); PYTHON=… selects another Python, 3.11 or later.'

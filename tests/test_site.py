@@ -1,17 +1,22 @@
-"""The documentation site: it builds strictly, explains every public name, and loads nothing from elsewhere."""
+"""The documentation site: it builds strictly, explains every public name, and asks no other host for anything."""
 
 from __future__ import annotations
 
+import functools
+import http.server
 import importlib
 import re
 import shutil
 import subprocess
 import sys
+import threading
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.browser import launched
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -21,6 +26,13 @@ PUBLIC = ("langchain_imagegen", "langchain_imagegen.errors", "langchain_imagegen
 """The modules from which users import."""
 SOURCES = ("docs", "langchain_imagegen", "notebooks", "tools")
 """The folders that the site is built from."""
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    """Serves the site and logs nothing."""
+
+    def log_message(self, *_: object) -> None:
+        """Log nothing."""
 
 
 def pages_of(entries: list[Any]) -> list[str]:
@@ -115,3 +127,24 @@ def test_texts_for_language_models(site):
     assert len(links) == len(set(links)) == len(pages_of(CONFIG["nav"]))
     for link in links:
         assert (site / link).read_text(encoding="utf-8").strip() in full
+
+
+def test_reading_and_searching_need_no_other_host(site):
+    """In a browser, a page, its dark form and the search ask no other host for anything, and nothing is missing."""
+    handler = functools.partial(QuietHandler, directory=site)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, launched() as browser:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        home, answers = f"http://127.0.0.1:{server.server_port}/", []
+        page = browser.new_page(color_scheme="dark")
+        page.on("response", lambda answer: answers.append((answer.status, answer.url)))
+        page.on("requestfailed", lambda request: answers.append((None, request.url)))
+        page.goto(f"{home}concepts.html")
+        page.keyboard.press("Control+k")
+        page.keyboard.type("ledger_expires")
+        page.get_by_text("how long the ledger remembers").first.wait_for()
+        scheme = page.locator("body").get_attribute("data-md-color-scheme")
+        server.shutdown()
+
+    assert scheme == "slate"
+    assert len(answers) > 5
+    assert not [(status, url) for status, url in answers if status != 200 or not url.startswith((home, "data:"))]
