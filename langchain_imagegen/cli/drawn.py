@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,16 +18,15 @@ from langchain_imagegen.cli.reporting import InterruptedDrawing
 from langchain_imagegen.cli.service import Service
 from langchain_imagegen.cli.terminal import Inline
 from langchain_imagegen.cli.workspace import Workspace
-from langchain_imagegen.drawing.live import with_partials
-from langchain_imagegen.errors import ImageGenerationError, ModerationError, NoImageError
-from langchain_imagegen.images.image import GeneratedImage
-from langchain_imagegen.images.result import ImageResult
-from langchain_imagegen.options.options import ImageOptions
+from langchain_imagegen.errors import ImageGenerationError, ImageStoreError, ModerationError, NoImageError
 
 if TYPE_CHECKING:
     from langchain_imagegen.cli.progress import DrawingProgress
     from langchain_imagegen.cli.session import Purchase
     from langchain_imagegen.drawing.generator import ImageGenerator
+    from langchain_imagegen.images.image import GeneratedImage
+    from langchain_imagegen.images.result import ImageResult
+    from langchain_imagegen.options.options import ImageOptions
 
 StdinFlag = Annotated[bool, typer.Option("--stdin", help="Read the prompt, or the rest of it, from standard input.")]
 OnceName = Annotated[
@@ -81,9 +80,7 @@ class Drawing:
                 self.output.note("This command was ended before it had its picture: looking for that one first.")
             request["once"] = once or (purchase.once if purchase else None)
             result = self._drawn(draw, request, purchase)
-        self.workspace.remembered.add(result)
-        self.workspace.remembered.end(purchase)
-        files = self.out.save(result)
+        files = self._kept(result, purchase)
         if not self.output.json:
             for image in result.images:
                 show_picture(image.read(), protocol, self.output.console)
@@ -91,6 +88,7 @@ class Drawing:
 
     def _drawn(self, draw: ImageGenerator, request: dict[str, Any], purchase: Purchase | None) -> ImageResult:
         from langchain_imagegen.cli.progress import DrawingProgress
+        from langchain_imagegen.drawing.live import with_partials
 
         notes = self.output.notes
         watched = notes.is_terminal and self.inline.inline != "off"
@@ -102,6 +100,8 @@ class Drawing:
         try:
             with progress, closing(stream) as pieces:
                 return self._followed(pieces, progress, lambda: _interrupted(about, draw, noted=bool(request["once"])))
+        except ImageStoreError as error:
+            raise self._rescued(error) from error
         except ImageGenerationError as error:
             if not error.may_be_billed or isinstance(error, (ModerationError, NoImageError)):
                 self.workspace.remembered.end(purchase)
@@ -115,6 +115,8 @@ class Drawing:
         Raises:
             InterruptedDrawing: Ctrl-C was pressed; it says what goes on.
         """
+        from langchain_imagegen.images.result import ImageResult
+
         try:
             for piece in pieces:
                 if isinstance(piece, ImageResult):
@@ -123,6 +125,32 @@ class Drawing:
         except KeyboardInterrupt:
             raise InterruptedDrawing(what_goes_on()) from None
         raise NoImageError("the service sent no picture")
+
+    def _kept(self, result: ImageResult, purchase: Purchase | None) -> list[Path]:
+        """Remember a picture and write it into its file; return the files.
+
+        Raises:
+            ImageStoreError: A file cannot be written. The picture is in the image store.
+        """
+        try:
+            self.workspace.remembered.add(result)
+            self.workspace.remembered.end(purchase)
+        except OSError as error:
+            self.output.note(f"warning: the session does not remember the picture: {error.strerror}")
+        try:
+            return self.out.save(result)
+        except OSError as error:
+            raise ImageStoreError(
+                f"{self.out.out} cannot be written: {error.strerror}; the picture is in the image store: "
+                f"imagegen show {result.image.handle} --out FILE"
+            ) from error
+
+    def _rescued(self, error: ImageStoreError) -> ImageStoreError:
+        """Return the error of a picture that the image store cannot keep, after it is written beside it."""
+        if error.result is None:
+            return error
+        files = replace(self.out, out=self.out.out or "./").save(error.result)
+        return ImageStoreError(f"{error}; the picture, which is paid for, is in {', '.join(map(str, files))}")
 
     def _tell(self, result: ImageResult, files: Sequence[Path]) -> None:
         simulated = self.workspace.simulated
@@ -164,7 +192,7 @@ def facts_of(image: GeneratedImage) -> str:
 def _noted(request: dict[str, Any], draw: ImageGenerator) -> dict[str, Any]:
     """Return what tells a request from others: pictures by their digest or path."""
     options = {name: value for name, value in draw.options.sent().items() if name != "partial_images"}
-    sources = [image.sha256 if isinstance(image, GeneratedImage) else str(image) for image in request["images"]]
+    sources = [getattr(image, "sha256", None) or str(image) for image in request["images"]]
     settings = {"options": options, "model": draw.model, "api": draw.api, "service": draw.namespace}
     return {**request, "images": sources, "mask": str(request["mask"]), **settings}
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from langchain_imagegen import ImageLibrary, ImageOptions
 from langchain_imagegen.cli.exit_codes import ExitCode
 from langchain_imagegen.simulator import (
+    Simulator,
     bad_key,
     cut_body,
     moderated,
@@ -253,3 +256,38 @@ def test_control_characters_never_reach_the_terminal(run: Imagegen, service):
         assert "\x1b" not in ended.out
         assert "\x07" not in ended.out
         assert "fox" in ended.out
+
+
+def test_a_file_that_cannot_be_written(run: Imagegen, service):
+    """If `--out` fails after the picture was bought, the line says where the picture is."""
+    Path("file").write_text("")
+    ended = run("draw", "a fox", *SMALL, "-o", "file/fox.png")
+    handle = re.search(r"imagegen show (img_\w+) --out", ended.err)
+
+    assert ended.code == ExitCode.STORAGE
+    assert run("show", handle[1], "--json").json["prompt"] == "a fox"
+    assert run("edit", "last", "make it night", *SMALL).code == 0
+
+
+def test_a_store_that_fails_too_late(run: Imagegen, monkeypatch: pytest.MonkeyPatch, own_folder: Path):
+    """A picture that is paid for and cannot be stored is written beside, and its file is named."""
+    with Simulator(latency=0.3) as simulator:
+        monkeypatch.setenv("OPENAI_BASE_URL", simulator.base_url)
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-test")
+        breaking = threading.Thread(target=break_when_asked, args=(simulator, own_folder))
+        breaking.start()
+        ended = run("draw", "a fox", *SMALL, "--session", "off")
+        breaking.join()
+
+    written = list(Path().glob("img_*.png"))
+    assert ended.code == ExitCode.STORAGE
+    assert len(written) == 1
+    assert str(written[0]) in ended.err
+
+
+def break_when_asked(simulator: Simulator, folder: Path) -> None:
+    """Put a file in the place of a folder as soon as a request has arrived."""
+    while not simulator.requests:
+        threading.Event().wait(0.01)
+    shutil.rmtree(folder)
+    folder.write_bytes(b"")
