@@ -148,7 +148,7 @@ def _usage(name: str, command: Any) -> str:
     arguments = [each for each in command.params if _is_argument(each)]
     names = [f"{each.metavar}{'...' if each.nargs == -1 else ''}" for each in arguments]
     words = [told if each.required else f"[{told}]" for told, each in zip(names, arguments, strict=True)]
-    return f"    imagegen {' '.join([name, '[OPTIONS]', *words])}"
+    return f"```text\nimagegen {' '.join([name, '[OPTIONS]', *words])}\n```"
 
 
 def _table(parameters: list[Any]) -> str:
