@@ -15,8 +15,12 @@ from functools import cached_property
 from pathlib import Path
 
 import httpx
+import httpx2
 import pytest
+from langchain.agents import create_agent
+from langchain_openai import ChatOpenAI
 
+from langchain_imagegen import ImageGenerationMiddleware
 from langchain_imagegen.errors import (
     AuthenticationError,
     ConnectionLostError,
@@ -290,6 +294,34 @@ def test_shortened(replay, recording, image_store):
     with pytest.raises(CorruptImageError, match=r"'\.' at position"):
         replay(recording)
     assert pictures(image_store) == []
+
+
+@recordings("picture", streamed=True)
+@pytest.mark.parametrize("more", [[], ["messages"]], ids=["plain", "streaming"])
+def test_hosted_calls(half, image_store, recording, more):
+    """An agent's hosted call over a recorded stream tells of its pictures and gives the recorded answer."""
+    with serving(split(recording.body, 4093), recording.content_type) as server, httpx2.Client() as client:
+        async_client = httpx2.AsyncClient()
+        clients = {"http_client": client, "http_async_client": async_client}
+        model = ChatOpenAI(base_url=server.base_url, api_key="sk-a", use_responses_api=True, **clients)
+        asked = recording.partials_requested or 1
+        middleware = ImageGenerationMiddleware(image_store=image_store, wire=True, partials=asked)
+        graph = create_agent(model, middleware=[middleware])
+        chunks = half.stream(graph, {"messages": "draw"}, stream_mode=[*more, "custom", "values"])
+        half.wait(async_client.aclose)
+
+    answer = [chunk for kind, chunk in chunks if kind == "values"][-1]["messages"][-1]
+    begin, *partials, end = events = [chunk for kind, chunk in chunks if kind == "custom"]
+    assert [image_store.get(event["sha256"]) for event in partials] == recording.partials
+    assert [event["final"] for event in partials] == [event["index"] >= asked for event in partials]
+    assert {event["tool_call_id"] for event in events} == {recording.call["id"]}
+    assert (begin["type"], end["type"]) == ("image.started", "image.finished")
+    assert (image_store.get(end["sha256"]), end["revised_prompt"]) == (
+        recording.picture,
+        recording.call["revised_prompt"],
+    )
+    assert answer.text == recording.text
+    assert answer.usage_metadata["total_tokens"] == recording.response["usage"]["total_tokens"]
 
 
 @recordings("picture", streamed=True)
