@@ -1,8 +1,9 @@
 """Errors of a hosted call as a chat model raises them, read as our errors.
 
 `ChatOpenAI` raises the SDK's errors for HTTP errors and for the `error` event of a stream. For a response of status
-`failed` it raises `ValueError`, which holds the service's error object or, if it streamed, only the text of it. For an
-answer of status 200 that is no JSON, as a gateway's page, it raises `AttributeError`.
+`failed` it raises `ValueError`, which holds the service's error object or, if it streamed, only the text of it. So it
+does for an `error` event whose fields are not nested: `code: message`. For an answer of status 200 that is no JSON, as
+a gateway's page, it raises `AttributeError`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from langchain_imagegen.errors import GatewayError, ImageGenerationError, Modera
 
 _STAGE = re.compile(r"moderation_stage\W+(\w+)")
 _CATEGORIES = re.compile(r"categories\W*\[([^\]]*)\]")
+_CODE = re.compile(r"\bcode='(\w+)'")
+_FLAT = re.compile(r"([a-z]+(?:_[a-z]+)+): (.+)", re.DOTALL)
 _MESSAGE = re.compile(r"\bmessage=(['\"])(.*?)\1(?: \w+=|$)", re.DOTALL)
 
 
@@ -27,7 +30,7 @@ def read_failure(error: Exception) -> Exception:
         told = read_error(_error_object(error.args[0]))
         if isinstance(told, ModerationError):
             return told
-        if not isinstance(error.args[0], str) and type(error) is ValueError:
+        if type(error) is ValueError and (not isinstance(error.args[0], str) or _is_of_chat_model(error)):
             return after_drawing_began(told)
     if isinstance(error, AttributeError) and "'str' object has no attribute" in str(error):
         return GatewayError(
@@ -70,6 +73,14 @@ def _pickled(both: Exception) -> tuple[Any, ...]:
     return ours, both.args, plain
 
 
+def _is_of_chat_model(error: Exception) -> bool:
+    """Return True if `langchain_openai` itself raised an error: it has the service's words, and no class of its own."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and str(trace.tb_frame.f_globals.get("__name__")).startswith("langchain_openai")
+
+
 def _error_object(told: object) -> Mapping[str, Any]:
     """Return the service's error object from the argument of a `ValueError`."""
     if isinstance(told, Mapping):
@@ -79,9 +90,13 @@ def _error_object(told: object) -> Mapping[str, Any]:
 
 
 def _read_text(text: str) -> Mapping[str, Any]:
-    """Return what the text of an error object tells: `code='…' message='…' moderation_details={…}`."""
+    """Return what the text of an error tells: `code='…' message='…' moderation_details={…}` or `code: message`."""
+    if flat := _FLAT.fullmatch(text):
+        return {"code": flat[1], "message": flat[2]}
     message, stage, categories = _MESSAGE.search(text), _STAGE.search(text), _CATEGORIES.search(text)
+    code = _CODE.search(text)
     return {
+        "code": code and code[1],
         "message": message[2] if message else text,
         "moderation_details": {
             "moderation_stage": stage[1] if stage else None,

@@ -155,9 +155,14 @@ def test_answer_is_fetched_over_a_bad_network(talks):
     assert (talks.simulator.pictures, len(talk.memory), len(talk.requests)) == (1, 1, 1)
 
 
-def test_error_after_the_picture_delivers_it(talks):
+ERROR = {"message": "The server had an error.", "param": None}
+NESTED = {"type": "error", "error": {**ERROR, "type": "server_error", "code": None}}
+FLAT = {**ERROR, "type": "error", "code": "server_error"}
+
+
+@pytest.mark.parametrize("error", [NESTED, FLAT], ids=["nested", "flat"])
+def test_error_after_the_picture_delivers_it(talks, error):
     """A stream that ends in an error of the service after a picture delivers that picture."""
-    error = {"type": "error", "error": {"message": "The server had an error.", "type": "server_error", "code": None}}
     talks.simulator.script(Fault("late error", sent=lambda events: [*events[:-1], error]))
     talk = talks.start(ImageGenerationMiddleware(SMALL, wire=True), model=talks.model(max_retries=2))
     talk.say("draw a fox", streaming=True)

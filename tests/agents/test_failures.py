@@ -17,9 +17,9 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langchain_imagegen import ImageGenerationMiddleware, ImageState
 from langchain_imagegen.agents.failures import as_both
 from langchain_imagegen.agents.refusals import MOST, Refusals
-from langchain_imagegen.errors import ConnectionLostError, ModerationError, OptionError
-from langchain_imagegen.simulator import http_error, moderated
-from tests.conversations import SMALL, open_saver, request_text
+from langchain_imagegen.errors import ConnectionLostError, ModerationError, OptionError, ServiceError
+from langchain_imagegen.simulator import failed, flat_error_event, http_error, moderated
+from tests.conversations import SMALL, RequestEditor, open_saver, request_text
 from tests.scripted import scripted_model
 
 
@@ -39,6 +39,30 @@ def test_refused_call_is_a_moderation_error(talks, wire, streaming, at):
         talk.say("draw a fight", streaming=streaming)
     assert (caught.value.stage, caught.value.categories) == ("input", ["violence", "self-harm"])
     assert len(talk.requests) == 1
+
+
+@pytest.mark.parametrize("fault", [flat_error_event(), failed()], ids=["event", "response"])
+def test_streamed_failure_tells_of_money(talks, fault):
+    """A streamed failure, of which `ChatOpenAI` has the text alone, is our error too: it may be billed."""
+    talks.simulator.script(fault)
+    talk = talks.start(ImageGenerationMiddleware(SMALL), model=talks.model(max_retries=2))
+
+    with pytest.raises(ServiceError, match="told to fail") as caught:
+        talk.say("draw a fox", streaming=True)
+    assert isinstance(caught.value, ValueError)
+    assert (caught.value.code, caught.value.may_be_billed, len(talk.requests)) == ("server_error", True, 1)
+
+
+def test_errors_of_others_stay(talks):
+    """A `ValueError` of somebody else's middleware stays what it is."""
+
+    def refuse(request: Any) -> Any:
+        raise ValueError("some_rule: not on Sundays")
+
+    talk = talks.start(ImageGenerationMiddleware(SMALL), RequestEditor(refuse))
+    with pytest.raises(ValueError, match="not on Sundays") as caught:
+        talk.say("draw a fox")
+    assert type(caught.value) is ValueError
 
 
 def test_conversation_continues_after_a_refused_call(talks):

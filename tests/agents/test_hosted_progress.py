@@ -373,13 +373,15 @@ def test_a_broken_answer(talks, half, middleware, mode):
 
 
 @sync_alone
+@pytest.mark.parametrize("mode", ["custom", "messages"])
 @pytest.mark.parametrize("error", [ERROR, {"type": "error", "error": {**ERROR, "type": "server_error"}}])
-def test_an_error_while_it_is_drawn(talks, half, middleware, error):
+def test_an_error_while_it_is_drawn(talks, half, middleware, error, mode):
     """An error of the service while it draws is raised, told, and never answered with a second request."""
     talks.simulator.script(break_off(".partial_image", error))
     handler = Handler()
+    graph = agent(talks.model(max_retries=2), middleware())
     with pytest.raises(ImageGenerationError) as caught:
-        half.invoke(agent(talks.model(max_retries=2), middleware()), ASK, config={"callbacks": [handler]})
+        half.stream(graph, ASK, config={"callbacks": [handler]}, stream_mode=mode)
 
     assert types(handler.events) == ["started", "partial", "failed"]
     assert caught.value.may_be_billed
