@@ -133,18 +133,13 @@ def _draw(batch: Batch[Sheet], output: Output, max_concurrency: int) -> None:
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from langchain_imagegen.drawing.batches import Batch as Background
-
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     shown = output.notes.is_terminal
     done = 0
-    config: Any = {"max_concurrency": max_concurrency}
-    # In another thread, so that Ctrl-C does not wait for the pictures that are being drawn.
-    outcomes = Background([]).run(lambda: batch.timed.batch_as_completed(batch.requests, config))
     with Progress(*columns, console=output.notes, transient=True, disable=not shown) as progress:
         task = progress.add_task("drawing", total=len(batch.cells))
         try:
-            for index, outcome in outcomes:
+            for index, outcome in batch.outcomes(max_concurrency):
                 batch.fill(index, outcome)
                 done += 1
                 failed = f", {len(batch.sheet.failed)} failed" if batch.sheet.failed else ""

@@ -23,7 +23,6 @@ from langchain_imagegen.images.result import ImageResult
 if TYPE_CHECKING:
     from langchain_imagegen.drawing.accounting import Account
     from langchain_imagegen.drawing.around import Asked
-    from langchain_imagegen.drawing.batches import Batch
     from langchain_imagegen.drawing.calls import OwnedCall
     from langchain_imagegen.drawing.deleting import RemoteDeletion
     from langchain_imagegen.drawing.execution import Execution
@@ -112,23 +111,29 @@ class ImageGenerator(LiveDrawing):
     def batch(self, inputs: list[Any], *args: Any, **settings: Any) -> list[ImageResult]:
         """Draw several pictures concurrently. The memory keeps them in the order of the inputs.
 
-        Ctrl-C ends it at once: requests that were sent go on, and their pictures reach memory and image store.
+        Ctrl-C ends it at once, also as a step of a chain's `batch`: requests that were sent go on, and their pictures
+        reach memory and image store. `batch_as_completed` of a chain and the batch of a `RunnableParallel` are
+        LangChain's: they send nothing more, and wait for the calls under way.
         """
-        batch, draw = self._batch(inputs), super().batch
-        return list(batch.run(lambda: draw(batch.inputs, *args, **settings)))
+        from langchain_imagegen.drawing.batches import interruptible
+
+        placed, draw = self._placed(inputs), super().batch
+        return list(interruptible(lambda: draw(placed, *args, **settings)))
 
     async def abatch(self, inputs: list[Any], *args: Any, **settings: Any) -> list[ImageResult]:
         """Async twin of `batch`."""
-        return await super().abatch([self._reserve_place(given) for given in inputs], *args, **settings)
+        return await super().abatch(self._placed(inputs), *args, **settings)
 
     def batch_as_completed(self, inputs: Sequence[Any], *args: Any, **settings: Any) -> Iterator[Any]:
         """Draw several pictures concurrently; yield each result with the index of its input as it finishes."""
-        batch, draw = self._batch(inputs), super().batch_as_completed
-        return batch.run(lambda: draw(batch.inputs, *args, **settings))
+        from langchain_imagegen.drawing.batches import interruptible
+
+        placed, draw = self._placed(inputs), super().batch_as_completed
+        return interruptible(lambda: draw(placed, *args, **settings))
 
     def abatch_as_completed(self, inputs: Sequence[Any], *args: Any, **settings: Any) -> AsyncIterator[Any]:
         """Async twin of `batch_as_completed`."""
-        return super().abatch_as_completed([self._reserve_place(given) for given in inputs], *args, **settings)
+        return super().abatch_as_completed(self._placed(inputs), *args, **settings)
 
     def resume(self, response_id: str, config: RunnableConfig | None = None) -> ImageResult:
         """Return the pictures of a response that was begun before, in this process or another; nothing is bought.
@@ -317,11 +322,9 @@ class ImageGenerator(LiveDrawing):
             return self._prepare(placed, config, fields, stream=stream)
         return await asyncio.to_thread(self._prepare, placed, config, fields, stream=stream)
 
-    def _batch(self, inputs: Sequence[Any]) -> Batch:
+    def _placed(self, inputs: Sequence[Any]) -> list[Any]:
         """Return the inputs of a batch, each with its place in the memory."""
-        from langchain_imagegen.drawing.batches import Batch
-
-        return Batch([self._reserve_place(given) for given in inputs])
+        return [self._reserve_place(given) for given in inputs]
 
     def _resumed(self, response_id: str) -> Drawing:
         from langchain_imagegen.drawing.request import prepare_resumed

@@ -38,13 +38,9 @@ class FromToolCall:
 
 @dataclass(frozen=True)
 class Placed:
-    """An input, the place in the memory that is reserved for its result, and the step of a run that gives it.
-
-    `check` raises an error if the request must not be sent any more, since its batch was interrupted.
-    """
+    """An input, the place in the memory that is reserved for its result, and the step of a run that gives it."""
 
     given: Any
     place: int | None
     caller: Caller | None = None
     call: FromToolCall = FromToolCall(None)
-    check: Callable[[], None] = lambda: None

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+import weakref
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 
 from langchain_imagegen.drawing.steps import Call, Step, Wait
 from langchain_imagegen.errors import ImageGenerationError
+
+_GONE = "the caller had gone before the request was sent, so nothing was bought"
 
 
 class NotSentError(ImageGenerationError):
@@ -17,11 +21,19 @@ class NotSentError(ImageGenerationError):
 
 
 class Presence:
-    """Notes that a caller goes away. Then no further request is sent; one that was sent before is not stopped."""
+    """Notes that a caller goes away. Then no further request is sent; one that was sent before is not stopped.
+
+    The caller of a batch is the caller of all of its calls; see `include`.
+    """
 
     def __init__(self) -> None:
         self._left = threading.Event()
         self._idle_task: asyncio.Task[object] | None = None
+        self._calls = weakref.WeakSet[Presence]()
+        self._joining = threading.Lock()
+        batch = _batch.get()
+        if batch is not None:
+            batch.join(self)
 
     @property
     def has_left(self) -> bool:
@@ -30,9 +42,24 @@ class Presence:
 
     def leave(self) -> None:
         """Note that the caller has gone. A task that is idle ends, and a thread that sleeps wakes up."""
-        self._left.set()
+        with self._joining:
+            self._left.set()
+            calls = list(self._calls)
         if self._idle_task is not None:
             self._idle_task.cancel()
+        for call in calls:
+            call.leave()
+
+    def include(self) -> None:
+        """Take all calls that begin in this context for calls of this caller."""
+        _batch.set(self)
+
+    def join(self, call: Presence) -> None:
+        """Let a call end its waiting with this caller's."""
+        with self._joining:
+            self._calls.add(call)
+        if self.has_left:
+            call.leave()
 
     @contextmanager
     def idle(self, step: Step) -> Generator[None]:
@@ -71,7 +98,21 @@ class Presence:
             return
         if self._idle_task is not None and self._idle_task.cancelling():
             self._idle_task.uncancel()
-        raise NotSentError("the caller had gone before the request was sent, so nothing was bought")
+        raise NotSentError(_GONE)
+
+
+_batch: ContextVar[Presence | None] = ContextVar("imagegen_batch", default=None)
+
+
+def check_batch() -> None:
+    """Refuse to begin a call of a batch whose caller has gone.
+
+    Raises:
+        NotSentError: The caller has gone.
+    """
+    batch = _batch.get()
+    if batch is not None and batch.has_left:
+        raise NotSentError(_GONE)
 
 
 def _running_task() -> asyncio.Task[object] | None:

@@ -18,6 +18,7 @@ from langchain_imagegen.conversation.states import messages_of
 from langchain_imagegen.drawing.ladder import Drawing
 from langchain_imagegen.drawing.masks import resolve_mask
 from langchain_imagegen.drawing.placed import Placed
+from langchain_imagegen.drawing.presence import check_batch
 from langchain_imagegen.drawing.settings import GeneratorSettings
 from langchain_imagegen.errors import OptionError
 from langchain_imagegen.images.image import GeneratedImage, is_record
@@ -47,7 +48,7 @@ def prepare(placed: Placed, fields: Mapping[str, Any], settings: GeneratorSettin
         UnknownImageError: A reference names no image.
     """
     with _returned(placed):
-        placed.check()
+        check_batch()
         read, conversation = read_input(placed.given, settings.chosen_store)
         request = ImageRequest.parse(join_fields(read, fields))
         own = () if settings.around_image is None else (settings.around_image,)

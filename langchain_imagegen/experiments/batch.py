@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Generator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 
+from langchain_imagegen.drawing.batches import interruptible
 from langchain_imagegen.drawing.estimate import estimate
 from langchain_imagegen.drawing.generator import ImageGenerator
 from langchain_imagegen.errors import OptionError
@@ -79,6 +80,15 @@ class Batch(Generic[Kept]):
             return Outcome(result=result, seconds=time.monotonic() - began)
 
         return RunnableLambda(drawn, adrawn, name="Experiment")
+
+    def outcomes(self, max_concurrency: int) -> Generator[tuple[int, Outcome]]:
+        """Draw, and yield the index of each cell with what came of it; Ctrl-C ends it at once."""
+        config: RunnableConfig = {"max_concurrency": max_concurrency}
+        return interruptible(lambda: self.timed.batch_as_completed(self.requests, config))
+
+    def aoutcomes(self, max_concurrency: int) -> AsyncIterator[tuple[int, Outcome]]:
+        """Return what `outcomes` does, for async drawings."""
+        return self.timed.abatch_as_completed(self.requests, {"max_concurrency": max_concurrency})
 
     def fill(self, index: int, outcome: Outcome) -> None:
         """Put what a request came to into its cell, and save the sheet."""

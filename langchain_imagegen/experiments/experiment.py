@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, Self
-
-from langchain_core.runnables import RunnableConfig
 
 from langchain_imagegen.drawing.generator import ImageGenerator
 from langchain_imagegen.errors import OptionError
@@ -215,6 +214,8 @@ class Experiment:
     ) -> Sheet:
         """Draw what the sheet of this name lacks, and return the sheet. A picture that fails is a cell with an error.
 
+        Ctrl-C ends it at once. Requests that were sent go on, and the next run finds their pictures in the ledger.
+
         Args:
             draw: What draws; its image store keeps the sheet.
             max_cost: Refuse to begin if the estimate of what is missing is higher: dollars, or a text such as `"$1"`.
@@ -226,9 +227,11 @@ class Experiment:
             UnknownImageError: A source names no picture.
         """
         batch = self.batch(draw, max_cost)
-        config: RunnableConfig = {"max_concurrency": max_concurrency}
-        with Progress(batch.announcement, len(batch.cells), shown=progress) as bar:
-            for index, outcome in batch.timed.batch_as_completed(batch.requests, config):
+        with (
+            Progress(batch.announcement, len(batch.cells), shown=progress) as bar,
+            closing(batch.outcomes(max_concurrency)) as outcomes,
+        ):
+            for index, outcome in outcomes:
                 batch.fill(index, outcome)
                 bar.advance()
         return batch.sheet
@@ -243,9 +246,8 @@ class Experiment:
     ) -> Sheet:
         """Async twin of `run`."""
         batch = await asyncio.to_thread(self.batch, draw, max_cost)
-        config: RunnableConfig = {"max_concurrency": max_concurrency}
         with Progress(batch.announcement, len(batch.cells), shown=progress) as bar:
-            async for index, outcome in batch.timed.abatch_as_completed(batch.requests, config):
+            async for index, outcome in batch.aoutcomes(max_concurrency):
                 await asyncio.to_thread(batch.fill, index, outcome)
                 bar.advance()
         return batch.sheet

@@ -14,10 +14,12 @@ import time
 
 import pytest
 from langchain_core.rate_limiters import BaseRateLimiter, InMemoryRateLimiter
+from langchain_core.runnables import RunnableLambda
 
 from langchain_imagegen import ImageMemory, ImageStore, PartialImage
 from langchain_imagegen.drawing.batches import THREAD as BATCH
 from langchain_imagegen.drawing.calls import THREAD
+from langchain_imagegen.experiments import Experiment
 from langchain_imagegen.simulator import Simulator, rate_limited
 
 SMALL = {"size": "816x816", "quality": "low"}
@@ -327,6 +329,57 @@ def test_ctrl_c_in_a_batch(how, drawing, memory, slow_simulator, interruptible):
     wait_for(lambda: len(memory) == 2)
     wait_for(lambda: not is_running(BATCH))
     assert len(slow_simulator.requests) == slow_simulator.pictures == 2
+
+
+@pytest.mark.parametrize("step", ["retried", "piped"])
+def test_ctrl_c_in_the_batch_of_a_chain(step, drawing, memory, slow_simulator, interruptible):
+    """A chain draws its batch step by step, so that Ctrl-C ends it at once too."""
+    chain = drawing.with_retry() if step == "retried" else RunnableLambda(str.lower) | drawing | str
+    interrupt_when(lambda: slow_simulator.requests)
+
+    with pytest.raises(KeyboardInterrupt):
+        chain.batch(["draw a fox", "draw an owl", "draw a cat"], {"max_concurrency": 2})
+    assert len(memory) < 2
+    wait_for(lambda: not is_running(BATCH))
+    assert len(slow_simulator.requests) == len(memory) == 2
+
+
+def test_ctrl_c_in_a_batch_before_retries(generator, simulator, interruptible):
+    """After Ctrl-C no rejected request of a batch is repeated, and their threads end at once."""
+    simulator.script(rate_limited(30), rate_limited(30))
+    interrupt_when(lambda: len(simulator.requests) == 2)
+
+    with pytest.raises(KeyboardInterrupt):
+        generator().batch(["draw a fox", "draw an owl", "draw a cat"], {"max_concurrency": 2})
+    wait_for(lambda: not is_running(BATCH))
+    assert len(simulator.requests) == 2
+
+
+def test_ctrl_c_in_a_batch_while_the_rate_limiter_waits(generator, simulator, interruptible):
+    """After Ctrl-C no call of a batch that gets its permission later is sent."""
+    limiter = Gate()
+    interrupt_when(lambda: is_running(BATCH))
+
+    with pytest.raises(KeyboardInterrupt):
+        generator(rate_limiter=limiter).batch(["draw a fox", "draw an owl", "draw a cat"], {"max_concurrency": 2})
+    limiter.opened.set()
+    wait_for(lambda: not is_running(BATCH))
+    assert simulator.requests == []
+
+
+def test_ctrl_c_in_an_experiment(drawing, slow_simulator, interruptible):
+    """Ctrl-C ends an experiment at once and nothing more is sent; the next run finds what was sent in the ledger."""
+    interrupt_when(lambda: len(slow_simulator.requests) == 2)
+    plan = Experiment("animals", prompts=["draw a fox", "draw an owl", "draw a cat", "draw a dog"])
+
+    with pytest.raises(KeyboardInterrupt):
+        plan.run(drawing, max_concurrency=2, progress=False)
+    assert slow_simulator.pictures < 2 or is_running(BATCH)
+    wait_for(lambda: not is_running(BATCH))
+    assert slow_simulator.pictures == 2
+    sheet = plan.run(drawing, progress=False)
+    assert slow_simulator.pictures == len(sheet.images()) == 4
+    assert sorted(cell.result.from_ledger for cell in sheet) == [False, False, True, True]
 
 
 def test_close_names_what_goes_on(drawing, memory, caplog):
