@@ -7,13 +7,18 @@ import os
 from langchain_imagegen.simulator.simulator import Simulator
 
 FOLDER = "simulated-pictures"
+SAID = (
+    "OPENAI_API_KEY is not set, so a simulator on this machine draws placeholders and plays the chat model.\n"
+    "No model is called."
+)
 
 
 def start_without_key(*, latency: float = 0.0) -> Simulator | None:
     """Start a simulator, say so, and point this process at it, unless OPENAI_API_KEY is set.
 
-    It sets OPENAI_BASE_URL and OPENAI_API_KEY, which OpenAI's clients read, and LANGCHAIN_IMAGEGEN_STORE, so that no
-    simulated picture gets among real ones: they go to the folder `simulated-pictures` unless it names another store.
+    It sets OPENAI_BASE_URL and OPENAI_API_KEY, which OpenAI's clients read when they are made. So that no simulated
+    picture gets among real ones, it also sets LANGCHAIN_IMAGEGEN_STORE: the default store is then the folder
+    `simulated-pictures`.
 
     Args:
         latency: Seconds that a simulated picture takes.
@@ -25,6 +30,6 @@ def start_without_key(*, latency: float = 0.0) -> Simulator | None:
         return None
     simulator = Simulator(latency=latency, seed=None).start()
     os.environ |= {"OPENAI_BASE_URL": simulator.base_url, "OPENAI_API_KEY": "simulated"}
-    os.environ.setdefault("LANGCHAIN_IMAGEGEN_STORE", FOLDER)
-    print("OPENAI_API_KEY is not set: a simulator draws placeholders and plays the chat model. No model is called.")
+    os.environ["LANGCHAIN_IMAGEGEN_STORE"] = FOLDER
+    print(SAID)
     return simulator
