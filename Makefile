@@ -74,7 +74,7 @@ pictures: .venv/tested
 	$(BIN)/python tools/pictures.py
 
 docs: .venv/tested
-	$(BIN)/python tools/notebook_pages.py
+	$(BIN)/python tools/example_pages.py
 	$(BIN)/python -m zensical build --clean --strict
 
 clean:

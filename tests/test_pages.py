@@ -15,7 +15,7 @@ DOCS = ROOT / "docs"
 PAGES = {
     str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
     for path in (ROOT / "README.md", *sorted(DOCS.rglob("*.md")))
-    if "notebooks" not in path.parts  # `make docs` makes these pages of notebooks, which have a test of their own
+    if DOCS / "examples" not in path.parents  # `make docs` makes these pages of notebooks and recipes, which have tests
 }
 BLOCK = re.compile(r"^```python\n(?P<code>.*?)^```\n(?:\n```text\n(?P<output>.*?)^```\n)?", re.MULTILINE | re.DOTALL)
 FENCE = re.compile(r"^\s*(?:```|~~~)\s*(?:py|python|python3|pycon)\b", re.MULTILINE)

@@ -20,11 +20,12 @@ from tests.browser import launched
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
+EXAMPLES = DOCS / "examples"  # written by `make docs`
 CONFIG = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]
 PUBLIC = ("langchain_imagegen", "langchain_imagegen.errors", "langchain_imagegen.experiments",
           "langchain_imagegen.simulator", "langchain_imagegen.web")  # fmt: skip
 """The modules from which users import."""
-SOURCES = ("docs", "langchain_imagegen", "notebooks", "tools")
+SOURCES = ("docs", "langchain_imagegen", "notebooks", "recipes", "tools")
 """The folders that the site is built from."""
 
 
@@ -73,7 +74,7 @@ def site(tmp_path_factory) -> Path:
     shutil.copy(ROOT / "zensical.toml", folder)
     for name in SOURCES:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for command in (["tools/notebook_pages.py"], ["-m", "zensical", "build", "--strict"]):
+    for command in (["tools/example_pages.py"], ["-m", "zensical", "build", "--strict"]):
         run = subprocess.run([sys.executable, *command], cwd=folder, capture_output=True, text=True, check=False)
         assert run.returncode == 0, run.stdout + run.stderr
     return folder / "site"
@@ -81,10 +82,10 @@ def site(tmp_path_factory) -> Path:
 
 def test_every_page_is_in_the_navigation():
     """Each page of docs/ and each notebook is in the navigation once, and each page of the navigation exists."""
-    pages = [str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md") if "notebooks" not in path.parts]
-    notebooks = [f"notebooks/{path.stem}.md" for path in (ROOT / "notebooks").glob("*.ipynb")]
+    pages = [str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md") if EXAMPLES not in path.parents]
+    notebooks = [f"examples/{path.stem}.md" for path in (ROOT / "notebooks").glob("*.ipynb")]
 
-    assert sorted(pages_of(CONFIG["nav"])) == sorted(pages + notebooks)
+    assert sorted(pages_of(CONFIG["nav"])) == sorted([*pages, *notebooks, "examples/recipes.md"])
 
 
 def test_every_public_name_is_in_the_reference(site):

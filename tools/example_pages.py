@@ -1,7 +1,7 @@
-"""Writes the notebooks as pages of the documentation: `make docs` runs it before the site is built.
+"""Writes notebooks and recipes as pages of the documentation: `make docs` runs it before the site is built.
 
-Each notebook becomes `docs/notebooks/<name>.md` with its code and outputs, beside the notebook itself. Pictures in the
-outputs become files, so that pages stay small. Nothing in that folder is committed.
+Each notebook becomes `docs/examples/<name>.md` with its code and outputs, beside the notebook itself. Pictures in the
+outputs become files, so that pages stay small. The recipes become one page. Nothing in that folder is committed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-FOLDER = ROOT / "docs" / "notebooks"
+FOLDER = ROOT / "docs" / "examples"
 DATA = re.compile(r"data:image/(\w+)(?:\+xml)?;base64,([A-Za-z0-9+/=\s]+)")
 ABOUT = """\
 !!! note "A notebook"
@@ -24,7 +24,7 @@ ABOUT = """\
 """
 
 
-def page(notebook: Path) -> str:
+def notebook_page(notebook: Path) -> str:
     """Return a notebook as Markdown, with its pictures written into files of the folder."""
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     title, *others = ("\n\n".join(cell_blocks(cell)) for cell in cells)
@@ -61,9 +61,19 @@ def picture(kind: str, text: str) -> str:
     return path.name
 
 
+def recipes_page(folder: Path) -> str:
+    """Return README of the recipes, followed by each recipe's code, to which its links lead."""
+    page = (folder / "README.md").read_text(encoding="utf-8")
+    for path in sorted(folder.glob("*.py")):
+        page = page.replace(f"]({path.name})", f"](#{path.stem})")
+        page += f"\n## {path.name} {{ #{path.stem} }}\n\n```python\n{path.read_text(encoding='utf-8')}```\n"
+    return page
+
+
 if __name__ == "__main__":
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir()
     for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
         shutil.copy(notebook, FOLDER)
-        (FOLDER / f"{notebook.stem}.md").write_text(page(notebook), encoding="utf-8")
+        (FOLDER / f"{notebook.stem}.md").write_text(notebook_page(notebook), encoding="utf-8")
+    (FOLDER / "recipes.md").write_text(recipes_page(ROOT / "recipes"), encoding="utf-8")
