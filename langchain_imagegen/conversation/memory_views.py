@@ -10,12 +10,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from langchain_imagegen.conversation.family_tree import facts_of, label_of, tree_node, tree_order
 from langchain_imagegen.conversation.portable import dump_memory
 from langchain_imagegen.conversation.saving import save_images
 from langchain_imagegen.images import notebook
+from langchain_imagegen.images.files import free_path
 from langchain_imagegen.images.image import GeneratedImage, shown
 
 _PAGE = """\
@@ -65,6 +66,8 @@ class MemoryViews(ABC):
             unbroken = facts.replace(" ", "\u00a0").replace("\u00a0·\u00a0", " · ")  # no line ends before a unit
             html.append(notebook.figure(shown(image, name=name, facts=[label, unbroken]), edge))
             lines.append("  ".join(filter(None, [name, label, facts])))
+        if not html:
+            return notebook.View({"text/plain": notebook.EMPTY, "text/html": f"<p>{notebook.EMPTY}</p>"})
         style = (
             f' style="display:grid;grid-template-columns:repeat({int(columns)},minmax(0,max-content))"'
             if columns
@@ -72,15 +75,30 @@ class MemoryViews(ABC):
         )
         return notebook.View({"text/plain": "\n".join(lines), "text/html": f"<div{style}>{''.join(html)}</div>"})
 
-    def to_html(self, *, title: str = "Images", edge: int = notebook.SEVERAL) -> str:
-        """Return a page with the family tree and all pictures as previews; it loads nothing and runs nothing.
+    @overload
+    def to_html(self, path: None = None, *, title: str = ..., edge: int = ...) -> str: ...
+
+    @overload
+    def to_html(self, path: str | os.PathLike[str], *, title: str = ..., edge: int = ...) -> Path: ...
+
+    def to_html(
+        self, path: str | os.PathLike[str] | None = None, *, title: str = "Images", edge: int = notebook.SEVERAL
+    ) -> str | Path:
+        """Return a page with the family tree and all pictures as previews, which loads and runs nothing.
 
         Args:
+            path: Where to write the page, whose path is returned. A file that is there stays; the new one is numbered.
             title: Its heading.
             edge: As for `grid`.
         """
         tree, grid = self._repr_mimebundle_()["text/html"], self.grid(edge=edge).bundle["text/html"]
-        return _PAGE.format(title=escape(title), tree=tree, grid=grid)
+        page = _PAGE.format(title=escape(title), tree=tree, grid=grid)
+        if path is None:
+            return page
+        target = free_path(Path(path).expanduser())
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(page, encoding="utf-8")
+        return target
 
     def save(self, folder: str | os.PathLike[str]) -> list[Path]:
         """Write every picture into a folder, and return the paths in order. No file is overwritten.

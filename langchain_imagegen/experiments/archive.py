@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from langchain_imagegen.errors import OptionError
-from langchain_imagegen.experiments.file_names import free_path
+from langchain_imagegen.images.files import free_path
 from langchain_imagegen.images.image import GeneratedImage
 from langchain_imagegen.storage.store import ImageStore
 

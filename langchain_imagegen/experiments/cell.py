@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from html import escape
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -77,6 +79,23 @@ class Cell(BaseModel):
         """Take what a try came to. Picks, ratings and notes stay."""
         self.result, self.error = outcome.result, outcome.error
         self.seconds = round(outcome.seconds, 2)
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Yield the name, the handle or the error, and what was said of it; `record()` has everything."""
+        yield None, self.name
+        if self.result:
+            yield "handle", self.result.image.handle
+        for name in ("error", "seconds", "picked", "rating", "notes"):
+            if value := getattr(self, name):
+                yield name, value
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
+        """Return what a notebook shows: the picture, or why there is none."""
+        del include, exclude
+        if self.result is None:
+            text = f"{self.name}: {self.error or 'not drawn yet'}"
+            return {"text/plain": text, "text/html": f"<p>{escape(text)}</p>"}
+        return {**self.image.view().bundle, "text/plain": repr(self)}
 
     def record(self) -> dict[str, Any]:
         """Return the cell as plain JSON, without bytes."""

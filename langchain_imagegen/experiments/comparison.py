@@ -33,7 +33,7 @@ class Comparison:
         return self._beside_each_other()
 
     def _beside_each_other(self) -> dict[str, Any]:
-        each = [shown(image) for _, image in self.pictures]
+        each = [shown(image, name=f"{name} · {image.handle}") for name, image in self.pictures]
         return notebook.pictures(each, caption=", ".join(name for name, _ in self.pictures))
 
 

@@ -26,7 +26,7 @@ _STYLE = """
 .imagegen-sheet td{border:1px solid #8884}
 .imagegen-sheet td.picked{outline:3px solid #2f7d32;outline-offset:-3px}
 .imagegen-sheet input{position:absolute;opacity:0;width:1px;height:1px}
-.imagegen-sheet img{width:180px;height:auto;display:block;cursor:zoom-in;border-radius:3px}
+.imagegen-sheet img{width:180px;max-width:none;height:auto;display:block;cursor:zoom-in;border-radius:3px}
 .imagegen-sheet input:checked+img{width:auto;max-width:min(1024px,90vw);cursor:zoom-out}
 .imagegen-sheet input:focus-visible+img{outline:2px solid #06c}
 .imagegen-sheet small{display:block;max-width:24em;opacity:.75}

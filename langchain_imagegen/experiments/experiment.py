@@ -18,7 +18,7 @@ from langchain_imagegen.experiments.cell import Cell
 from langchain_imagegen.experiments.contact_sheet import edge_for, html_of
 from langchain_imagegen.experiments.export import write_folder, write_page
 from langchain_imagegen.experiments.layout import Layout
-from langchain_imagegen.experiments.plan import Variation, grid
+from langchain_imagegen.experiments.plan import Variation, grid, several
 from langchain_imagegen.experiments.progress import Progress
 from langchain_imagegen.experiments.results import Results
 from langchain_imagegen.experiments.table import rows_of
@@ -47,7 +47,7 @@ class Sheet(Results):
         if record is None:
             names = saved_names(store)
             there = f"there are {listed(names, 'and')}" if names else "there is none"
-            raise OptionError(f"{store!r} keeps no experiment {name!r}{did_you_mean(name, names)}; {there}")
+            raise OptionError(f"{store!r} keeps no experiment {name!r}; {there}{did_you_mean(name, names)}")
         return cls.of_record(record, store)
 
     @classmethod
@@ -133,9 +133,9 @@ class Sheet(Results):
 class Experiment:
     """A grid or a list of variations, each drawn `n` times.
 
-    The grid is each of `prompts` with each of `options`, `models` and `sources`. Running an experiment again, in any
-    kernel, buys only what its sheet lacks: cells that failed, and those that are new in the plan. What was under way
-    when a kernel died is found by the ledger.
+    The grid is each of `prompts` with each of `options`, `models` and `sources`; a single one needs no list. Running an
+    experiment again, in any kernel, buys only what its sheet lacks: cells that failed, and those that are new in the
+    plan. What was under way when a kernel died is found by the ledger.
 
     Args:
         name: The name under which the sheet is kept in the image store.
@@ -160,13 +160,13 @@ class Experiment:
         name: str,
         *,
         prompts: Iterable[str] | str = "",
-        options: Iterable[Mapping[str, Any] | ImageOptions] = (),
-        models: Iterable[str] = (),
-        sources: Iterable[Any] = (),
-        variations: Iterable[Variation | Mapping[str, Any] | str] = (),
+        options: Iterable[Mapping[str, Any] | ImageOptions] | Mapping[str, Any] | ImageOptions = (),
+        models: Iterable[str] | str = (),
+        sources: Any = (),
+        variations: Iterable[Variation | Mapping[str, Any] | str] | Variation | Mapping[str, Any] | str = (),
         n: int = 1,
     ) -> None:
-        listed_one_by_one = tuple(map(Variation.of, variations))
+        listed_one_by_one = tuple(map(Variation.of, several(variations)))
         self.name, self.n = name, n
         self._settings: Mapping[str, Any] = {}
         self.variations = listed_one_by_one or grid(prompts, options, models, sources)

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from langchain_imagegen.experiments.cell import Cell
 from langchain_imagegen.experiments.contact_sheet import page_of
-from langchain_imagegen.experiments.file_names import free_path, slug
+from langchain_imagegen.experiments.file_names import slug
 from langchain_imagegen.experiments.results import Results
 from langchain_imagegen.experiments.table import rows_of
+from langchain_imagegen.images.files import free_path
 from langchain_imagegen.images.sniffing import EXTENSIONS
 
 

@@ -100,9 +100,9 @@ class Variation(BaseModel):
 
 def grid(
     prompts: Iterable[str] | str = "",
-    options: Iterable[Mapping[str, Any] | ImageOptions] = (),
-    models: Iterable[str] = (),
-    sources: Iterable[Any] = (),
+    options: Any = (),
+    models: Iterable[str] | str = (),
+    sources: Any = (),
 ) -> tuple[Variation, ...]:
     """Return each prompt with each of the options, image models and sources.
 
@@ -110,15 +110,21 @@ def grid(
         OptionError: An option does not exist, or a model stands in both `options` and `models`.
     """
     words = [prompts] if isinstance(prompts, str) else list(prompts)
-    chosen = [_as_dict(each) for each in options] or [{}]
-    named = [{"model": model} for model in models] or [{}]
+    chosen = [_as_dict(each) for each in several(options)] or [{}]
+    named = [{"model": model} for model in several(models)] or [{}]
     if any("model" in each for each in chosen) and named != [{}]:
         raise OptionError("the image model stands in options and in models: give it in one of them")
-    images = [_listed(each) for each in sources] or [()]
+    images = [_listed(each) for each in several(sources)] or [()]
     return tuple(
         Variation.of({"prompt": prompt, "images": pictures, "options": {**model, **option}})
         for prompt, pictures, model, option in product(words, images, named, chosen)
     )
+
+
+def several(values: Any) -> list[Any]:
+    """Return values as a list; a single value, which may itself be a dict or a text, is a list of one."""
+    single = isinstance(values, (str, bytes, Mapping, BaseModel)) or not isinstance(values, Iterable)
+    return [values] if single else list(values)
 
 
 def varying(variations: Sequence[Variation]) -> list[str]:

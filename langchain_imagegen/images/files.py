@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import secrets
@@ -95,6 +96,12 @@ def save_new(folder: Path, stem: str, data: bytes) -> Path:
             raise
         else:
             return target
+
+
+def free_path(path: Path) -> Path:
+    """Return the path, or the first of `name-2.png`, `name-3.png`, … that does not exist."""
+    numbered = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in itertools.count(2))
+    return next(each for each in itertools.chain([path], numbered) if not each.exists())
 
 
 def _write_whole(target: Path, data: bytes) -> None:

@@ -17,6 +17,7 @@ INLINE = 256_000  # bytes of a picture that is shown as it is; a larger one is s
 WHOLE = 2_000_000  # bytes of a picture that is shown as it is where no preview can be made
 EDGE = 1024  # pixels of the longer edge of a preview
 SEVERAL = 512  # the same of a picture among others
+EMPTY = "no picture yet"
 _LONGEST_TEXT = 200  # characters of a prompt in a plain-text view
 
 # What every notebook front end draws by itself; the others go through an <img>.
@@ -68,7 +69,7 @@ def _to_show(
     from langchain_imagegen.images.pillow import preview_of
 
     made = preview_of(data, edge, kind=preview)
-    size = f"{len(data) / 1e6:.1f} MB"
+    size = f"{len(data) / 1e6:.1f} MB" if len(data) >= 100_000 else f"{len(data) / 1e3:.0f} KB"
     if made is None:
         why = f"not shown: it has {size}, and no preview can be made; view(edge=None) shows it"
         return (data, mime_type, "") if len(data) <= WHOLE else (b"", mime_type, why)
@@ -187,6 +188,8 @@ def tree(nodes: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
         nodes: Each below its parent, with `name`, `label`, `depth` and, where there is one, `picture` (HTML).
     """
     depths = [min(node["depth"], DEEPEST) for node in nodes]
+    if not nodes:
+        return EMPTY, f"<p>{EMPTY}</p>"
     text = "\n".join(
         f"{'   ' * depth}{node['name']}  {node['label']}" for node, depth in zip(nodes, depths, strict=True)
     )

@@ -94,8 +94,8 @@ def box(x: float, y: float, width: float, height: float, *, unit: Unit | None = 
         y: Distance of its upper side from the upper edge.
         width: Its width.
         height: Its height.
-        unit: `"pixels"` of the picture, or `"fraction"` of its width and height. `None`: numbers that lie between 0
-            and 1, not all of them whole as in `box(0, 0, 0.5, 1)`, are fractions, and all others are pixels.
+        unit: `"pixels"` of the picture, or `"fraction"` of its width and height. `None`: numbers from 0 to 1 are
+            fractions, so that `box(0, 0, 1, 1)` is the whole picture; all others are pixels.
 
     Raises:
         OptionError: It has no width or height, or a value is no number.
@@ -135,8 +135,7 @@ def union(regions: Iterable[Region]) -> Region:
 
 
 def _unit_of(values: Sequence[float]) -> Unit:
-    between = all(0 <= value <= 1 for value in values)
-    return "fraction" if between and not all(isinstance(value, numbers.Integral) for value in values) else "pixels"
+    return "fraction" if all(0 <= value <= 1 for value in values) else "pixels"
 
 
 def _is_number(value: object) -> bool:

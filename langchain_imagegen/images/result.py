@@ -143,7 +143,9 @@ class ImageResult(OldPickles, PromptValue):
         Args:
             edge: As for `GeneratedImage.view`; several pictures have at most 512 pixels, unless it is `None`.
         """
-        notes = [*map(str, self.failures), *(f"warning: {warning}" for warning in self.warnings)]
+        told = [each.message for each in self.failures]
+        warnings = (each for each in self.warnings if not any(message in each for message in told))
+        notes = [*map(str, self.failures), *(f"warning: {warning}" for warning in warnings)]
         caption = self.image.revised_prompt or self.text
         bundle = notebook.pictures(list(map(shown, self.images)), caption=caption, notes=notes, edge=edge)
         return notebook.View(bundle)

@@ -24,6 +24,7 @@ from langchain_imagegen.simulator.scenery import Color, motes_of, palette_of, sc
 
 _FORMATS = ("png", "jpeg", "webp", "gif", "svg")
 _TRANSPARENT_INDEX = 255
+_SMALLEST = 16  # pixels of the edge of a landscape
 _UPLOADED_HISTORY = History((UPLOADED,))
 # The last two are for pictures with too many pixels. Pillow warns about them or rejects them.
 _PILLOW_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning)
@@ -208,13 +209,14 @@ class _Composition:
         box = hole.getbbox()
         if box is None:
             return picture
-        inner = box[2] - box[0], box[3] - box[1]
+        width, height = box[2] - box[0], box[3] - box[1]
+        inner = max(width, _SMALLEST), max(height, _SMALLEST)
         scene = scene_of(self.prompt, aspect=inner[0] / inner[1], quality=self.quality)
         patch = painting.coarsen(painting.draw_landscape(scene, inner), progress)
         panel = panel_of((self.prompt,), inner, "simulated", text_size=self.panel.text_size * 4 // 5)
         painting.write_captions(patch, panel, self.colors[-1:], first=len(self.colors))
         painted = picture.copy()
-        painted.paste(patch, box[:2], hole.crop(box))
+        painted.paste(patch.crop((0, 0, width, height)), box[:2], hole.crop(box))
         return painted
 
     def _balloon_position(self, phase: float) -> tuple[int, int]:

@@ -68,6 +68,20 @@ def test_a_page_needs_nothing_else(drawn: ImageMemory):
     assert not {tag for tag, _ in tags} & {"script", "link", "iframe"}
 
 
+def test_a_page_is_written_to_a_path(drawn: ImageMemory, tmp_path: Path):
+    """With a path, the page is written there; a file that is there stays."""
+    paths = [drawn.to_html(tmp_path / "new" / "foxes.html", title="Foxes") for _ in range(2)]
+
+    assert [path.name for path in paths] == ["foxes.html", "foxes-2.html"]
+    assert paths[0].read_text(encoding="utf-8") == drawn.to_html(title="Foxes")
+
+
+def test_an_empty_memory_says_so():
+    """A memory without images says that it has none, instead of showing nothing."""
+    for bundle in (ImageMemory()._repr_mimebundle_(), ImageMemory().grid().bundle):
+        assert bundle == {"text/plain": "no picture yet", "text/html": "<p>no picture yet</p>"}
+
+
 @pytest.mark.parametrize("written", MARKUP)
 def test_markup_is_text_in_grid_and_page(written: str, image_store: ImageStore):
     """Markup in a prompt, id or title adds no element to a grid or a page."""

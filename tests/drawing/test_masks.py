@@ -104,6 +104,14 @@ def test_a_webp_gets_a_webp_mask(half: Any, low: Any, simulator: Any):
     assert hole(simulator) == ((816, 816), "WEBP", (100, 200, 400, 450))
 
 
+def test_a_mask_of_a_few_pixels(draw: Any):
+    """A region of a few pixels is edited like any other."""
+    fox = draw("draw a fox")
+    edited = draw("a flea", images=[fox], mask=box(100, 100, 3, 1))
+
+    assert edited.image.parents == (fox.image.id,)
+
+
 def test_a_region_applies_to_the_picture_of_the_previous_response(draw: Any, simulator: Any):
     """Without images the mask is that of the one picture of the response that is continued."""
     fox = draw("draw a fox")

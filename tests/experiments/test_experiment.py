@@ -71,6 +71,28 @@ def test_a_list_of_variations(run, draw):
     assert len({cell.name for cell in sheet}) == 2
 
 
+def test_a_single_one_needs_no_list(draw):
+    """One prompt, one dict of options, one model, one source or one variation is given without a list."""
+    fox = draw.invoke("draw a fox")
+    plan = Experiment("one", prompts="make it winter", options=LOW, models="gpt-image-2", sources=fox)
+
+    assert [each.options for each in plan.variations] == [LOW | {"model": "gpt-image-2"}]
+    assert plan.variations[0].images == (fox,)
+    assert [each.prompt for each in Experiment("one", variations="draw an owl").variations] == ["draw an owl"]
+
+
+def test_a_cell_shows_itself(run, draw, simulator):
+    """A cell shows its picture, or why there is none, and is short as text."""
+    simulator.script(faults.moderated("input", ["violence"]))
+    sheet = run(Experiment("foxes", prompts=["draw <b>", "draw an owl"]), draw, max_concurrency=1)
+    failed, drawn = sheet.pick("A2", rating=4)
+
+    assert "ModerationError" in failed._repr_mimebundle_()["text/html"]
+    assert drawn._repr_mimebundle_().keys() == drawn.image._repr_mimebundle_().keys()
+    assert repr(drawn).startswith(f"Cell('A2', handle='{drawn.image.handle}', seconds=")
+    assert repr(drawn).endswith("picked=True, rating=4.0)")
+
+
 def test_a_rerun_buys_only_what_is_missing(run, draw, simulator):
     """A rerun buys nothing, a larger plan only its new cells; ratings and notes stay."""
     run(Experiment("foxes", prompts=["draw a fox"], n=2), draw).pick("A1", rating=5).note("A1", "good eyes")
@@ -287,6 +309,7 @@ def test_cells_are_compared(run, draw):
     assert "resize" not in slider.side_by_side()._repr_mimebundle_()["text/html"]
     three = sheet.pick("A1", "A2", "A3").compare()._repr_mimebundle_()["text/html"]
     assert Elements(three).tags.count("img") == 3
+    assert f"<figcaption>A3 · {sheet['A3'].image.handle}</figcaption>" in three
     with pytest.raises(OptionError, match="no cell 'Z9'"):
         sheet.compare("Z9")
 

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pickle
+import re
 import socket
 import stat
 import sys
@@ -391,6 +392,19 @@ def test_previews_inside_html_are_webp(image_store: ImageStore):
     assert set(ImageResult(images=(one,))._repr_mimebundle_()) == {"image/jpeg", "text/plain"}
     both = ImageResult(images=(one, two))._repr_mimebundle_()
     assert both["text/html"].count('src="data:image/webp;base64,') == 2
+    assert re.search(r"\(preview of 0\.\d MB\)", str(one.view(edge=400)))
+    data = paint("a fox", size=(200, 200))
+    assert f"(preview of {len(data) / 1000:.0f} KB)" in str(image_of(image_store, data).view(edge=40))
+
+
+def test_a_failure_is_told_once(image_store: ImageStore, png: bytes):
+    """A picture that failed beside others is told once, although a warning says the same."""
+    failure = ImageFailure(message="the safety system refused it", stage="output")
+    warnings = ("a picture failed: the safety system refused it", "another thing")
+    result = ImageResult(images=(image_of(image_store, png),), failures=(failure,), warnings=warnings)
+
+    lines = str(result.view()).splitlines()
+    assert lines[-2:] == ["a picture failed at the output: the safety system refused it", "warning: another thing"]
 
 
 def test_a_notebook_shows_a_partial():

@@ -43,7 +43,7 @@ def hole(region: Region, **more: Any) -> tuple[int, int, int, int] | None:
 @pytest.mark.parametrize(
     ("region", "unit"),
     [
-        (box(0, 0, 1, 1), "pixels"),
+        (box(0, 0, 1, 1), "fraction"),
         (box(0, 0, 0.5, 1), "fraction"),
         (box(0, 0, 1.0, 1.0), "fraction"),
         (box(10.5, 0, 20, 20), "pixels"),
@@ -53,7 +53,7 @@ def hole(region: Region, **more: Any) -> tuple[int, int, int, int] | None:
     ],
 )
 def test_numbers_between_0_and_1_are_fractions(region: Region, unit: str):
-    """Numbers from 0 to 1 that are not all whole are fractions, others are pixels, and `unit` decides otherwise."""
+    """Numbers from 0 to 1 are fractions, others are pixels, and `unit` decides otherwise."""
     assert [shape.unit for shape in region.leaves()] == [unit]
 
 
