@@ -70,7 +70,7 @@ class Drawing:
             InterruptedDrawing: Ctrl-C was pressed.
         """
         self.out.check()
-        protocol = self.inline.protocol(sys.stdout)
+        protocol = None if self.output.json else self.inline.protocol(sys.stdout)
         format = self.out.format if self.options.output_format is None else None
         options = self.options.merge({"output_format": format} if format else None)
         request = {"prompt": prompt, "images": list(sources), "mask": mask}
@@ -81,9 +81,8 @@ class Drawing:
             request["once"] = once or (purchase.once if purchase else None)
             result = self._drawn(draw, request, purchase)
         files = self._kept(result, purchase)
-        if not self.output.json:
-            for image in result.images:
-                show_picture(image.read(), protocol, self.output.console)
+        for image in result.images if protocol else ():
+            show_picture(image.read(), protocol, self.output.console)
         self._tell(result, files)
 
     def _drawn(self, draw: ImageGenerator, request: dict[str, Any], purchase: Purchase | None) -> ImageResult:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -131,24 +133,35 @@ def _draw(batch: Batch[Sheet], output: Output, max_concurrency: int) -> None:
     Raises:
         InterruptedDrawing: Ctrl-C was pressed.
     """
+    done = 0
+    try:
+        with _bar(output, len(batch.cells)) as show:
+            for done, (index, outcome) in enumerate(batch.outcomes(max_concurrency), 1):
+                batch.fill(index, outcome)
+                show(done, len(batch.sheet.failed))
+    except KeyboardInterrupt:
+        raise InterruptedDrawing(
+            f"interrupted with {done} of {len(batch.cells)} pictures drawn; what the service has begun may be billed: "
+            "the same command again takes it from the ledger and draws the rest"
+        ) from None
+
+
+@contextmanager
+def _bar(output: Output, total: int) -> Iterator[Callable[[int, int], None]]:
+    """Give a function that shows how many pictures are done and how many of them failed, in a terminal."""
+    if not output.notes.is_terminal:
+        yield lambda *_: None
+        return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    shown = output.notes.is_terminal
-    done = 0
-    with Progress(*columns, console=output.notes, transient=True, disable=not shown) as progress:
-        task = progress.add_task("drawing", total=len(batch.cells))
-        try:
-            for index, outcome in batch.outcomes(max_concurrency):
-                batch.fill(index, outcome)
-                done += 1
-                failed = f", {len(batch.sheet.failed)} failed" if batch.sheet.failed else ""
-                progress.update(task, completed=done, description=f"drawing{printable(failed)}")
-        except KeyboardInterrupt:
-            raise InterruptedDrawing(
-                f"interrupted with {done} of {len(batch.cells)} pictures drawn; what the service has begun may be "
-                "billed: the same command again takes it from the ledger and draws the rest"
-            ) from None
+    with Progress(*columns, console=output.notes, transient=True) as progress:
+        task = progress.add_task("drawing", total=total)
+
+        def show(done: int, failed: int) -> None:
+            progress.update(task, completed=done, description=f"drawing, {failed} failed" if failed else "drawing")
+
+        yield show
 
 
 def _write(sheet: Sheet, out: list[str]) -> list[Path]:

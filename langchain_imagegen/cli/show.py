@@ -36,14 +36,13 @@ def show(picture: Reference = "last", *, out: Out, inline: Inline, output: Outpu
 
     With --out it is written into a file as the service sent it.
     """
-    protocol = inline.protocol(sys.stdout)
     image = workspace.picture(picture)
     files = [out.save_image(image)] if out.out else []
     output.give({**image.record(), "files": list(map(str, files)), "simulated": workspace.simulated})
     if output.json:
         return
     try:
-        show_picture(image.read(), protocol, output.console)
+        show_picture(image.read(), inline.protocol(sys.stdout), output.console)
     except ImageStoreError as error:
         output.note(f"its bytes cannot be read: {error}")
     output.say(facts_of(image), "bold")

@@ -49,14 +49,17 @@ class Inline:
         ),
     ] = "auto"
 
-    def protocol(self, stream: TextIO) -> Protocol | None:
-        """Return how pictures are shown on a stream; None if they are not.
+    def __post_init__(self) -> None:
+        """Check the parameter.
 
         Raises:
             OptionError: There is no such way.
         """
         if self.inline not in CHOICES:
             raise OptionError(f"inline={self.inline!r}: it takes {', '.join(CHOICES)}")
+
+    def protocol(self, stream: TextIO) -> Protocol | None:
+        """Return how pictures are shown on a stream; None if they are not. The terminal may be asked."""
         if self.inline == "off" or not stream.isatty():
             return None
         return detect(os.environ, stream) if self.inline == "auto" else self.inline  # type: ignore[return-value]
@@ -116,14 +119,17 @@ def _answer_to(question: bytes, stream: TextIO) -> bytes:
             if select.select([descriptor], [], [], 0)[0]:
                 return b""
             os.write(descriptor, question)
-            return _read_answer(descriptor)
+            answer = _read_answer(descriptor)
+            if not _ANSWER.search(answer):
+                termios.tcflush(descriptor, termios.TCIFLUSH)  # a part of an answer is no input
+            return answer
     finally:
         os.close(descriptor)
 
 
 @contextmanager
 def _unechoed(descriptor: int, termios: Any) -> Iterator[None]:
-    """Read each byte at once and echo none; an answer that comes too late is thrown away at the end."""
+    """Read each byte at once and echo none, so that the answer does not appear on the screen."""
     before = termios.tcgetattr(descriptor)
     raw = [*before[:3], before[3] & ~(termios.ICANON | termios.ECHO), *before[4:]]
     termios.tcsetattr(descriptor, termios.TCSANOW, raw)
