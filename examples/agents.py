@@ -14,7 +14,7 @@ from langchain_imagegen import ImageGenerationMiddleware, ImageGenerationTool, I
 
 model = ChatOpenAI(model="gpt-5.4", use_responses_api=True)
 tool = ImageGenerationTool(generator=ImageGenerator(delivery="background"))
-pictures = ImageGenerationMiddleware(tool=tool, hosted=False, trust="channel")
+pictures = ImageGenerationMiddleware(tool=tool, hosted=False, partials=2, trust="channel")
 hosted = ImageGenerationMiddleware(wire=True, partials=2, trust="channel")
 review = HumanInTheLoopMiddleware(interrupt_on=approval(tool=tool))
 

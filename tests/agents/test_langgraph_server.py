@@ -205,15 +205,16 @@ def test_second_message_stops_the_first(begin, say, bought, strategy, said):
     assert bought() == 2
 
 
-@pytest.mark.parametrize(
-    ("assistant", "partials"), [("artist", []), ("hosted_artist", ["image.partial"] * 3)], ids=["tool", "hosted"]
-)
-def test_events_over_http(client, thread, assistant, partials):
-    """A client that streams `custom` sees a picture begin, sharpen and end, in LangGraph's server too."""
+@pytest.mark.parametrize("assistant", ["artist", "hosted_artist"], ids=["tool", "hosted"])
+def test_events_over_http(client, thread, folder, assistant):
+    """A client that streams `custom` sees a picture begin, sharpen and end, and the image store has each partial."""
     parts = client.runs.stream(thread, assistant, input={"messages": "Draw a fox"}, stream_mode="custom")
     events = [part.data for part in parts if part.event == "custom"]
-    pictures = [event for event in events if str(event.get("type")).startswith("image.")]
+    started, *partials, finished = (event for event in events if str(event.get("type")).startswith("image."))
+    store = ImageStore(str(folder / "images"))
 
-    assert [event["type"] for event in pictures] == ["image.started", *partials, "image.finished"]
-    assert len({event["tool_call_id"] for event in pictures}) == 1
-    assert pictures[-1]["sha256"]
+    assert (started["type"], finished["type"]) == ("image.started", "image.finished")
+    assert [event["type"] for event in partials] == ["image.partial"] * 3
+    assert [event["index"] for event in partials] == [0, 1, 2]
+    assert len({event["tool_call_id"] for event in (started, *partials, finished)}) == 1
+    assert all(event["sha256"] in store for event in (*partials, finished))
