@@ -12,13 +12,16 @@ BIN := .venv/bin
 STANDARD := .venv-standard/bin
 AUDIT := .venv-audit/bin
 
-.PHONY: help demo chat test check bench faults soak workers audit record notebooks pictures docs clean
+.PHONY: help demo chat test check bench faults soak workers audit record notebooks pictures docs package wheels floor ceiling clean
 
 help:
 	@echo 'make demo [PROMPT="draw …"]  draw a picture and edit it; offline unless OPENAI_API_KEY is set'
 	@echo 'make chat                    chat with an artist in a browser; offline unless OPENAI_API_KEY is set'
 	@echo 'make test                    run all tests, offline'
 	@echo 'make check                   check style, formatting and types'
+	@echo 'make package                 build the package, install it outside the checkout, run the demo; part of CI'
+	@echo 'make wheels                  the same with each extra, with pip and uv, from wheel and sdist'
+	@echo 'make floor | make ceiling    run the tests with the oldest and the newest dependencies'
 	@echo 'make bench                   compare time and memory with other clients; writes benchmarks/RESULTS.md'
 	@echo 'make faults                  count the pictures bought and delivered under faults; writes docs/faults.md'
 	@echo 'make soak                    draw 10,000 pictures in one process, fail on growth; writes benchmarks/SOAK.md'
@@ -47,6 +50,16 @@ check: .venv/tested
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+package: .venv/tested
+	@$(BIN)/python tools/wheels.py --quick
+
+wheels: .venv/tested
+	@$(BIN)/python tools/wheels.py
+
+floor ceiling: .venv/tested
+	@$(BIN)/python tools/versions.py $@ $(PYTEST)
 
 bench: .venv/tested
 	$(BIN)/python -m benchmarks.extract
@@ -83,7 +96,7 @@ clean:
 # langchain-tests needs vcrpy before 9 and our own tests need 9, so there are two environments.
 .venv/ready: WANTED = -e ".[all]"
 .venv/serving: WANTED = -e ".[all]" --group server
-.venv/tested: WANTED = -e ".[all]" --group test --group bench --group lint --group docs
+.venv/tested: WANTED = -e ".[all]" --group test --group bench --group lint --group release --group docs
 .venv-standard/ready: WANTED = -e ".[simulator]" --group standard
 .venv-audit/ready: WANTED = -e ".[all]" --group audit
 

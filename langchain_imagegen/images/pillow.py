@@ -44,12 +44,12 @@ def open_picture(data: bytes, purpose: str) -> Image:
         ImportError: Pillow, or for HEIC pillow-heif, is not installed.
         CorruptImageError: Pillow cannot read it, or it has more pixels than `PIL.Image.MAX_IMAGE_PIXELS`.
     """
+    media = sniff(data[:1_000_000])
+    kind = media.mime_type if media else "this data"
     try:
         from PIL import Image
     except ImportError as error:
-        raise ImportError(f"{purpose} needs Pillow: {INSTALL}") from error
-    media = sniff(data[:1_000_000])
-    kind = media.mime_type if media else "this data"
+        raise ImportError(f"{purpose} needs Pillow: {INSTALL_HEIC if kind in _HEIF else INSTALL}") from error
     if kind == "image/svg+xml":
         raise CorruptImageError(
             f"{purpose} cannot read SVG, since Pillow draws no vectors: save() it, or turn it into pixels first "
