@@ -16,6 +16,7 @@ import time
 import tomllib
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
@@ -174,17 +175,22 @@ def try_extras(folder: Path, wheel: Path, variables: Mapping[str, str]) -> list[
 
 
 def quick(folder: Path, sdist: Path, wheel: Path, variables: Mapping[str, str]) -> None:
-    """Try the wheel as CI does; raise `RuntimeError` if a promise is broken."""
-    environment = Environment(folder / "plain", "pip", variables)
-    with simulated_service() as addresses:
+    """Try the wheel as CI does, on two cores; raise `RuntimeError` if a promise is broken."""
+
+    def types() -> str:
+        typed = Environment(folder / "typed", "uv", variables)
+        typed.install(f"{wheel}[agents,simulator]")
+        return check_types(typed, folder / "mypy", "mypy")
+
+    with ThreadPoolExecutor() as pool, simulated_service() as addresses:
+        checked = pool.submit(types)
+        environment = Environment(folder / "plain", "pip", variables)
         environment.install(str(wheel))
         say(f"no extra: {try_promises(environment, [], addresses)}")
         environment.install(f"{wheel}[simulator]")
         say(f"simulator: {try_promises(environment, ['simulator'], addresses)}")
-    say(f"demo: {draw_demo(environment, sdist, folder / 'demo')}")
-    typed = Environment(folder / "typed", "uv", variables)
-    typed.install(f"{wheel}[agents,simulator]")
-    say(f"mypy: {check_types(typed, folder / 'mypy', 'mypy')}")
+        say(f"demo: {draw_demo(environment, sdist, folder / 'demo')}")
+        say(f"mypy: {checked.result()}")
 
 
 def whole(folder: Path, sdist: Path, wheel: Path, variables: Mapping[str, str]) -> None:
