@@ -67,7 +67,7 @@ class HostedProgress:
     _last: list[ImageEvent] = field(default_factory=list)
 
     def tell(self, sign: Sign) -> None:
-        """Tell of a sign in the answer."""
+        """Send the event of a sign in the answer."""
         with logged("hosted call"):
             event = self._event_of(sign)
             if event is not None:

@@ -82,7 +82,8 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
             the model over the same connections, with an `ImageTransport`. What a request brings along, such as a
             user's photo, is seen as before. An answer that breaks off is then fetched again by its response id if
             the service keeps it, and if not, delivered as far as its pictures had arrived, with a logged warning.
-            Without `wire` the id is not known, so that a broken answer is an error.
+            Without `wire` the id is not known, so that a broken answer is an error. Whoever follows the run is told of
+            hosted calls by the events of the function tool (see `hosted_progress`).
         around_image: As that of the tool. It must see a request before the service draws, so the function tool draws
             for every chat model.
         show: How the last answer of a turn, unless structured, shows its pictures: `"markdown"`, `"image_url"` or
@@ -95,8 +96,8 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         max_images: As that of the tool, also for hosted calls: the model has no tool once the limit is reached, and
             `max_tool_calls` is what is left.
         max_cost: The same in dollars.
-        partials: As that of the tool; `None`: what the tool says. For hosted calls it needs `wire=True`, which asks for
-            them beneath the chat model, and tells of those calls by the same events (see `hosted_progress`).
+        partials: As that of the tool; `None`: what the tool says. For hosted calls it needs `wire=True`: they are asked
+            for beneath the chat model, which does not see them.
     """
 
     state_schema = AgentImageState

@@ -1,6 +1,6 @@
-"""What the events of a streamed response say of its image calls, and which of them a chat model gets.
+"""What the events of a streamed response say of its image calls, and which events the chat model gets.
 
-Pure: text comes in, in which tokens stand for pictures. No client, no store and no follower is known here.
+Pure: the text of the response comes in, with tokens in place of pictures. There is no client and no store here.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ Sign: TypeAlias = Begun | Partial
 class Watch:
     """Reads the events of one streamed response, and takes its partial pictures out.
 
-    In their place a client gets events that say that the call is at work. `ChatOpenAI` passes over those, and would
-    give an answer up that says nothing for `stream_chunk_timeout`.
+    In place of a partial picture the client gets an event that says that the call is at work. `ChatOpenAI` ignores it;
+    but if no event came for `stream_chunk_timeout` seconds, it would give up the answer.
 
     Args:
         partials: How many partial pictures the request asks for; 0: those that come all the same are passed on.

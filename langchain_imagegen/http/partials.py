@@ -1,7 +1,7 @@
 """Transports that ask for the partial pictures which `ChatOpenAI` cannot ask for, and keep them from it.
 
-They stand around an `ImageTransport`, so that only tokens of pictures come here. A request that is not streamed becomes
-a streamed one, whose answer is read to its end; the client gets the JSON that it would have got without.
+Each wraps an `ImageTransport`, so that it sees tokens in place of pictures. A request that is not streamed becomes a
+streamed one. Its answer is read to the end, and the client gets the JSON that it asked for.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _WITHOUT_PARTIALS = ("gif", "svg")  # formats
 
 
 class Watcher(Protocol):
-    """Is told of what a streamed response says of its image calls, while it arrives; it must not raise an error."""
+    """Receives what a streamed response says of its image calls, while it arrives. It must not raise an error."""
 
     def tell(self, sign: Sign) -> None:
         """Take a sign in the thread of a sync client."""
