@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import openai
@@ -133,12 +134,15 @@ def atool(base_url: str, store: ImageStore, settings: dict[str, Any], sources: I
     return _drawn_by_tool(asyncio.run(run()))
 
 
-def _hosted_agent(base_url: str, store: ImageStore, settings: dict[str, Any], **clients: Any) -> Any:
+def _hosted_agent(
+    base_url: str, store: ImageStore, settings: dict[str, Any], partials: int | None = None, **clients: Any
+) -> Any:
     chained = {"use_previous_response_id": True} if settings.get("reference") == "response_id" else {}
     others = {name: value for name, value in settings.items() if name != "reference"}
     settings = {"timeout": 5.0, **others, **chained, **clients}
     model = ChatOpenAI(model="gpt-5.4", base_url=base_url, api_key="simulated", use_responses_api=True, **settings)
-    return create_agent(model, middleware=[ImageGenerationMiddleware(OPTIONS, image_store=store, wire=True)])
+    middleware = ImageGenerationMiddleware(OPTIONS, image_store=store, wire=True, partials=partials)
+    return create_agent(model, middleware=[middleware])
 
 
 def _drawn_by_model(state: dict[str, Any], store: ImageStore) -> Images:
@@ -155,12 +159,14 @@ def hosted(base_url: str, store: ImageStore, settings: dict[str, Any], sources: 
     return _drawn_by_model(state, store)
 
 
-def ahosted(base_url: str, store: ImageStore, settings: dict[str, Any], sources: Images = ()) -> Images:
+def ahosted(
+    base_url: str, store: ImageStore, settings: dict[str, Any], sources: Images = (), *, partials: int | None = None
+) -> Images:
     """Let a chat model draw with the hosted tool, in an event loop."""
 
     async def run() -> dict[str, Any]:
         async with openai.DefaultAsyncHttpxClient() as client:
-            agent = _hosted_agent(base_url, store, settings, http_async_client=client)
+            agent = _hosted_agent(base_url, store, settings, partials, http_async_client=client)
             return await agent.ainvoke({"messages": _conversation(sources)})
 
     return _drawn_by_model(asyncio.run(run()), store)
@@ -175,7 +181,8 @@ WAYS: dict[str, Way] = {
     "tool, async": atool,
     "hosted": hosted,
     "hosted, async": ahosted,
+    "hosted, partials": partial(ahosted, partials=2),
 }
 
-STREAMS = ("stream", "astream")
+STREAMS = ("stream", "astream", "hosted, partials")
 """The ways that read events."""
