@@ -173,6 +173,8 @@ class Drawing:
         if result.rung:
             told.append(f"source named by {result.rung}")
         self.output.say("; ".join(told))
+        if result.text:
+            self.output.say(f"the model wrote: {' '.join(result.text.split())}")
         if result.image.revised_prompt:
             self.output.say(f"revised prompt: {' '.join(result.image.revised_prompt.split())}", "dim")
         for file in files:

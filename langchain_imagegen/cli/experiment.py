@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from langchain_imagegen.cli.exit_codes import ExitCode
-from langchain_imagegen.cli.files import ForceFlag
+from langchain_imagegen.cli.files import ForceFlag, check_free
 from langchain_imagegen.cli.output import Output, printable
 from langchain_imagegen.cli.reporting import InterruptedDrawing
 from langchain_imagegen.cli.service import Service
 from langchain_imagegen.cli.workspace import Workspace
-from langchain_imagegen.errors import LimitError, OptionError
+from langchain_imagegen.errors import LimitError
 from langchain_imagegen.options.options import ImageOptions
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def experiment(
     from langchain_imagegen.cli.plan_file import read_plan
 
     for path in out:
-        _check_out(path, force=force)
+        check_free(path, force=force)
     plan = read_plan(Path(file).expanduser(), workspace)
     if plan.mainline_model and not service.mainline_model:
         service = Service(plan.mainline_model, service.api, service.delivery, service.timeout)
@@ -81,14 +81,6 @@ def experiment(
     if batch.sheet.failed:
         output.note(f"{len(batch.sheet.failed)} failed; the same command again tries them again")
         raise typer.Exit(int(ExitCode.FAILED))
-
-
-def _check_out(path: str, *, force: bool) -> None:
-    target = Path(path).expanduser()
-    if force and target.is_file():
-        target.unlink()
-    elif target.is_file():
-        raise OptionError(f"{path!r} is there already: choose another name, or replace it with --force")
 
 
 def _check_limit(batch: Batch[Sheet], max_cost: Any) -> None:
@@ -165,10 +157,15 @@ def _bar(output: Output, total: int) -> Iterator[Callable[[int, int], None]]:
 
 
 def _write(sheet: Sheet, out: list[str]) -> list[Path]:
-    """Write the sheet to each path, in the form that its suffix names, and return the paths."""
+    """Write the sheet to each path, in the form that its suffix names, and return the paths.
+
+    A file that is there may be replaced: `check_free` has been asked before.
+    """
     written = []
     for path in out:
-        suffix = Path(path).suffix.lower()
+        suffix, target = Path(path).suffix.lower(), Path(path).expanduser()
+        if target.is_file():
+            target.unlink()
         if suffix in (".html", ".htm"):
             written.append(sheet.to_html(path))
         elif suffix == ".json":

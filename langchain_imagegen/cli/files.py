@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -95,6 +96,6 @@ def _with_suffix(path: str, image: GeneratedImage) -> str:
     """Return the file for a picture: named by its handle in a folder, and with a suffix."""
     extension = image.mime_type.partition("/")[2].partition("+")[0]
     target = Path(path).expanduser()
-    if path.endswith("/") or target.is_dir():
+    if path.endswith(("/", os.sep)) or target.is_dir():
         return str(target / f"{image.handle}.{extension}")
     return str(target) if target.suffix else str(target.with_name(f"{target.name}.{extension}"))

@@ -76,6 +76,12 @@ class Session:
         """The pictures, among which `last`, ordinals and handles are found."""
         return ImageMemory(self._records.values(), image_store=self._store)
 
+    @property
+    def last(self) -> GeneratedImage | None:
+        """The picture that was drawn, edited or fetched last; None if there is none."""
+        drawn = [id for line in self._lines if (id := _id_in(line)) and not line.get("source")]
+        return self.bound(self.memory.get(drawn[-1])) if drawn else None
+
     def bound(self, image: GeneratedImage) -> GeneratedImage:
         """Return a picture of the session with its bytes read from the store into which it was drawn."""
         place = self._places.get(image.id)
@@ -84,9 +90,10 @@ class Session:
     def add(self, result: ImageResult) -> None:
         """Remember the pictures of a result, and what is now known of those that it was made from."""
         for image in (*result.sources, *result.images):
-            self._append({"image": image.record(), "store": self._places.get(image.id, self._store.location)})
-        self.__dict__.pop("memory", None)
-        self.__dict__.pop("_lines", None)
+            source = {"source": True} if image in result.sources else {}
+            place = self._places.get(image.id, self._store.location)
+            self._append({"image": image.record(), "store": place, **source})
+        self._read_again()
 
     def begin(self, request: Mapping[str, Any]) -> Purchase | None:
         """Return the name under which the ledger finds the picture of a request; None where nothing is remembered.
@@ -119,7 +126,7 @@ class Session:
         if self.path is not None:
             self.path.unlink(missing_ok=True)
 
-    @property
+    @cached_property
     def _records(self) -> dict[str, dict[str, Any]]:
         """The records by id, in the order in which the pictures first appeared."""
         found: dict[str, dict[str, Any]] = {}
@@ -128,8 +135,9 @@ class Session:
                 found[id] = line["image"]
         return found
 
-    @property
+    @cached_property
     def _places(self) -> dict[str, str]:
+        """The places of the stores into which pictures were drawn, by id."""
         return {id: str(line["store"]) for line in self._lines if (id := _id_in(line)) and "store" in line}
 
     def _unfinished(self) -> list[dict[str, Any]]:
@@ -166,8 +174,12 @@ class Session:
         with os.fdopen(descriptor, "wb") as file:
             file.write(text.encode(errors="replace"))
         unfinished.replace(self.path)
-        self.__dict__.pop("memory", None)
-        self.__dict__.pop("_lines", None)
+        self._read_again()
+
+    def _read_again(self) -> None:
+        """Forget what was read of the file."""
+        for name in ("memory", "_lines", "_records", "_places"):
+            self.__dict__.pop(name, None)
 
     def _make_folder(self, path: Path) -> None:
         try:

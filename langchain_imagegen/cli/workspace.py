@@ -101,7 +101,9 @@ class Workspace:
         Raises:
             UnknownImageError: It means none, or several.
         """
-        memory = self.remembered.memory
+        memory, last = self.remembered.memory, self.remembered.last
+        if reference == "last" and last is not None:
+            return last
         if reference in memory:
             return self.remembered.bound(memory.get(reference))
         found = _distinct([*map(self.remembered.bound, memory), *self._catalogued()], reference)

@@ -17,6 +17,7 @@ from langchain_imagegen.simulator import (
     bad_key,
     cut_body,
     moderated,
+    no_image,
     organization_not_verified,
     quota_exceeded,
 )
@@ -136,6 +137,15 @@ def test_what_the_service_refuses(run: Imagegen, service, fault, code: ExitCode,
     assert ended.json["error"]["exit_code"] == code
 
 
+def test_an_answer_without_a_picture(run: Imagegen, service):
+    """If the model answers in words, the line has them."""
+    service.script(no_image("I would rather write a poem."))
+    ended = run("draw", "a fox", *SMALL)
+
+    assert ended.code == ExitCode.FAILED
+    assert "I would rather write a poem." in ended.err
+
+
 def test_a_service_that_cannot_be_reached(run: Imagegen, service, monkeypatch: pytest.MonkeyPatch):
     """Without a connection the exit code is that of the service, and the line says what to check."""
     service.stop()
@@ -194,9 +204,15 @@ def test_the_key_of_the_simulator_says_so(run: Imagegen, service, monkeypatch: p
     assert run("draw", "a fox", *SMALL, "--json").json["simulated"]
 
 
-def test_session_and_library_are_switched_off(run: Imagegen, service, own_state: Path, own_folder: Path):
-    """`--session off` and `--no-library` leave nothing behind but the picture."""
+def test_session_and_library_are_switched_off(
+    run: Imagegen, service, own_state: Path, own_folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """`--session off` and `--no-library`, or their variables, leave nothing behind but the picture."""
     run("draw", "a fox", *SMALL, "--session", "off", "--no-library")
+    monkeypatch.setenv("LANGCHAIN_IMAGEGEN_SESSION", "off")
+    monkeypatch.setenv("LANGCHAIN_IMAGEGEN_LIBRARY", "0")
+    run("draw", "a fox", *SMALL)
+    monkeypatch.delenv("LANGCHAIN_IMAGEGEN_LIBRARY")
 
     assert not (own_state / "state").exists()
     assert len(ImageLibrary(own_folder)) == 0
@@ -223,9 +239,11 @@ def test_a_picture_of_another_store(run: Imagegen, service):
 def test_a_name_buys_once(run: Imagegen, service):
     """`--once poster` buys the picture once, however often it is asked for."""
     first = run("draw", "a fox", *SMALL, "--once", "poster", "--json").json
+    run("draw", "an owl", *SMALL)
     again = run("draw", "a fox", *SMALL, "--once", "poster", "--json").json
 
-    assert service.pictures == 1
+    assert service.pictures == 2
+    assert run("show", "last", "--json").json["id"] == first["images"][0]["id"]
     assert again["from_ledger"]
     assert again["images"][0]["id"] == first["images"][0]["id"]
 

@@ -71,6 +71,9 @@ def test_max_cost(run: Imagegen, service, plan: Path):
     plan.write_text(f'max_cost = "$0.02"\n{PLAN}')
     own = run("experiment", plan, "--yes")
 
+    Path("sheet.html").write_text("mine")
+    run("experiment", plan, "--yes", "-o", "sheet.html", "--force")
+    assert Path("sheet.html").read_text() == "mine"  # it is replaced only by a sheet
     assert (above.code, own.code, service.pictures) == (ExitCode.LIMIT, ExitCode.LIMIT, 0)
     assert "above --max-cost $0.01" in above.err
     assert "above --max-cost $0.02" in own.err
