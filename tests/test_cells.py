@@ -108,11 +108,12 @@ def test_show_of_a_format_without_partials(cells: Cells):
 def test_show_shows_a_refusal(cells: Cells):
     """If there is no picture, the output says why in place of the progress, and the error is raised."""
     cells.simulator.script(moderated("output", ["violence"]))
-    (outputs,) = cells.run('draw.show("draw a fox")', allow_errors=True)
+    outputs, wrong = cells.run('draw.show("draw a fox")', 'draw.show("x", partial_images=5)', allow_errors=True)
 
     assert [output.output_type for output in outputs] == ["display_data", "error"]
     assert "categories: violence" in outputs[0]["data"]["text/html"]
     assert outputs[1].ename == "ModerationError"
+    assert "it takes a whole number from 0 to 3" in wrong[0]["data"]["text/html"]
 
 
 def test_show_in_a_script_is_invoke(half: Any, low: Any, simulator: Simulator, capsys: pytest.CaptureFixture[str]):

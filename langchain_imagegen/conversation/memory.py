@@ -25,6 +25,7 @@ from langchain_imagegen.conversation.unknown import unknown_image
 from langchain_imagegen.errors import UnknownImageError
 from langchain_imagegen.images.cost import Cost
 from langchain_imagegen.images.image import GeneratedImage, digests_in, is_record
+from langchain_imagegen.images.image_list import ImageList
 from langchain_imagegen.images.result import ImageResult
 from langchain_imagegen.storage.store import ImageStore, default_store
 
@@ -218,12 +219,12 @@ class ImageMemory(MemoryViews):
                 continue
             begun.add(id)
             ahead += [parent for parent in reversed(self._index.parents(id)) if parent not in begun]
-        return [self._image(id) for id in done]
+        return ImageList(map(self._image, done))
 
     def children(self, reference: object) -> list[GeneratedImage]:
         """Return the images made directly from an image, in order."""
         parents = set(self._ids(reference))
-        return [self._image(id) for id in self._index.order if parents.intersection(self._index.parents(id))]
+        return ImageList(self._image(id) for id in self._index.order if parents.intersection(self._index.parents(id)))
 
     def cost(self) -> Cost:
         """Return what the images cost: each response once, forgotten images too, and uploads nothing.
@@ -259,7 +260,7 @@ class ImageMemory(MemoryViews):
     def __getitem__(self, reference: object) -> GeneratedImage | list[GeneratedImage]:
         """Return images by position as a list does (`memory[0]` is the first), and by reference as `get` does."""
         if isinstance(reference, slice):
-            return [self._image(id) for id in self._index.order[reference]]
+            return ImageList(map(self._image, self._index.order[reference]))
         if isinstance(reference, int) and not isinstance(reference, bool):
             return self._image(self._index.order[reference])
         return self.get(reference)

@@ -40,10 +40,11 @@ class LiveDrawing(GeneratorSettings):
         cell = LiveCell.open()
         if cell is None:
             return self.invoke(input, config, **fields)
-        stream: Any = self.stream(input, config, **with_partials(self.options, input, fields))
-        with cell, closing(stream) as pieces:
-            for piece in pieces:
-                cell.put(piece)
+        with cell:
+            stream: Any = self.stream(input, config, **with_partials(self.options, input, fields))
+            with closing(stream) as pieces:
+                for piece in pieces:
+                    cell.put(piece)
         return cell.result
 
     async def ashow(
@@ -53,10 +54,11 @@ class LiveDrawing(GeneratorSettings):
         cell = LiveCell.open()
         if cell is None:
             return await self.ainvoke(input, config, **fields)
-        stream: Any = self.astream(input, config, **with_partials(self.options, input, fields))
-        async with cell, aclosing(stream) as pieces:
-            async for piece in pieces:
-                cell.put(piece)
+        async with cell:
+            stream: Any = self.astream(input, config, **with_partials(self.options, input, fields))
+            async with aclosing(stream) as pieces:
+                async for piece in pieces:
+                    cell.put(piece)
         return cell.result
 
 

@@ -57,7 +57,7 @@ def region_in(given: Any) -> Region | None:
     """Return the region that a mask gives as a value, as JSON or as a list; None for anything else.
 
     Raises:
-        OptionError: It is the JSON form of a region and not valid, or a list of regions and something else.
+        OptionError: It is the JSON form of a region and not valid, a list of numbers, or of regions and something else.
     """
     if isinstance(given, Region):
         return given
@@ -67,6 +67,10 @@ def region_in(given: Any) -> Region | None:
         except ValidationError:
             raise OptionError(f"mask={shown(given)} is no region: its JSON is what Region.model_dump() gives") from None
     if isinstance(given, (list, tuple)) and given:
+        if len(given) > 1 and all(isinstance(each, (int, float)) for each in given):
+            raise OptionError(
+                f"mask={shown(given)} is no region: give box(x, y, width, height) or polygon([(x, y), …])"
+            )
         regions = [region_in(each) for each in given]
         known = [region for region in regions if region is not None]
         if known and len(known) < len(regions):

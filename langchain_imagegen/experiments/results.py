@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any, Self, TypeGuard
 
@@ -15,6 +16,7 @@ from langchain_imagegen.experiments.layout import Layout
 from langchain_imagegen.experiments.plan import Variation, varying
 from langchain_imagegen.images.cost import Cost
 from langchain_imagegen.images.image import GeneratedImage
+from langchain_imagegen.images.image_list import ImageList
 from langchain_imagegen.options.validation import listed
 from langchain_imagegen.storage.store import ImageStore
 
@@ -69,12 +71,16 @@ class Results:
         return self._change(names, picked=False)
 
     def rate(self, name: str, rating: float | None) -> Self:
-        """Rate a cell, `None` takes the rating back; return the sheet."""
+        """Rate a cell by any number, `None` takes the rating back; return the sheet.
+
+        Raises:
+            OptionError: The rating is no number.
+        """
         return self._change([name], rating=rating)
 
     def note(self, name: str, text: str) -> Self:
-        """Add a note to a cell; return the sheet."""
-        return self._change([name], notes=[*self[name].notes, text])
+        """Add a note to a cell, once for each text; return the sheet."""
+        return self._change([name], notes=list(dict.fromkeys([*self[name].notes, text])))
 
     def labels(self, cell: Cell) -> dict[str, str]:
         """Return what tells a cell from others, by the name of what varies."""
@@ -115,7 +121,7 @@ class Results:
 
     def images(self) -> list[GeneratedImage]:
         """Return the pictures, row by row."""
-        return [image for cell in self if cell.result for image in cell.result.images]
+        return ImageList(image for cell in self if cell.result for image in cell.result.images)
 
     def record(self) -> dict[str, Any]:
         """Return plan and cells as plain JSON, without bytes."""
@@ -135,6 +141,9 @@ class Results:
         return f"{type(self).__name__}({self.name!r}: {drawn} of {len(self)} drawn{failed}, {self.cost()})"
 
     def _change(self, names: Iterable[str], **changes: Any) -> Self:
+        rating = changes.get("rating")
+        if rating is not None and not isinstance(rating, Real):
+            raise OptionError(f"rating={rating!r}: it takes a number, such as 4 or 4.5")
         for cell in [self[name] for name in names]:
             self.cells[cell.name] = Cell.model_validate({**dict(cell), **changes})
         self.save()

@@ -124,6 +124,9 @@ class Simulator:
         """Make this one id (`ig_…`, `resp_…`, `file-…`) unknown, as if it had expired at the service."""
         self._service.storage.expire(thing_id)
 
+    def __repr__(self) -> str:
+        return f"Simulator({self.base_url!r})" if self._server else "Simulator(not running)"
+
     def start(self) -> Self:
         """Listen until `stop` is called. Raise `ImportError` here, not at the first picture, if Pillow is missing."""
         importlib.import_module("langchain_imagegen.simulator.drawing")

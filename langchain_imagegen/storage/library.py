@@ -23,6 +23,7 @@ from pydantic import ValidationError
 from langchain_imagegen.errors import OptionError, UnknownImageError
 from langchain_imagegen.images import notebook
 from langchain_imagegen.images.image import GeneratedImage, shown
+from langchain_imagegen.images.image_list import ImageList
 from langchain_imagegen.images.result import ImageResult
 from langchain_imagegen.storage.keys import DIGEST, LIBRARY
 from langchain_imagegen.storage.store import ImageStore, default_store
@@ -96,7 +97,7 @@ class ImageLibrary:
 
     def latest(self, count: int = 20) -> list[GeneratedImage]:
         """Return the pictures that were added last, the latest first."""
-        return [entry.image for entry in self._entries_of(self._names()[: max(0, count)])]
+        return ImageList(entry.image for entry in self._entries_of(self._names()[: max(0, count)]))
 
     def find(
         self,
@@ -123,7 +124,7 @@ class ImageLibrary:
             ImageStoreError: The index cannot be read.
         """
         wanted = {"model": model, "thread": thread, "tag": tag}
-        return [entry.image for entry in self.find_entries(text, day=day, limit=limit, **wanted)]
+        return ImageList(entry.image for entry in self.find_entries(text, day=day, limit=limit, **wanted))
 
     def find_entries(
         self,

@@ -127,6 +127,7 @@ def test_a_region_applies_to_the_picture_of_the_previous_response(draw: Any, sim
         ("last", ~box(0.0, 0.0, 1.0, 1.0), "is empty"),
         ("last", {"shapes": [{"x": 1}]}, "is no region"),
         ("last", [REGION, "last"], "not both in one list"),
+        ("last", (0, 0, 10, 10), "give box(x, y, width, height)"),
         ("https://example.org/a.png", REGION, "of which only the address is known"),
         ("file-123", REGION, "give the picture itself"),
         ("svg", REGION, "it is an SVG, which has no pixels"),

@@ -179,7 +179,9 @@ def test_an_unknown_price_cannot_be_limited(run, draw, simulator):
 def test_a_sheet_is_loaded_by_name(run, draw, image_store):
     """Another kernel loads a sheet by its name, with pictures, ratings and notes; a misspelt name is corrected."""
     sheet = run(Experiment("red foxes", prompts=["draw a fox", "draw an owl"]), draw)
-    sheet.rate("A2", 3.5).note("A1", "too dark").note("A1", "but sharp")
+    sheet.rate("A2", 3.5).note("A1", "too dark").note("A1", "but sharp").note("A1", "too dark")
+    with pytest.raises(OptionError, match="rating='good'"):
+        sheet.rate("A2", "good")
 
     loaded = Sheet.load("red foxes", image_store=ImageStore(image_store.location))
     assert loaded["A1"].notes == ["too dark", "but sharp"]

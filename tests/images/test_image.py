@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from langchain_imagegen import GeneratedImage, ImageResult, ImageStore, ImageUsage, PartialImage
+from langchain_imagegen import GeneratedImage, ImageMemory, ImageResult, ImageStore, ImageUsage, PartialImage
 from langchain_imagegen.errors import CorruptImageError, ImageStoreError, OptionError
 from langchain_imagegen.images import lookup
 from langchain_imagegen.images.image import handle_of, is_record
@@ -395,6 +395,18 @@ def test_previews_inside_html_are_webp(image_store: ImageStore):
     assert re.search(r"\(preview of 0\.\d MB\)", str(one.view(edge=400)))
     data = paint("a fox", size=(200, 200))
     assert f"(preview of {len(data) / 1000:.0f} KB)" in str(image_of(image_store, data).view(edge=40))
+
+
+def test_a_list_of_images_shows_itself(image_store: ImageStore):
+    """The lists that a memory and a library return are lists, whose first 24 pictures a notebook shows."""
+    data = paint("a fox", size=(32, 32))
+    memory = ImageMemory((image_of(image_store, data, id=f"ig_{n}") for n in range(30)), image_store=image_store)
+
+    assert memory[:3] == list(memory)[:3]
+    assert memory[:3]._repr_mimebundle_()["text/html"].count("<img") == 3
+    assert memory[:]._repr_mimebundle_()["text/html"].count("<img") == 24
+    assert "the first 24 of 30 pictures" in memory[:]._repr_mimebundle_()["text/html"]
+    assert memory[30:]._repr_mimebundle_() == {"text/plain": "[]"}
 
 
 def test_a_failure_is_told_once(image_store: ImageStore, png: bytes):
