@@ -31,6 +31,7 @@ PAGE = """<!doctype html><meta charset="utf-8"><title>Artist</title>
 <main></main><form><input name="text" size="60" placeholder="Draw …" autofocus required> <button>Send</button></form>
 <script type="module">
 const thread = crypto.randomUUID(), form = document.querySelector('form')
+window.onunhandledrejection = failed => { add('p').textContent = `No answer: ${failed.reason}` }
 const add = tag => document.querySelector('main').appendChild(document.createElement(tag))
 form.onsubmit = async submitted => {
   submitted.preventDefault()
@@ -69,8 +70,7 @@ async def events(thread: str, text: str) -> AsyncIterator[str]:
 
 async def chat(request: Request) -> StreamingResponse:
     """Answer a message of a thread."""
-    text = (await request.body()).decode()
-    return StreamingResponse(events(request.path_params["thread"], text), media_type="application/x-ndjson")
+    return StreamingResponse(events(request.path_params["thread"], (await request.body()).decode()))
 
 
 show = Route("/", lambda _: HTMLResponse(PAGE))

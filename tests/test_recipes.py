@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from langchain_imagegen.images.sniffing import sniff
-from langchain_imagegen.simulator import Simulator, moderated, start_without_key
+from langchain_imagegen.simulator import Simulator, bad_key, moderated, start_without_key
 from tests.asgi import serving
 from tests.browser import launched
 
@@ -179,6 +179,10 @@ def test_web_chat(recipe, simulator):
         ]
         assert page.inner_text("p >> nth=1").startswith("Here is your picture.")
         assert page.evaluate("versions") == 2 * 4  # of each picture two partials, the finished one, and its event
+        simulator.script(bad_key())
+        page.fill("input", "Draw a harbor")
+        page.press("input", "Enter")
+        page.wait_for_selector("text=No answer")
     assert [order.action for order in simulator.orders] == ["generate", "edit"]
 
 
