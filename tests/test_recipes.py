@@ -112,7 +112,7 @@ def test_s3(recipe, simulator, s3, monkeypatch, capsys):
 
 def test_resume(recipe, tmp_path, monkeypatch, capsys):
     """After a worker was killed while the service draws, the next one delivers the picture, bought once."""
-    with Simulator(latency=1) as simulator:
+    with Simulator(latency=2) as simulator:
         monkeypatch.setenv("OPENAI_BASE_URL", simulator.base_url)
         module = recipe("resume")
         monkeypatch.setenv("OPENAI_BASE_URL", simulator.base_url)
@@ -165,6 +165,7 @@ def test_web_chat(recipe, simulator):
     """In a browser, a message draws a picture that sharpens, and the next message of the thread edits it."""
     with serving(recipe("web_chat").app, **LOOP) as address, launched() as browser:
         page = browser.new_page()
+        page.set_default_timeout(120_000)
         page.goto(address)
         page.evaluate(COUNT_VERSIONS)
         for number, wish in enumerate(("Draw a lighthouse", "Make it night"), 1):

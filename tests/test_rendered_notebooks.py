@@ -22,6 +22,7 @@ def test_outputs_fit_the_page(tmp_path: Path):
     found = {}
     with launched() as browser:
         page = browser.new_page(viewport={"width": 1000, "height": 800})
+        page.set_default_timeout(120_000)
         page.route("**/*", lambda route: route.continue_() if route.request.url.startswith("file:") else route.abort())
         for path in sorted(FOLDER.glob("*.ipynb")):
             exported = tmp_path / f"{path.stem}.html"
