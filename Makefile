@@ -87,7 +87,7 @@ pictures: .venv/tested
 	$(BIN)/python tools/pictures.py
 
 docs: .venv/tested
-	$(BIN)/python tools/example_pages.py
+	$(BIN)/python tools/site_pages.py
 	$(BIN)/python -m zensical build --clean --strict
 
 clean:

@@ -12,10 +12,12 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
+GENERATED = {DOCS / "examples", DOCS / "project"}
+"""The folders whose pages `make docs` makes of other files, which have tests of their own."""
 PAGES = {
     str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
     for path in (ROOT / "README.md", *sorted(DOCS.rglob("*.md")))
-    if DOCS / "examples" not in path.parents  # `make docs` makes these pages of notebooks and recipes, which have tests
+    if path.parent not in GENERATED
 }
 BLOCK = re.compile(r"^```python\n(?P<code>.*?)^```\n(?:\n```text\n(?P<output>.*?)^```\n)?", re.MULTILINE | re.DOTALL)
 FENCE = re.compile(r"^\s*(?:```|~~~)\s*(?:py|python|python3|pycon)\b", re.MULTILINE)

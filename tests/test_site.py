@@ -20,7 +20,9 @@ from tests.browser import launched
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-EXAMPLES = DOCS / "examples"  # written by `make docs`
+GENERATED = {DOCS / "examples", DOCS / "project"}
+"""The folders whose pages `make docs` makes of other files."""
+PROJECT_PAGES = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 CONFIG = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]
 PUBLIC = ("langchain_imagegen", "langchain_imagegen.errors", "langchain_imagegen.experiments",
           "langchain_imagegen.simulator", "langchain_imagegen.web")  # fmt: skip
@@ -58,7 +60,7 @@ def paths_of(module: str, name: str) -> set[str]:
 
 def is_up_to_date(site: Path) -> bool:
     """Return whether `make docs` has built the site since its sources changed."""
-    folders = [ROOT / name for name in (*SOURCES, "zensical.toml")]
+    folders = [ROOT / name for name in (*SOURCES, *PROJECT_PAGES, "zensical.toml")]
     files = [path for folder in folders for path in (folder, *folder.rglob("*")) if "__pycache__" not in path.parts]
     built = site / "llms.txt"
     return built.exists() and built.stat().st_mtime > max(path.stat().st_mtime for path in files if path.is_file())
@@ -71,10 +73,11 @@ def site(tmp_path_factory) -> Path:
         return ROOT / "site"
     pytest.importorskip("zensical", reason="no site: run `make docs`")
     folder = tmp_path_factory.mktemp("site")
-    shutil.copy(ROOT / "zensical.toml", folder)
+    for name in ("zensical.toml", *PROJECT_PAGES):
+        shutil.copy(ROOT / name, folder)
     for name in SOURCES:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for command in (["tools/example_pages.py"], ["-m", "zensical", "build", "--strict"]):
+    for command in (["tools/site_pages.py"], ["-m", "zensical", "build", "--strict"]):
         run = subprocess.run([sys.executable, *command], cwd=folder, capture_output=True, text=True, check=False)
         assert run.returncode == 0, run.stdout + run.stderr
     return folder / "site"
@@ -82,10 +85,11 @@ def site(tmp_path_factory) -> Path:
 
 def test_every_page_is_in_the_navigation():
     """Each page of docs/ and each notebook is in the navigation once, and each page of the navigation exists."""
-    pages = [str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md") if EXAMPLES not in path.parents]
+    pages = [str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md") if path.parent not in GENERATED]
     notebooks = [f"examples/{path.stem}.md" for path in (ROOT / "notebooks").glob("*.ipynb")]
+    others = ["examples/recipes.md", *(f"project/{name.lower()}" for name in PROJECT_PAGES)]
 
-    assert sorted(pages_of(CONFIG["nav"])) == sorted([*pages, *notebooks, "examples/recipes.md"])
+    assert sorted(pages_of(CONFIG["nav"])) == sorted([*pages, *notebooks, *others])
 
 
 def test_every_public_name_is_in_the_reference(site):
@@ -139,9 +143,9 @@ def test_reading_and_searching_need_no_other_host(site):
         page = browser.new_page(color_scheme="dark")
         page.on("response", lambda answer: answers.append((answer.status, answer.url)))
         page.on("requestfailed", lambda request: answers.append((None, request.url)))
-        page.goto(f"{home}concepts.html")
-        page.keyboard.press("Control+k")
-        page.keyboard.type("ledger_expires")
+        page.goto(f"{home}concepts.html", wait_until="networkidle")
+        page.get_by_role("button", name="Search").click()
+        page.get_by_placeholder("Search").fill("ledger_expires")
         page.get_by_text("how long the ledger remembers").first.wait_for()
         scheme = page.locator("body").get_attribute("data-md-color-scheme")
         server.shutdown()

@@ -1,7 +1,8 @@
-"""Writes notebooks and recipes as pages of the documentation: `make docs` runs it before the site is built.
+"""Writes pages of the documentation whose source is elsewhere: `make docs` runs it before the site is built.
 
 Each notebook becomes `docs/examples/<name>.md` with its code and outputs, beside the notebook itself. Pictures in the
-outputs become files, so that pages stay small. The recipes become one page. Nothing in that folder is committed.
+outputs become files, so that pages stay small. The recipes become one page of that folder. Changelog, security and
+contributing become pages of `docs/project`. Nothing in these folders is committed.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "examples"
+PROJECT = ROOT / "docs" / "project"
+PROJECT_PAGES = ("CHANGELOG", "SECURITY", "CONTRIBUTING")
+LINKS = {"README.md#simulated-recorded-live": "../index.md#simulated-recorded-live", "SECURITY.md": "security.md"}
 DATA = re.compile(r"data:image/(\w+)(?:\+xml)?;base64,([A-Za-z0-9+/=\s]+)")
 ABOUT = """\
 !!! note "A notebook"
@@ -70,10 +74,21 @@ def recipes_page(folder: Path) -> str:
     return page
 
 
+def project_page(name: str) -> str:
+    """Return a page of the repository's root, with its links to other pages changed to those of the site."""
+    page = (ROOT / f"{name}.md").read_text(encoding="utf-8")
+    for there, here in LINKS.items():
+        page = page.replace(f"]({there})", f"]({here})")
+    return page
+
+
 if __name__ == "__main__":
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    FOLDER.mkdir()
+    for folder in (FOLDER, PROJECT):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
     for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
         shutil.copy(notebook, FOLDER)
         (FOLDER / f"{notebook.stem}.md").write_text(notebook_page(notebook), encoding="utf-8")
     (FOLDER / "recipes.md").write_text(recipes_page(ROOT / "recipes"), encoding="utf-8")
+    for name in PROJECT_PAGES:
+        (PROJECT / f"{name.lower()}.md").write_text(project_page(name), encoding="utf-8")
