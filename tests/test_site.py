@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 GENERATED = {DOCS / "examples", DOCS / "project"}
 """The folders whose pages `make docs` makes of other files."""
-PROJECT_PAGES = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
+PROJECT_PAGES = ("CHANGELOG.md", "CONTRIBUTING.md", "RELEASING.md", "SECURITY.md")
 CONFIG = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]
 PUBLIC = ("langchain_imagegen", "langchain_imagegen.errors", "langchain_imagegen.experiments",
           "langchain_imagegen.simulator", "langchain_imagegen.web")  # fmt: skip

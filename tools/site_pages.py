@@ -1,8 +1,8 @@
 """Writes pages of the documentation whose source is elsewhere: `make docs` runs it before the site is built.
 
 Each notebook becomes `docs/examples/<name>.md` with its code and outputs, beside the notebook itself. Pictures in the
-outputs become files, so that pages stay small. The recipes become one page of that folder. Changelog, security and
-contributing become pages of `docs/project`. Nothing in these folders is committed.
+outputs become files, so that pages stay small. The recipes become one page of that folder. Changelog, security,
+contributing and releasing become pages of `docs/project`. Nothing in these folders is committed.
 """
 
 from __future__ import annotations
@@ -18,8 +18,11 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "examples"
 PROJECT = ROOT / "docs" / "project"
-PROJECT_PAGES = ("CHANGELOG", "SECURITY", "CONTRIBUTING")
-LINKS = {"README.md#simulated-recorded-live": "../index.md#simulated-recorded-live", "SECURITY.md": "security.md"}
+PROJECT_PAGES = ("CHANGELOG", "SECURITY", "CONTRIBUTING", "RELEASING")
+LINKS = {f"{name}.md": f"{name.lower()}.md" for name in PROJECT_PAGES} | {
+    "README.md#simulated-recorded-live": "../index.md#simulated-recorded-live"
+}
+RELATIVE = re.compile(r"\[([^]\n]+)\]\((?!https?:|#)([^)\s]+)\)")
 DATA = re.compile(r"data:image/(\w+)(?:\+xml)?;base64,([A-Za-z0-9+/=\s]+)")
 ABOUT = """\
 !!! note "A notebook"
@@ -75,11 +78,12 @@ def recipes_page(folder: Path) -> str:
 
 
 def project_page(name: str) -> str:
-    """Return a page of the repository's root, with its links to other pages changed to those of the site."""
-    page = (ROOT / f"{name}.md").read_text(encoding="utf-8")
-    for there, here in LINKS.items():
-        page = page.replace(f"]({there})", f"]({here})")
-    return page
+    """Return a page of the repository's root. Its links lead to pages of the site; those to other files become text."""
+
+    def moved(link: re.Match[str]) -> str:
+        return f"[{link[1]}]({LINKS[link[2]]})" if link[2] in LINKS else link[1]
+
+    return RELATIVE.sub(moved, (ROOT / f"{name}.md").read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":
