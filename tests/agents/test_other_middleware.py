@@ -52,6 +52,8 @@ OTHERS: dict[str, Callable[[Any], Any]] = {
     "FilesystemFileSearch": lambda folder: theirs.FilesystemFileSearchMiddleware(root_path=str(folder)),
     "ShellTool": lambda folder: theirs.ShellToolMiddleware(workspace_root=folder),
 }
+if not hasattr(theirs, "ModelRefusalMiddleware"):  # the oldest LangChain that is allowed lacks it (`make floor`)
+    del OTHERS["ModelRefusal"]
 
 
 # `ShellToolMiddleware` leaves the pipes of its shell to the garbage collector.

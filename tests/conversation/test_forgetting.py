@@ -305,7 +305,7 @@ def test_all_traces_can_be_removed(half: Any, low: Any, image_store: ImageStore)
 def gone(low: Any, image_store: ImageStore) -> Any:
     """A result of two pictures and a memory with it; the bytes of the first were deleted."""
     memory = ImageMemory(image_store=image_store)
-    result = low(memory=memory).invoke("draw two pictures of a fox")
+    result = low(memory=memory).invoke("draw two pictures of a forgotten fox")  # in no store of another test
     image_store.delete(result.image)
     return result, memory
 
