@@ -56,7 +56,7 @@ package: .venv/tested
 	@$(BIN)/python tools/wheels.py --quick
 
 wheels: .venv/tested
-	@$(BIN)/python tools/wheels.py
+	@$(BIN)/python tools/wheels.py $(EXTRAS)
 
 floor ceiling: .venv/tested
 	@$(BIN)/python tools/versions.py $@ $(PYTEST)
