@@ -20,7 +20,7 @@ help:
 	@echo 'make test                    run all tests, offline'
 	@echo 'make check                   check style, formatting and types'
 	@echo 'make package                 build the package, install it outside the checkout, run the demo; part of CI'
-	@echo 'make wheels                  the same with each extra, with pip and uv, from wheel and sdist'
+	@echo 'make wheels [EXTRAS="web cli"] the same with each extra, with pip and uv, from wheel and sdist'
 	@echo 'make floor | make ceiling    run the tests with the oldest and the newest dependencies'
 	@echo 'make bench                   compare time and memory with other clients; writes benchmarks/RESULTS.md'
 	@echo 'make faults                  count the pictures bought and delivered under faults; writes docs/faults.md'
