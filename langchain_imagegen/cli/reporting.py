@@ -15,11 +15,9 @@ import typer
 from langchain_imagegen.cli.exit_codes import exit_code_of
 from langchain_imagegen.cli.extras import advice_on
 from langchain_imagegen.cli.output import print_json, printable
-from langchain_imagegen.errors import ImageGenerationError, ModerationError, NoImageError
+from langchain_imagegen.errors import ImageGenerationError, ModerationError
 
 _PYTHON_OPTION = re.compile(r"\b(?<!-)([a-z]+(?:_[a-z]+)*)=(?=['\d])")
-
-_LONGEST = 300  # characters of what a model wrote instead of drawing
 
 
 class InterruptedDrawing(KeyboardInterrupt):
@@ -70,8 +68,6 @@ def message_of(error: BaseException) -> str:
         categories = f" ({', '.join(error.categories)})" if error.categories else ""
         where = {"input": "the prompt or a source picture", "output": "the finished picture"}.get(error.stage)
         text += f"; what was refused: {where or 'not told'}{printable(categories)}"
-    if isinstance(error, NoImageError) and error.text:
-        text += f"; the model wrote: {printable(' '.join(error.text.split())[:_LONGEST])}"
     if getattr(error, "may_be_billed", False):
         text += "; a picture may have been drawn and billed: the same command again looks for it first"
     return text

@@ -202,6 +202,8 @@ def test_a_pipe_gets_no_escape_sequences(run: Imagegen, service, monkeypatch: py
 
     assert "an owl" in shown.out
     assert "\x1b" not in drawn.out + drawn.err + shown.out + shown.err
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "\x1b_G" not in run("show", "--inline", "kitty").out
 
 
 def test_ctrl_c_in_an_experiment(run: Imagegen, slow_service: Simulator, own_state: Path):
