@@ -17,7 +17,9 @@ from langchain_imagegen.cli.extras import advice_on
 from langchain_imagegen.cli.output import print_json, printable
 from langchain_imagegen.errors import ImageGenerationError, ModerationError
 
-_PYTHON_OPTION = re.compile(r"\b(?<!-)([a-z]+(?:_[a-z]+)*)=(?=['\d])")
+_ASSIGNMENT = re.compile(r"(?<![\w-])([a-z]+(?:_[a-z]+)*)=(?=['\"\d]|$)")
+_OTHERS = {"api", "delivery", "timeout", "once", "mask", "inline", "max_cost"}
+"""Options whose Python names stand in errors, besides those of `ImageOptions`."""
 
 
 class InterruptedDrawing(KeyboardInterrupt):
@@ -63,7 +65,7 @@ def message_of(error: BaseException) -> str:
         return f"{error.filename or 'a file'}: {error.strerror}"
     if not isinstance(error, (ImageGenerationError, ImportError, OSError)):
         return f"unexpected {type(error).__name__}: {text}; --debug shows where it comes from"
-    text = _PYTHON_OPTION.sub(lambda found: f"--{found[1].replace('_', '-')} ", text)
+    text = _with_option_names(text)
     if isinstance(error, ModerationError):
         categories = f" ({', '.join(error.categories)})" if error.categories else ""
         where = {"input": "the prompt or a source picture", "output": "the finished picture"}.get(error.stage)
@@ -71,6 +73,15 @@ def message_of(error: BaseException) -> str:
     if getattr(error, "may_be_billed", False):
         text += "; a picture may have been drawn and billed: the same command again looks for it first"
     return text
+
+
+def _with_option_names(text: str) -> str:
+    """Return the text of an error with options as the command line writes them: `--size '1920x1080'`."""
+    from langchain_imagegen.options.options import ImageOptions
+
+    known = {*ImageOptions.model_fields, *_OTHERS}
+    found = _ASSIGNMENT.sub(lambda part: f"--{part[1].replace('_', '-')} " if part[1] in known else part[0], text)
+    return found.rstrip()
 
 
 @contextmanager

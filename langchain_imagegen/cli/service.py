@@ -14,7 +14,7 @@ from langchain_imagegen.cli import simulation
 from langchain_imagegen.cli.completion import one_of
 from langchain_imagegen.cli.output import Output
 from langchain_imagegen.cli.workspace import Workspace
-from langchain_imagegen.errors import AuthenticationError
+from langchain_imagegen.errors import AuthenticationError, OptionError
 
 if TYPE_CHECKING:
     from langchain_imagegen.drawing.generator import ImageGenerator
@@ -65,6 +65,7 @@ class Service:
         """
         from langchain_imagegen.drawing.generator import ImageGenerator
 
+        self._check_mainline()
         settings: dict[str, Any] = {"model": self.mainline_model} if self.mainline_model else {}
         settings["api"] = self.api
         settings["delivery"] = self.delivery or ("background" if self.api == "responses" else "stream")
@@ -87,6 +88,20 @@ class Service:
             )
             opened.callback(draw.close)
             yield draw
+
+    def _check_mainline(self) -> None:
+        """Refuse an image model as the mainline model, in the words of the command line.
+
+        Raises:
+            OptionError: It is one.
+        """
+        from langchain_imagegen.options.models import DEFAULT_MAINLINE_MODEL, image_model
+
+        if self.mainline_model and image_model(self.mainline_model):
+            raise OptionError(
+                f"--mainline-model {self.mainline_model!r} is an image model: name it with --model, and leave "
+                f"--mainline-model out or give a text model, such as {DEFAULT_MAINLINE_MODEL!r}"
+            )
 
 
 def check_key() -> None:

@@ -112,6 +112,9 @@ def test_options_that_cannot_work(run: Imagegen, service):
     assert ended.err.count("\n") == 1
     assert run("draw", "a fox", "--quality", "hihg").err.endswith("did you mean 'high'?\n")
     assert run("draw", "a fox", "--svg", "{").code == ExitCode.USAGE
+    assert "--size '1920x1080'" in ended.err
+    assert "name it with --model" in run("draw", "a fox", "--mainline-model", "gpt-image-2").err
+    assert run("draw", "a fox", "--api", "images", "--delivery", "background").err.endswith("another --delivery\n")
     assert service.requests == []
 
 
