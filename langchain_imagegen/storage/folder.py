@@ -172,8 +172,11 @@ class Folder:
 
     def _create_empty(self, target: Path) -> None:
         with _store_errors(self.root, "written"):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.touch()
+            try:
+                target.touch()
+            except FileNotFoundError:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.touch()
 
     def _folders(self) -> list[str]:
         """Return the folders that can be read, but for hidden ones."""
