@@ -72,6 +72,7 @@ class DrawingProgress:
                 self._preview = HalfBlocks(partial.data, *_PARTIAL)
             except (CorruptImageError, ImportError):
                 return
+            self._live.refresh()
 
     def __rich__(self) -> Any:
         from rich.console import Group
@@ -83,7 +84,7 @@ class DrawingProgress:
 
     def __enter__(self) -> Self:
         if self._live is not None:
-            self._live.start()
+            self._live.start(refresh=True)
         return self
 
     def __exit__(

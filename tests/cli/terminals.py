@@ -146,22 +146,23 @@ def picture_of_sixels(text: str) -> Image.Image:
     """Return the picture that a terminal would draw of sixels."""
     found = re.search(r'\x1bP[\d;]*q"1;1;(\d+);(\d+)(.*?)\x1b\\', text, re.DOTALL)
     assert found, "there are no sixels"
-    picture = Image.new("RGB", (int(found[1]), int(found[2])))
-    colors: dict[str, tuple[int, ...]] = {}
-    color, x, y = (0, 0, 0), 0, 0
+    width, height = int(found[1]), int(found[2])
+    pixels = bytearray(3 * width * (height + 6))  # the last six rows may reach below the picture
+    colors: dict[str, bytes] = {}
+    color, x, y = b"", 0, 0
     for part in re.finditer(r"#(\d+)((?:;\d+)*)|!(\d+)(.)|([?-~])|(\$)|(-)", found[3]):
         name, definition, count, repeated, single, back, down = part.groups()
         if definition:
-            colors[name] = tuple(round(int(each) * 2.55) for each in definition.split(";")[2:])
+            colors[name] = bytes(round(int(each) * 2.55) for each in definition.split(";")[2:])
         elif name:
             color = colors[name]
         elif back or down:
             x, y = 0, y + (6 if down else 0)
         else:
-            bits = ord(repeated or single) - 63
-            end = x + int(count or 1)
-            places = [(column, y + row) for column in range(x, end) for row in range(6) if bits >> row & 1]
-            for place in places:
-                picture.putpixel(place, color)
-            x = end
-    return picture
+            bits, length = ord(repeated or single) - 63, int(count or 1)
+            for row in range(6):
+                if bits >> row & 1:
+                    start = 3 * ((y + row) * width + x)
+                    pixels[start : start + 3 * length] = color * length
+            x += length
+    return Image.frombytes("RGB", (width, height), bytes(pixels[: 3 * width * height]))
