@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from langchain_imagegen.cli.output import Output
+
 Store = Annotated[
     str | None,
     typer.Argument(
@@ -37,6 +39,7 @@ def serve(
     port: Port = 8765,
     public: Public = False,
     allow_origin: Origins = [],  # noqa: B006 - typer reads the default and changes nothing
+    output: Output,
 ) -> None:
     """Serve the pictures of an image store over HTTP.
 
@@ -59,7 +62,7 @@ def serve(
         pictures, url_signer=UrlSigner() if signed else None, public=not signed, allow_origins=allow_origin
     )
     with _listening(host, port) as listening:
-        _introduce(pictures.location, _address_of(listening), signed=signed)
+        _introduce(pictures.location, _address_of(listening), output, signed=signed)
         server = uvicorn.Server(
             uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=_PATIENCE)
         )
@@ -84,13 +87,14 @@ def _address_of(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _introduce(location: str, address: str, *, signed: bool) -> None:
+def _introduce(location: str, address: str, output: Output, *, signed: bool) -> None:
     """Print what is served, who may read it, and how a program makes addresses for it."""
     template = f"{address}/{{sha256}}.{{ext}}"
     missing = "" if "://" in location or Path(location).is_dir() else ", which does not exist yet"
     readers = "whoever has a signed link" if signed else "everybody who reaches this address and knows a digest"
+    output.give({"location": location, "address": address, "public_url": template, "signed": signed})
     signer = ", url_signer=UrlSigner()" if signed else ""
-    typer.echo(f"Serving the pictures of {location}{missing}, at {template}")
-    typer.echo(f"Readers: {readers}")
-    typer.echo(f'For image.url(): ImageStore("{location}", public_url="{template}"{signer})')
-    typer.echo("To stop it, press Ctrl-C.")
+    output.say(f"Serving the pictures of {location}{missing}, at {template}")
+    output.say(f"Readers: {readers}")
+    output.say(f'For image.url(): ImageStore("{location}", public_url="{template}"{signer})')
+    output.say("To stop it, press Ctrl-C.")
