@@ -167,10 +167,15 @@ def web() -> None:
     from langchain_imagegen.web import images_app
 
     picture = fox()
-    app, sent = images_app(ImageStore(FOLDER / "pictures"), public=True), []
+    app = images_app(ImageStore(FOLDER / "pictures"), public=True)
+    sent: list[Any] = []
+    waiting: list[bool] = []
 
     async def get(path: str) -> None:
         async def receive() -> dict[str, Any]:
+            if waiting:
+                await asyncio.Event().wait()  # for a client that does not hang up
+            waiting.append(True)
             return {"type": "http.request", "body": b"", "more_body": False}
 
         async def send(message: Any) -> None:
