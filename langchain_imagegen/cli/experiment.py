@@ -77,7 +77,7 @@ def experiment(
             _check_limit(batch, max_cost or plan.max_cost)
             _confirm(batch, output, yes=yes)
             _draw(batch, output, max_concurrency)
-    _tell(batch.sheet, _write(batch.sheet, out), output, workspace)
+    _tell(batch.sheet, _write(batch.sheet, out, options), output, workspace)
     if batch.sheet.failed:
         output.note(f"{len(batch.sheet.failed)} failed; the same command again tries them again")
         raise typer.Exit(int(ExitCode.FAILED))
@@ -156,7 +156,7 @@ def _bar(output: Output, total: int) -> Iterator[Callable[[int, int], None]]:
         yield show
 
 
-def _write(sheet: Sheet, out: list[str]) -> list[Path]:
+def _write(sheet: Sheet, out: list[str], options: ImageOptions) -> list[Path]:
     """Write the sheet to each path, in the form that its suffix names, and return the paths.
 
     A file that is there may be replaced: `check_free` has been asked before.
@@ -169,10 +169,17 @@ def _write(sheet: Sheet, out: list[str]) -> list[Path]:
         if suffix in (".html", ".htm"):
             written.append(sheet.to_html(path))
         elif suffix == ".json":
-            written.append(sheet.to_file(path))
+            written.append(_with_options(sheet, options).to_file(path))
         else:
             written += sheet.export(path)
     return written
+
+
+def _with_options(sheet: Sheet, options: ImageOptions) -> Sheet:
+    """Return the sheet with the options of the command line in each variation, so that its file alone repeats it."""
+    own = options.model_dump(exclude_unset=True)
+    variations = [each.model_copy(update={"options": {**own, **each.options}}) for each in sheet.variations]
+    return type(sheet)(sheet.name, variations, sheet, tries=sheet.tries, image_store=sheet.image_store)
 
 
 def _tell(sheet: Sheet, files: list[Path], output: Output, workspace: Workspace) -> None:

@@ -45,16 +45,19 @@ def test_it_is_drawn_once(run: Imagegen, service, plan: Path):
 
 
 def test_a_record_is_repeated_from_its_file(run: Imagegen, service, plan: Path):
-    """The recorded file alone repeats the experiment, with its source pictures, in another store."""
+    """The recorded file alone repeats the experiment, with its options and source pictures, in another store."""
     run("draw", "a fox", *SMALL, "-o", "fox.png")
     plan.write_text('prompts = "make it night"\nsources = ["fox.png"]\n')
     run("experiment", plan, *SMALL, "--yes", "-o", "record.json")
     Path("fox.png").unlink()
-    repeated = run("experiment", "record.json", *SMALL, "--yes", "--store", "elsewhere", "--json")
+    repeated = run("experiment", "record.json", "--yes", "--store", "elsewhere", "--json")
+    again = run("experiment", "record.json", "--json")
 
     assert repeated.code == 0
     assert service.pictures == 3
     assert repeated.json["cells"][0]["prompt"] == "make it night"
+    assert (service.orders[-1].size, service.orders[-1].quality) == ((816, 816), "low")
+    assert "1 of them drawn before" in again.err
 
 
 def test_it_asks_first(run: Imagegen, service, plan: Path):
