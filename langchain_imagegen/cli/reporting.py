@@ -15,7 +15,7 @@ import typer
 from langchain_imagegen.cli.exit_codes import exit_code_of
 from langchain_imagegen.cli.extras import advice_on
 from langchain_imagegen.cli.output import print_json, printable
-from langchain_imagegen.errors import ImageGenerationError, ModerationError
+from langchain_imagegen.errors import ImageGenerationError, ModerationError, NoImageError
 
 _ASSIGNMENT = re.compile(r"(?<![\w-])([a-z]+(?:_[a-z]+)*)=(?=['\"\d]|$)")
 _OTHERS = {"api", "delivery", "timeout", "once", "mask", "inline", "max_cost"}
@@ -70,7 +70,8 @@ def message_of(error: BaseException) -> str:
         categories = f" ({', '.join(error.categories)})" if error.categories else ""
         where = {"input": "the prompt or a source picture", "output": "the finished picture"}.get(error.stage)
         text += f"; what was refused: {where or 'not told'}{printable(categories)}"
-    if getattr(error, "may_be_billed", False):
+        text += ", which may be billed" if error.may_be_billed else ""
+    elif getattr(error, "may_be_billed", False) and not isinstance(error, NoImageError):
         text += "; a picture may have been drawn and billed: the same command again looks for it first"
     return text
 

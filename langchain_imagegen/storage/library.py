@@ -142,8 +142,10 @@ class ImageLibrary:
             limit: As for `find`.
             wanted: `model`, `thread` and `tag`, as for `find`.
         """
-        entries = self._entries_of(_within(self._names(), day))
-        found = (entry for entry in entries if _matches(entry, text, wanted))
+        names, limit = _within(self._names(), day), None if limit is None else max(0, limit)
+        if not text and not any(wanted.values()):
+            names = names[:limit]  # without reading the others
+        found = (entry for entry in self._entries_of(names) if _matches(entry, text, wanted))
         return list(islice(found, limit))
 
     def entry(self, image: GeneratedImage | str) -> LibraryEntry:

@@ -28,6 +28,7 @@ def test_list(run: Imagegen, drawn):
 
     assert [image["handle"] for image in listed] == [image["handle"] for image in reversed(drawn)]
     assert datetime.now(UTC) - datetime.fromisoformat(listed[0]["added"]) < timedelta(minutes=5)
+    assert [image["handle"] for image in run("list", "-n", "1", "--json").json["images"]] == [drawn[1]["handle"]]
     assert drawn[1]["handle"] in shown
     assert "an owl" in shown
     assert drawn[0]["handle"] not in shown
