@@ -47,7 +47,7 @@ def _slider(left: tuple[str, GeneratedImage], right: tuple[str, GeneratedImage])
     """Return two pictures on top of each other; the upper one is as wide as its frame, which the mouse resizes."""
     frame = f"position:relative;width:{_WIDTH}px;max-width:100%;line-height:0"
     upper = (
-        "position:absolute;inset:0 auto 0 0;width:50%;min-width:16px;max-width:100%;overflow:hidden;resize:horizontal;"
+        "position:absolute;top:0;left:0;bottom:0;width:50%;min-width:16px;max-width:100%;overflow:hidden;resize:horizontal;"
         "border-right:2px solid #fff;box-shadow:1px 0 0 #0008"
     )
     style = f"width:{_WIDTH}px;max-width:none"

@@ -1,6 +1,7 @@
 """A sheet as HTML: a table whose rows and columns are labelled by what varies. No script runs, and nothing is fetched.
 
-Pictures are enlarged by a check box that the style sheet hides, since notebooks and exported pages keep CSS.
+Pictures are enlarged by a check box, which is hidden. JupyterLab drops the style sheet of a notebook that it does not
+trust yet, and keeps most inline styles; the table can be read there too.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ _EDGE = 512  # pixels of the previews in a notebook, about 20 KB each
 _SMALLEST = 192  # the same of a large sheet, in which a picture is shown with 180
 _MANY = 24  # pictures, from which on the previews get smaller, so that the notebook stays below 1 MB or so
 _WIDTH = 180  # pixels of a picture as shown
+_ALIGNED = ' style="text-align:left;vertical-align:top"'
 _STYLE = """
 .imagegen-sheet{border-collapse:collapse;font:13px/1.35 system-ui,sans-serif;text-align:left}
 .imagegen-sheet tr{background:none!important}
@@ -51,12 +53,12 @@ def html_of(sheet: Results, *, edge: int | None) -> str:
     layout = sheet.layout
     labelled = any(layout.rows)
     at = {layout.places[cell.variation, cell.attempt]: cell for cell in sheet}
-    head = "".join(f"<th>{escape(label)}</th>" for label in (*([""] if labelled else []), *layout.columns))
+    head = "".join(f"<th{_ALIGNED}>{escape(label)}</th>" for label in (*([""] if labelled else []), *layout.columns))
     rows = []
     for row, label in enumerate(layout.rows):
         cells = (at.get((row, column)) for column in range(len(layout.columns)))
         shown = "".join("<td></td>" if cell is None else _cell(sheet, cell, edge) for cell in cells)
-        name = f'<th scope="row">{escape(label)}</th>' if labelled else ""
+        name = f'<th scope="row"{_ALIGNED}>{escape(label)}</th>' if labelled else ""
         rows.append(f"<tr>{name}{shown}</tr>")
     table = f'<table class="imagegen-sheet"><tr>{head}</tr>{"".join(rows)}</table>'
     return f'<style>{_STYLE}</style><div style="overflow-x:auto">{table}</div>'
@@ -70,14 +72,15 @@ def page_of(sheet: Results) -> str:
 def _cell(sheet: Results, cell: Cell, edge: int | None) -> str:
     if cell.result is None:
         told = escape(str(cell.error or "not drawn yet"))
-        return f'<td><b>{cell.name}</b> <div class="error">{told}</div>{_remarks(cell)}</td>'
+        return f'<td{_ALIGNED}><b>{cell.name}</b> <div class="error">{told}</div>{_remarks(cell)}</td>'
     image = cell.result.image
     picture = preview(image, edge=edge, alt=image.revised_prompt or image.prompt or "", width=_WIDTH)
-    enlarge = f'<label><input type="checkbox" aria-label="enlarge {cell.name}"/>{picture}</label>'
+    hidden = 'style="position:absolute;opacity:0"'
+    enlarge = f'<label><input type="checkbox" {hidden} aria-label="enlarge {cell.name}"/>{picture}</label>'
     words = shorten(image.revised_prompt or sheet.variations[cell.variation].prompt)
-    facts = f"<small>{escape(words)}</small><small>{escape(' · '.join(_facts(cell)))}</small>"
+    facts = f"<div><small>{escape(words)}</small></div><div><small>{escape(' · '.join(_facts(cell)))}</small></div>"
     marked = ' class="picked"' if cell.picked else ""
-    return f"<td{marked}><b>{cell.name}</b>{enlarge}{facts}{_remarks(cell)}</td>"
+    return f"<td{marked}{_ALIGNED}><b>{cell.name}</b>{enlarge}{facts}{_remarks(cell)}</td>"
 
 
 def _facts(cell: Cell) -> list[str]:
@@ -97,4 +100,4 @@ def _facts(cell: Cell) -> list[str]:
 
 def _remarks(cell: Cell) -> str:
     rating = f"★ {cell.rating:g}" if cell.rating is not None else ""
-    return "".join(f"<small>{escape(text)}</small>" for text in (rating, *cell.notes) if text)
+    return "".join(f"<div><small>{escape(text)}</small></div>" for text in (rating, *cell.notes) if text)
