@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping
 from contextlib import aclosing, closing, contextmanager
-from functools import partial
 from typing import Any
 
 from langchain_core.rate_limiters import BaseRateLimiter
@@ -164,13 +163,13 @@ class Drive:
         return self.body
 
     def work(self) -> Iterator[Callable[[], None]]:
-        """Yield what is to be written now: the next piece of a picture, and once the response id."""
+        """Yield the next piece of a picture that is to be written now, and note the response id once."""
         assert self.body is not None
         if piece := self.body.work():
             yield piece
         if self._note_id and (id := self.body.response_id):
             note, self._note_id = self._note_id, None
-            yield partial(note, id)
+            note(id)
 
     def answer(self, value: object) -> None:
         """Keep the value that the step gave."""

@@ -15,7 +15,7 @@ from langchain_imagegen.options.options import Api
 class Call:
     """Send a drawing request. Its value is an `ImageResult`, or `Linked` if pictures still have to be fetched.
 
-    `note_id` is called with the response id as soon as a stream names it. It may write to a disk or a network.
+    `note_id` is called with the response id as soon as a stream names it. It must not wait.
     """
 
     api: Api
