@@ -102,8 +102,11 @@ class Drawing:
         except ImageStoreError as error:
             raise self._rescued(error) from error
         except ImageGenerationError as error:
-            if not error.may_be_billed or isinstance(error, (ModerationError, NoImageError)):
-                self.workspace.remembered.end(purchase)
+            over = not error.may_be_billed or isinstance(error, (ModerationError, NoImageError))
+            (self.workspace.remembered.end if over else self.workspace.remembered.leave)(purchase)
+            raise
+        except InterruptedDrawing:
+            self.workspace.remembered.leave(purchase)
             raise
 
     def _followed(

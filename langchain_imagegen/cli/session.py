@@ -98,13 +98,18 @@ class Session:
     def begin(self, request: Mapping[str, Any]) -> Purchase | None:
         """Return the name under which the ledger finds the picture of a request; None where nothing is remembered.
 
-        A request that an earlier command began, and whose process has gone without an answer, gets its name again.
+        A request gets the name again under which an earlier command began it, if that command has left it without an
+        answer or is certainly gone.
         """
         if self.path is None:
             return None
         digest = hashlib.sha256(json.dumps(request, sort_keys=True, default=str).encode()).hexdigest()
-        earlier = [line for line in self._unfinished() if line.get("request") == digest and is_gone(line["process"])]
-        purchase = Purchase(earlier[-1]["begun"], begun_before=True) if earlier else Purchase(f"imagegen {_unique()}")
+        earlier = [
+            once
+            for once, line in self._unfinished().items()
+            if line.get("request") == digest and (line.get("left") or is_gone(line.get("process", {})))
+        ]
+        purchase = Purchase(earlier[-1], begun_before=True) if earlier else Purchase(f"imagegen {_unique()}")
         self._append({"begun": purchase.once, "request": digest, "process": this_process()})
         return purchase
 
@@ -112,6 +117,11 @@ class Session:
         """Note that a request is over: its picture is here, or it certainly has none."""
         if purchase is not None:
             self._append({"ended": purchase.once})
+
+    def leave(self, purchase: Purchase | None) -> None:
+        """Note that this command ends without an answer to a request, whose picture a later one may look for."""
+        if purchase is not None:
+            self._append({"left": purchase.once})
 
     def forget(self, images: Iterable[GeneratedImage]) -> int:
         """Remove pictures, and return how many of them were remembered."""
@@ -140,9 +150,9 @@ class Session:
         """The places of the stores into which pictures were drawn, by id."""
         return {id: str(line["store"]) for line in self._lines if (id := _id_in(line)) and "store" in line}
 
-    def _unfinished(self) -> list[dict[str, Any]]:
-        ended = {line["ended"] for line in self._lines if "ended" in line}
-        return [line for line in self._lines if line.get("begun") not in {None, *ended} and "process" in line]
+    def _unfinished(self) -> dict[str, dict[str, Any]]:
+        """Return the requests whose end is not known, by their names in the ledger."""
+        return _unfinished_in(self._lines)
 
     @cached_property
     def _lines(self) -> list[dict[str, Any]]:
@@ -151,9 +161,7 @@ class Session:
         lines = list(_parsed(self.path.read_text(encoding="utf-8", errors="replace")))
         if len(lines) <= _LONGEST:
             return lines
-        unfinished = {line["begun"] for line in lines if "begun" in line} - {line.get("ended") for line in lines}
-        requests = [line for line in lines if line.get("begun") in unfinished]
-        shorter = [*requests, *[line for line in lines if _id_in(line)][-_KEPT:]]
+        shorter = [*_unfinished_in(lines).values(), *[line for line in lines if _id_in(line)][-_KEPT:]]
         self._rewrite(shorter)
         return shorter
 
@@ -200,6 +208,19 @@ def _parsed(text: str) -> Iterator[dict[str, Any]]:
             continue
         if isinstance(value, dict):
             yield value
+
+
+def _unfinished_in(lines: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the requests that began and did not end, by name; `left` says that nobody waits for them any more."""
+    requests: dict[str, dict[str, Any]] = {}
+    for line in lines:
+        if "begun" in line:
+            requests[str(line["begun"])] = dict(line)
+        elif "ended" in line:
+            requests.pop(str(line["ended"]), None)
+        elif "left" in line and (request := requests.get(str(line["left"]))):
+            request["left"] = True
+    return requests
 
 
 def _id_in(line: Mapping[str, Any]) -> str | None:

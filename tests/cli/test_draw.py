@@ -16,6 +16,7 @@ from langchain_imagegen.simulator import (
     Simulator,
     bad_key,
     cut_body,
+    http_error,
     moderated,
     no_image,
     organization_not_verified,
@@ -266,6 +267,19 @@ def test_a_broken_connection_is_recovered(run: Imagegen, service):
 
     assert ended.code == 0
     assert "warning" in ended.err
+    assert service.pictures == 1
+
+
+def test_a_lost_picture_is_fetched_by_the_same_command(run: Imagegen, service):
+    """If a picture cannot be fetched after the connection broke, the same command later gets it and buys nothing."""
+    service.script(cut_body(6_000))
+    service.script(http_error(404), method="GET")
+    lost = run("draw", "a fox", *SMALL, "--delivery", "stream")
+    again = run("draw", "a fox", *SMALL, "--delivery", "stream", "--json")
+
+    assert lost.code == ExitCode.SERVICE
+    assert "the same command again looks for it first" in lost.err
+    assert again.json["from_ledger"]
     assert service.pictures == 1
 
 

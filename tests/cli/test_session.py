@@ -52,6 +52,10 @@ def test_a_request_that_was_cut_off_is_taken_up(file: Path):
     assert again.once in text
     assert not opened().begin({"prompt": "an owl"}).begun_before
 
+    opened().leave(again)  # as after Ctrl-C, where nobody can tell whether the process is gone
+    assert opened().begin(REQUEST).once == again.once
+    assert opened().begin(REQUEST).once != again.once  # the one before has taken it up
+
     opened().end(again)
     file.write_text(file.read_text().replace(json.dumps(this_process()), json.dumps(gone)))
     assert opened().begin(REQUEST).once != again.once
