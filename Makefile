@@ -91,7 +91,7 @@ docs: .venv/tested
 	$(BIN)/python -m zensical build --clean --strict
 
 clean:
-	rm -rf .venv .venv-standard .venv-audit site .cache demo examples/chat/.langgraph_api dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf .venv .venv-standard .venv-audit site .cache docs/examples docs/project demo examples/chat/.langgraph_api dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 
 # langchain-tests needs vcrpy before 9 and our own tests need 9, so there are two environments.
 .venv/ready: WANTED = -e ".[all]"

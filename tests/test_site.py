@@ -45,11 +45,10 @@ def pages_of(entries: list[Any]) -> list[str]:
 
 
 def names_of(module: str) -> list[str]:
-    """Return the public names of a module: its `__all__`, the names it loads lazily, or the classes it defines."""
+    """Return the public names of a module: its `__all__`, or else the classes and functions that it defines."""
     found = importlib.import_module(module)
-    listed = getattr(found, "__all__", None) or getattr(found, "_MODULE_OF", None)
     defined = [name for name, value in vars(found).items() if getattr(value, "__module__", None) == module]
-    return [name for name in listed or defined if not name.startswith("_")]
+    return [name for name in getattr(found, "__all__", defined) if not name.startswith("_")]
 
 
 def paths_of(module: str, name: str) -> set[str]:
