@@ -39,7 +39,7 @@ def test_the_changelog_has_a_section_for_the_version():
     """The newest section with a version is that of `__version__`."""
     headings = re.findall(r"^## (\d\S*)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
 
-    assert headings[:1] in ([], [langchain_imagegen.__version__])  # none before the first release
+    assert headings[0] == langchain_imagegen.__version__
 
 
 def test_each_dependency_has_a_lower_bound_and_no_upper_one():

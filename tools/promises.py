@@ -281,7 +281,7 @@ def main() -> None:
     assert here.is_relative_to(sys.prefix), f"{here} is not the installed package"
     extras = set(PROFILE["extras"])
     if "all" in extras:
-        extras = {promise.__name__ for promise in EXTRAS} - {"otel"} | extras
+        extras |= {promise.__name__ for promise in EXTRAS}
     for extra in tuple(extras):
         extras |= IMPLIED.get(extra, set())
     if "pillow" in extras:

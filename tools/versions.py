@@ -70,7 +70,7 @@ def wanted(limit: str, variables: dict[str, str]) -> list[str]:
     if limit == "floor":
         return [*oldest(variables), *(each for each in packages_of_tests() if name_of(each) not in NEWER)]
     newest = [f"{name}>=0.dev0" for name in sorted(direct_dependencies())]  # such a bound admits pre-releases
-    return [*newest, f"{ROOT}[all,otel]", *packages_of_tests()]
+    return [*newest, f"{ROOT}[all]", *packages_of_tests()]
 
 
 def main(limit: str, *arguments: str) -> int:
