@@ -17,7 +17,7 @@ import tomllib
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -40,18 +40,8 @@ def say(text: str) -> None:
 
 def build(folder: Path, variables: Mapping[str, str]) -> tuple[Path, Path]:
     """Build the sdist, and the wheel from the sdist; return both."""
-    output_of(
-        sys.executable,
-        "-m",
-        "build",
-        "--installer",
-        "uv",
-        "--outdir",
-        str(folder),
-        str(ROOT),
-        variables=variables,
-        cwd=ROOT,
-    )
+    options = ("--installer", "uv", "--outdir", str(folder), str(ROOT))
+    output_of(sys.executable, "-m", "build", *options, variables=variables, cwd=ROOT)
     return next(folder.glob("*.tar.gz")), next(folder.glob("*.whl"))
 
 
@@ -77,6 +67,9 @@ def check_contents(sdist: Path, wheel: Path) -> None:
     ]
     if problems:
         raise RuntimeError("\n".join(problems))
+    others = sorted(name for name in in_wheel if not name.endswith(".py"))
+    say(f"the wheel has {len(in_wheel) - len(others)} modules, {', '.join(others)}")
+    say(f"the sdist has {', '.join(sorted({name.partition('/')[0] for name in in_sdist}))}")
 
 
 @contextmanager
@@ -215,9 +208,8 @@ def main() -> None:
     parser.add_argument("extras", nargs="*", help="the rows of the table: none, an extra, or together (default: all)")
     chosen = parser.parse_args()
     variables = clean_environment()
-    with ExitStack() as opened:
-        folder = Path(opened.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
-        began = time.monotonic()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as made:
+        folder, began = Path(made), time.monotonic()
         try:
             sdist, wheel = build(folder / "dist", variables)
             say(f"{sdist.name}: {sdist.stat().st_size // 1000} KB; {wheel.name}: {wheel.stat().st_size // 1000} KB")
