@@ -51,6 +51,7 @@ class Folder:
             raise OptionError(f"an ImageStore cannot lie in {str(root)[:40]!r}: a path holds no NUL")
         self.url = self.location = str(self.root)
         self._mode = mode
+        self._empty: Path | None = None
 
     def below(self, name: str) -> Folder:
         """Return a subfolder as a place of its own; this one does not list what it holds."""
@@ -171,12 +172,15 @@ class Folder:
         """Return None: a folder has no server that could sign links."""
 
     def _create_empty(self, target: Path) -> None:
+        """Make an empty file: another name of the last one where that is possible, since a new file takes longer."""
         with _store_errors(self.root, "written"):
-            try:
-                target.touch()
-            except FileNotFoundError:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.touch()
+            if self._empty is not None:
+                with suppress(OSError):  # it is gone, or has as many names as the file system allows
+                    os.link(self._empty, target)
+                    return
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.touch()
+            self._empty = target
 
     def _folders(self) -> list[str]:
         """Return the folders that can be read, but for hidden ones."""

@@ -43,7 +43,7 @@ def test_the_tree_has_size_quality_tokens_price_and_seconds(drawn: ImageMemory):
 
     for text in (repr(drawn.grid()), drawn._repr_mimebundle_()["text/plain"]):
         assert [bool(facts.search(line)) for line in text.splitlines()] == [True, True]
-    assert all(each.seconds > 0 for each in drawn)
+    assert all(isinstance(each.seconds, float) for each in drawn)
     assert drawn.cost().total is not None
 
 
