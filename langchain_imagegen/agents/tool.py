@@ -91,7 +91,7 @@ class ImageGenerationTool(BaseTool):
             asks for 2 unless the options say how many.
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True)
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
     name: str = "generate_image"
     description: str = DESCRIPTION

@@ -11,6 +11,7 @@ import pytest
 from langchain_core.messages import ToolMessage
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from PIL import Image
+from pydantic import ValidationError
 
 from langchain_imagegen import ImageGenerationTool, ImageMemory
 from langchain_imagegen.errors import OptionError
@@ -77,6 +78,12 @@ def test_exposing_an_unknown_option_fails():
     """Making a tool with an unknown option in `exposed` raises an error that suggests the right name."""
     with pytest.raises(OptionError, match="did you mean 'quality'"):
         ImageGenerationTool(exposed=["qualty"])
+
+
+def test_an_unknown_setting_fails():
+    """A setting that the tool does not have raises an error which names it."""
+    with pytest.raises(ValidationError, match="expose\n"):
+        ImageGenerationTool(expose=["size"])
 
 
 def test_description_explains_edits(tool):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 
 from langchain_imagegen.simulator import delay
+from langchain_imagegen.simulator.drawing import draw
 
-WINTER = Path(__file__).parents[2] / "docs/winter.png"
+BOAT = draw("a boat", size=(816, 544))
 EXPENSIVE = "in high quality"
 
 
@@ -117,12 +117,12 @@ def test_reject(talk, service):
 
 def test_upload(talk, client, service):
     """A picture that is dropped onto the page can be edited; no state of the thread holds its bytes."""
-    talk.drop("boat.png", WINTER.read_bytes())
+    talk.drop("boat.png", BOAT)
     talk.page.get_by_text("boat.png").wait_for()
     card = talk.draw("make it night")
     states = client.threads.get_history(talk.thread, limit=50)
 
-    assert service.orders[-1].sources == (WINTER.read_bytes(),)
+    assert service.orders[-1].sources == (BOAT,)
     assert talk.width(talk.page.locator(".said img").first) > 0
     assert card.get_by_role("button", name="Versions (2)").is_visible()
     assert len(str(states)) < 100_000
@@ -222,7 +222,7 @@ MARKUP = '<img src=x onerror="window.harmed=1"><script>window.harmed=1</script>'
 
 def test_markup_is_text(talk, service):
     """Markup in a prompt, a revised prompt, a file's name and an answer is shown as text and never runs."""
-    talk.drop(f"{MARKUP}.png", WINTER.read_bytes())
+    talk.drop(f"{MARKUP}.png", BOAT)
     talk.page.locator(".chip").get_by_text(MARKUP).wait_for()
     card = talk.draw(f"Draw {MARKUP} [here](javascript:window.harmed=1)")
     card.get_by_text("As the model rewrote it").click()
