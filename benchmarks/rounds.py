@@ -79,9 +79,9 @@ class Bench:
         return 8 if self.quick else 64
 
     @contextmanager
-    def shelf(self, where: str) -> Iterator[Shelf]:
-        """Yield an empty shelf, and remove its pictures afterwards."""
-        with tempfile.TemporaryDirectory() as folder:
+    def shelf(self, where: str, *, parent: str | None = None) -> Iterator[Shelf]:
+        """Yield an empty shelf, below a folder if one is given, and remove its pictures afterwards."""
+        with tempfile.TemporaryDirectory(dir=parent) as folder:
             shelf = Shelf(Path(folder) if where == FOLDER else None)
             yield shelf
             shelf.clear()
