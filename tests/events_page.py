@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import tempfile
 from pathlib import Path
@@ -10,13 +11,24 @@ from typing import Any
 import httpx2
 from langchain.agents import create_agent
 from langchain_openai import ChatOpenAI
+from PIL import Image
 
 from langchain_imagegen import ImageGenerationMiddleware, ImageGenerationTool, ImageGenerator, ImageStore
-from langchain_imagegen.simulator import Simulator, moderated
+from langchain_imagegen.simulator import Simulator, image, moderated
 from tests.scripted import DONE, image_call, scripted_model
 
 PAGE = Path(__file__).parents[1] / "docs" / "events.md"
 SMALL = {"size": "816x816", "quality": "low"}
+
+
+def _png(gray: int) -> bytes:
+    """Return a picture of one pixel, which has the same bytes with each version of Pillow and zlib."""
+    file = io.BytesIO()
+    Image.new("L", (1, 1), gray).save(file, "PNG", compress_level=0)
+    return file.getvalue()
+
+
+PICTURES = _png(0), (_png(170), _png(85))  # the finished one, and those before it
 
 HEAD = """\
 # Events of a picture
@@ -59,8 +71,7 @@ def page() -> str:
 
 def _transcript(settings: dict[str, Any], refused: bool) -> str:
     with Simulator() as simulator, tempfile.TemporaryDirectory() as folder:
-        if refused:
-            simulator.script(moderated("input", ["violence"]))
+        simulator.script(moderated("input", ["violence"]) if refused else image(*PICTURES))
         options = {**SMALL, "partial_images": 1} if settings["partials"] == "inline" else SMALL
         store = ImageStore(folder, public_url=None if options is not SMALL else "https://pictures.example/{name}")
         run = _hosted if "wire" in settings else _with_tool

@@ -76,7 +76,7 @@ def test_a_bucket_loads_only_its_own_driver(loaded_by):
     names = loaded_by(f"{IMPORT}; ImageStore('memory://pictures').put_if_absent('key', b'')")
 
     drivers = {name.rpartition(".")[2] for name in names if name.startswith("fsspec.implementations.")}
-    assert drivers <= {"memory", "local", "chained"}  # fsspec loads the last two for any URL
+    assert drivers <= {"memory", "local", "chained", "cached", "cache_mapper", "cache_metadata"}  # fsspec's own
     assert not packages_in(names, *HEAVY) - {"fsspec"}
 
 
@@ -96,6 +96,16 @@ def test_only_the_middleware_loads_langchain(loaded_by):
 
     assert not packages_in(before, "langchain", "langgraph")
     assert packages_in(after, "langchain", "langgraph", "openai") == {"langchain", "langgraph"}
+
+
+@pytest.mark.parametrize("made", ["approval()", "ImageGenerationTool(max_cost=1)"])
+def test_prices_are_loaded_by_what_looks_them_up(loaded_by, made):
+    """A tool with a limit and an approval load the prices when they are made, since their calls run in event loops."""
+    needed = f"{IMPORT}, ImageOptions, approval; from langchain_imagegen.drawing.estimate import estimate"
+    look = "loaded = {*sys.modules}; estimate(ImageOptions.parse({}), sources=0, prompt='a fox')"
+
+    assert "genai_prices" not in loaded_by(needed, "ImageGenerationTool(max_images=1)")
+    assert "genai_prices" in loaded_by(needed, made, look, "assert {*sys.modules} == loaded, {*sys.modules} - loaded")
 
 
 def test_importing_the_package_loads_no_room(loaded_by):

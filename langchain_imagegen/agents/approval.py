@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from langchain_imagegen.conversation.handles import read_handles
 from langchain_imagegen.errors import ImageGenerationError, OptionError
 from langchain_imagegen.images.cost import Cost, read_dollars
+from langchain_imagegen.images.prices import load_prices
 
 if TYPE_CHECKING:
     from langchain_imagegen.agents.tool import ImageGenerationTool
@@ -52,6 +53,7 @@ def approval(
     Raises:
         OptionError: The threshold is no amount.
     """
+    load_prices()
     most_unasked = None if threshold is None else read_dollars("threshold", threshold)
     review = Review(tool, most_unasked)
     config = {"allowed_decisions": list(decisions), "description": review.description}

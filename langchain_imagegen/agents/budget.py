@@ -20,7 +20,8 @@ from decimal import Decimal
 from typing import Any, Literal, get_args
 
 from langchain_imagegen.errors import LimitError, OptionError
-from langchain_imagegen.images.cost import read_dollars
+from langchain_imagegen.images.cost import Cost, read_dollars
+from langchain_imagegen.images.prices import load_prices
 from langchain_imagegen.options.options import ImageOptions
 
 Scope = Literal["run", "thread"]
@@ -42,7 +43,10 @@ class Limits:
         Raises:
             OptionError: It is no number of pictures, or no amount.
         """
-        return cls(_by_scope("max_images", max_images, _count), _by_scope("max_cost", max_cost, read_dollars))
+        limits = cls(_by_scope("max_images", max_images, _count), _by_scope("max_cost", max_cost, read_dollars))
+        if limits.dollars:
+            load_prices()
+        return limits
 
     def __bool__(self) -> bool:
         return bool(self.images or self.dollars)
@@ -129,16 +133,17 @@ class Budget:
             self._register()
         return most_left
 
-    def settle(self, ids: Iterable[str], dollars: Decimal | None, *, bought: bool = True) -> None:
-        """Note the pictures that the call has, and what they cost if that is known.
+    def settle(self, ids: Iterable[str], cost: Callable[[], Cost] | None) -> None:
+        """Note the pictures that the call has, and what they cost if that is known; else the estimate stays.
 
         Args:
             ids: The pictures.
-            dollars: What they cost; None keeps the estimate.
-            bought: False if the call had bought them before. Pictures from elsewhere are neither, and do not count.
+            cost: Returns what they cost, and is called if dollars are limited. None if the call had bought them before;
+                pictures from elsewhere are neither, and do not count.
         """
+        dollars = cost().total if cost is not None and self._limits.dollars else None
         with _here().counting:
-            if not self._entry.count and bought:
+            if not self._entry.count and cost is not None:
                 return
             self._entry.ids = frozenset(ids)
             if dollars is not None:

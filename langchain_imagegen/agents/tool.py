@@ -274,8 +274,7 @@ class ImageGenerationTool(BaseTool):
         anything else, after the picture is paid for.
         """
         if request.allowance is not None:
-            paid = None if result.from_ledger else result.cost().total
-            request.allowance.settle([image.id for image in result.images], paid, bought=not result.from_ledger)
+            request.allowance.settle([image.id for image in result.images], None if result.from_ledger else result.cost)
         self._remember(result)
         links, result = beside(result, self.url_for, "link")
         last = progress.last(result, links)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
-from decimal import Decimal
+from collections.abc import Callable, Generator, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from langchain_imagegen.errors import ImageGenerationError
 
 if TYPE_CHECKING:
     from langchain_imagegen.drawing.steps import Flow, Step
+    from langchain_imagegen.images.cost import Cost
     from langchain_imagegen.images.result import ImageResult
     from langchain_imagegen.options.options import ImageOptions
 
@@ -33,8 +33,8 @@ class Allowance(Protocol):
     def give_back(self) -> None:
         """Note that the request certainly drew nothing."""
 
-    def settle(self, ids: Iterable[str], dollars: Decimal | None, *, bought: bool = True) -> None:
-        """Note the pictures that the call has, what they cost if that is known, and whether it bought them now."""
+    def settle(self, ids: Iterable[str], cost: Callable[[], Cost] | None) -> None:
+        """Note the pictures that the call has, and what tells their cost; None if it had bought them before."""
 
 
 def within(allowance: Allowance, flow: Flow, *taken: ImageOptions, **facts: Any) -> Generator[Step, Any, ImageResult]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -120,6 +121,14 @@ def price_tokens(model: str, tokens: Tokens, at: datetime | None = None, *, call
         calls: How many calls took the tokens together; prices of long prompts go by the prompt of one call.
     """
     return _of_genai_prices(model, tokens, at, calls) or _of_table(model, tokens)
+
+
+@cache
+def load_prices() -> None:
+    """Import `genai-prices`, if it is installed. This reads files, for which an event loop must not wait, so what
+    looks up prices in one calls this first, when it is made.
+    """
+    price_tokens("gpt-image-1", {"image_out": 1})
 
 
 def _of_table(model: str, tokens: Tokens) -> Priced | None:

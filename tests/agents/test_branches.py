@@ -219,9 +219,10 @@ def test_the_channel_needs_no_messages(half, tool, place):
 def test_strict_checkpoints_change_nothing(strict):
     """The tests of branches and restarts pass with LangGraph's strict serializer, and no warning names our types."""
     here = Path(__file__)
-    command = [sys.executable, "-m", "pytest", "-q", "-o", "log_cli=true", "--log-cli-level=WARNING", str(here)]
+    logged = ["-o", "filterwarnings=default", "-o", "log_cli=true", "--log-cli-level=WARNING"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *logged, str(here)]
     run = subprocess.run(
-        [*command, "-k", "restart or (each_branch or lost) and not async-", "-p", "no:cacheprovider"],
+        [*command, "-k", "restart or (each_branch or lost) and not async-"],
         env=os.environ | {"LANGGRAPH_STRICT_MSGPACK": strict},
         cwd=here.parent.parent,
         capture_output=True,
