@@ -16,7 +16,7 @@ from langchain_imagegen import ImageGenerator
 OFF, OUTSIDE, NEW, AGAIN = "`once=None`", "outside a graph", "`once=` a new name", "`once=` the same name again"
 ROUNDS = 101  # a call takes some milliseconds, and differences of tenths must show
 SIZE = "64 KB"
-IN_MEMORY = "/dev/shm"  # a disk adds its time for three new files: 0.1 to 0.5 ms each in virtual machines
+IN_MEMORY = "/dev/shm"  # after many deletions ext4 takes up to 0.7 ms for a new file, for minutes; else 0.02 ms
 
 
 def measure(bench: Bench) -> Iterator[Row]:

@@ -215,7 +215,7 @@ def _ledger_table(results: Results) -> str:
     intro = (
         f"Milliseconds that a call of {ledger.SIZE} into a folder takes longer than one with {ledger.OFF}, and the "
         "milliseconds of the whole call in parentheses. The folder is in memory where the system has one: a disk adds "
-        "its time for three new files. Outside a graph the ledger is off as well. All calls read a stream, as those "
+        "its time for two new files. Outside a graph the ledger is off as well. All calls read a stream, as those "
         "that are noted do, with three partial pictures in it."
     )
     lines = [[name, *(_ledger_cell(results, name, half) for half in (SYNC, ASYNC))] for name in names]

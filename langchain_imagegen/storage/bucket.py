@@ -54,13 +54,9 @@ class Bucket:
 
     def write(self, key: str, data: bytes, mime_type: str) -> None:
         """Write one object. S3 and Google get its type, so that a browser shows it."""
+        name = _CONTENT_TYPE.get(self._scheme)
         with self._driver_errors("written") as (files, root):
-            files.pipe_file(f"{root}/{key}", data, **self._content_type(mime_type))
-
-    def write_several(self, objects: Mapping[str, bytes], mime_type: str) -> None:
-        """Write objects of one type, at the same time where the driver can do that."""
-        with self._driver_errors("written") as (files, root):
-            files.pipe({f"{root}/{key}": data for key, data in objects.items()}, **self._content_type(mime_type))
+            files.pipe_file(f"{root}/{key}", data, **({name: mime_type} if name else {}))
 
     def check_writable(self) -> None:
         """Write a small object and remove it.
@@ -149,10 +145,6 @@ class Bucket:
             except FileNotFoundError:
                 return []
             return [(path.removeprefix(root).lstrip("/"), info) for path, info in found.items()]
-
-    def _content_type(self, mime_type: str) -> dict[str, str]:
-        name = _CONTENT_TYPE.get(self._scheme)
-        return {name: mime_type} if name else {}
 
     def _check_driver(self) -> None:
         """Raise an error at once if fsspec has no driver for the URL, before anything is paid for."""

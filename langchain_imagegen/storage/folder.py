@@ -11,7 +11,7 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -51,7 +51,6 @@ class Folder:
             raise OptionError(f"an ImageStore cannot lie in {str(root)[:40]!r}: a path holds no NUL")
         self.url = self.location = str(self.root)
         self._mode = mode
-        self._empty: Path | None = None
 
     def below(self, name: str) -> Folder:
         """Return a subfolder as a place of its own; this one does not list what it holds."""
@@ -104,14 +103,6 @@ class Folder:
             upload.commit(key, mime_type)
         finally:
             upload.discard()
-
-    def write_several(self, files: Mapping[str, bytes], mime_type: str) -> None:
-        """Write files, each whole or not at all."""
-        for key, data in files.items():
-            if data:
-                self.write(key, data, mime_type)
-            else:  # is whole at once
-                self._create_empty(self.root / key)
 
     def read(self, key: str) -> bytes | None:
         """Return all bytes of a key, or None if there is no such key."""
@@ -170,17 +161,6 @@ class Folder:
 
     def sign(self, key: str, expires: int) -> None:
         """Return None: a folder has no server that could sign links."""
-
-    def _create_empty(self, target: Path) -> None:
-        """Make an empty file: another name of the last one where that is possible, since a new file takes longer."""
-        with _store_errors(self.root, "written"):
-            if self._empty is not None:
-                with suppress(OSError):  # it is gone, or has as many names as the file system allows
-                    os.link(self._empty, target)
-                    return
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.touch()
-            self._empty = target
 
     def _folders(self) -> list[str]:
         """Return the folders that can be read, but for hidden ones."""

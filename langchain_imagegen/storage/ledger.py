@@ -5,8 +5,9 @@ The notes are small JSON objects under `ledger/` in the image store's place. For
 - `<name>.begun.0`, `<name>.begun.1`, …: claims. A claim is the right to buy the picture. Of several processes only one
   can create it, and its owner renews it until the picture is there. A claim that is over is never removed: the next
   caller creates the next number, which again only one process can do.
-- `<name>.done`: the result, and the number of the claim that bought it. An empty note beside it tells by its name which
-  pictures the result names; see `picture_markers`.
+- `<name>.done`: the result, and the number of the claim that bought it.
+
+`pictures` is the index of the results, see `picture_index`.
 
 `drawing.once` names the calls, and `drawing.purchase` buys. All methods wait for a disk or a network.
 """
@@ -26,16 +27,19 @@ from typing import Any, Literal
 from langchain_imagegen.errors import ImageStoreError
 from langchain_imagegen.storage.backends import Place
 from langchain_imagegen.storage.heartbeat import BEAT, Heartbeat
-from langchain_imagegen.storage.picture_markers import is_marker, marker_of, may_name
+from langchain_imagegen.storage.picture_index import PictureIndex
 from langchain_imagegen.storage.processes import is_gone, is_here, this_process
 
-FOLDER = "ledger"
+FOLDER, INDEX = "ledger", "pictures"
 
 LEASE = 4 * BEAT
 """Seconds without a renewal after which a claim is over, measured by the caller that waits, since clocks differ."""
 
 FORGOTTEN = 15 * 60.0
 """Seconds: a claim that says it was renewed so long ago is over at once. S3 refuses clocks that are off by as much."""
+
+SOON = 0.02
+"""Seconds after which the id of a response is noted: less than any drawing takes, but for those of a test."""
 
 UNREAD = timedelta(days=30)
 """Younger notes are never removed, so that `ImageStore.prune` does not have to read every note for its expiry."""
@@ -104,13 +108,6 @@ class Ledger:
         """Write a note, in place of an earlier one."""
         self._place.write(f"{FOLDER}/{key}", _json(note), "application/json")
 
-    def write_result(self, name: str, record: Mapping[str, Any], request: str, claim: int) -> None:
-        """Note the result of a call and which pictures it names, at the same time."""
-        note = self.dated({"record": record, "request": request, "claim": claim})
-        marker = marker_of(name, claim, _json(record))
-        notes = {f"{name}.done": _json(note), **({marker: b""} if marker else {})}
-        self._place.write_several({f"{FOLDER}/{key}": data for key, data in notes.items()}, "application/json")
-
     def dated(self, note: Mapping[str, Any]) -> dict[str, Any]:
         """Return a note with the time at which it expires, in seconds since 1970."""
         return {**note, "expires": time.time() + self._keep}
@@ -122,22 +119,28 @@ class Ledger:
             listing: Keys of the place, with the time at which each was written.
         """
         oldest = time.time() - UNREAD.total_seconds()
-        for notes in _calls_in(listing):
-            told = (name for name in notes if not is_marker(name))
-            if max(notes.values()) < oldest and not any(_is_live(self.read(name)) for name in told):
+        for notes in _calls_in(listing).values():
+            if max(notes.values()) < oldest and not any(_is_live(self.read(name)) for name in notes):
                 self._remove(notes)
 
     def forget(self, sha256: str) -> None:
-        """Remove the notes of the calls whose result names a picture. Other results are not read if they have markers.
+        """Remove the notes of the calls whose result names a picture; results that the index knows are not read.
 
         Args:
             sha256: The digest of the picture.
         """
-        calls = [notes for notes in _calls_in(self._place.listing(FOLDER)) if may_name(sha256, notes)]
-        results = {f"{FOLDER}/{name}": notes for notes in calls for name in notes if name.endswith(".done")}
-        for key, result in self._place.read_several(results).items():
+        calls = _calls_in(self._place.listing(FOLDER))
+        written = {name: notes[done] for name, notes in calls.items() if (done := f"{name}.done") in notes}
+        index = PictureIndex(self.read(INDEX), written)
+        read = {f"{FOLDER}/{name}.done": name for name in index.to_read(sha256)}
+        for key, result in self._place.read_several(read).items():
             if sha256.encode() in result:
-                self._remove(results[key])
+                self._remove(calls[read[key]])
+                index.drop(read[key])
+            else:
+                index.add(read[key], result)
+        if index.has_changed:
+            self.write(INDEX, index.entries)
 
     def _remove(self, names: Iterable[str]) -> None:
         for name in sorted(names, reverse=True):
@@ -255,10 +258,13 @@ class Claim:
         return created
 
     def note_response(self, response_id: str) -> None:
-        """Note the id of a response that is being made. This does not wait: the note is written by another thread."""
+        """Note the id of a response that is being made.
+
+        This does not wait: another thread writes the note, unless the claim is settled within `SOON`.
+        """
         if response_id not in self._responses:
             self._responses = (*self._responses, response_id)
-            _heart.renew(self, now=True)
+            _heart.renew(self, within=SOON)
 
     def settle(self, record: Mapping[str, Any]) -> None:
         """Note the result.
@@ -267,7 +273,8 @@ class Claim:
             ImageStoreError: It cannot be written; the claim is given up.
         """
         try:
-            self._ledger.write_result(self._name, record, self._request, self._number)
+            done = {"record": record, "request": self._request, "claim": self._number}
+            self._ledger.write(f"{self._name}.done", self._ledger.dated(done))
         except ImageStoreError:
             self.give_up(drew_nothing=False)
             raise
@@ -286,7 +293,7 @@ class Claim:
         """End the claim as `give_up` does, without waiting; no-op if it has ended."""
         if _heart.holds(self.token) and not self.ended:
             self._state = "left"
-            _heart.renew(self, now=True)
+            _heart.renew(self, within=0)
 
     def write(self) -> None:
         """Write the claim as it is now."""
@@ -302,14 +309,14 @@ class Claim:
         return self._ledger.dated({**note, "began": self._began, "beat": time.time()})
 
 
-def _calls_in(listing: Iterable[tuple[str, float]]) -> Iterable[dict[str, float]]:
+def _calls_in(listing: Iterable[tuple[str, float]]) -> dict[str, dict[str, float]]:
     """Return the names of the notes of each call, with the time at which each was written."""
     calls: dict[str, dict[str, float]] = {}
     for key, written in listing:
         folder, _, name = key.partition("/")
-        if folder == FOLDER:
+        if folder == FOLDER and name != INDEX:
             calls.setdefault(name.partition(".")[0], {})[name] = written
-    return calls.values()
+    return calls
 
 
 def _is_live(note: Mapping[str, Any] | None) -> bool:

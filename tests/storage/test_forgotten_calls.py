@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 import uuid
-from collections import Counter
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ import pytest
 
 from langchain_imagegen import ImageStore
 from langchain_imagegen.storage.ledger import Claim, Done, Ledger
-from tests.s3 import Requests
 
 MONTH = timedelta(days=30)
 FOX, CAT = f"{1:064x}"[::-1], f"{2:064x}"[::-1]
@@ -26,6 +26,28 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> ImageStore:
     if request.param == "s3":
         return ImageStore(f"s3://pictures/{uuid.uuid4().hex}", **request.getfixturevalue("s3"))
     return ImageStore(tmp_path / "images" if request.param == "folder" else f"memory://{uuid.uuid4().hex}")
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[list[str]]:
+    """The names of the results that are opened, in order."""
+    names: list[str] = []
+    watched = f"{tmp_path}"
+
+    def watch(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open" and str(arguments[0]).startswith(watched) and str(arguments[0]).endswith(".done"):
+            names.append(Path(arguments[0]).name)
+
+    sys.addaudithook(watch)  # cannot be removed
+    yield names
+    watched = "\0"
+
+
+def age(folder: Path, age: timedelta) -> None:
+    """Make the notes of a store older."""
+    then = time.time() - age.total_seconds()
+    for path in (folder / "images" / "ledger").iterdir():
+        os.utime(path, (then, then))
 
 
 def record(*digests: str) -> dict[str, Any]:
@@ -54,20 +76,58 @@ def left_in(store: ImageStore) -> str:
     return "".join(f"{name}{(notes.read(name) or b'').decode()}" for name in notes.names())
 
 
-def test_only_the_notes_of_the_picture_are_read(s3: dict[str, Any]):
-    """A deletion reads the results that name the picture, no others, and removes all that their calls noted."""
-    store = ImageStore(f"s3://pictures/{uuid.uuid4().hex}", **s3)
+def test_only_the_notes_of_the_picture_are_read_again(tmp_path: Path, opened: list[str]):
+    """A deletion reads the results that no earlier one has read, and those that name the picture."""
+    store = ImageStore(tmp_path / "images")
     notes = store.ledger(MONTH)
     for number in range(8):
         buy(notes, number, CAT)
     buy(notes, 8, FOX)
     buy(notes, 9, CAT, FOX)
-    with Requests() as requests:
-        store.delete(FOX)
+    age(tmp_path, timedelta(hours=2))
+    store.delete("00" * 32)
+    assert len(opened) == 10
+    opened.clear()
+    store.delete(FOX)
 
-    lines = [line for line in requests.lines if "/ledger/" in line and "list-type" not in line]
-    assert Counter(line.partition(" ")[0] for line in lines) == {"GET": 2, "DELETE": 6}
+    assert opened == [f"{number:064x}.done" for number in (8, 9)]
     assert [is_noted(notes, number) for number in range(10)] == [True] * 8 + [False] * 2
+    assert FOX[:12] not in left_in(store)
+
+
+def test_a_result_that_was_written_again_is_read_again(tmp_path: Path):
+    """A result that takes the place of one that the index knows is found by its picture."""
+    store = ImageStore(tmp_path / "images")
+    notes = store.ledger(MONTH)
+    buy(notes, 1, CAT)
+    age(tmp_path, timedelta(hours=2))
+    store.delete("00" * 32)
+    buy(notes, 1, FOX, regenerate=True)
+    store.delete(FOX)
+
+    assert not is_noted(notes, 1)
+    assert FOX[:12] not in left_in(store)
+
+
+def test_young_results_are_read_each_time(store: ImageStore):
+    """A result of the last hour does not get into the index, since it may be written again with the same time."""
+    notes = store.ledger(MONTH)
+    buy(notes, 1, CAT)
+    store.delete("00" * 32)
+
+    assert notes.read("pictures") is None
+
+
+def test_a_damaged_index_is_made_again(tmp_path: Path):
+    """An index that cannot be read, or that says something else, hides no result."""
+    store = ImageStore(tmp_path / "images")
+    notes = store.ledger(MONTH)
+    for number, damaged in enumerate(("", "[]", '{"%064x": 5}', '{"%064x": [1]}', '{"%064x": []}')):
+        buy(notes, number, FOX)
+        age(tmp_path, timedelta(hours=2))
+        (tmp_path / "images" / "ledger" / "pictures").write_text(damaged.replace("%064x", f"{number:064x}"))
+        store.delete(FOX)
+        assert not is_noted(notes, number)
 
 
 def test_nothing_of_a_deleted_picture_stays(store: ImageStore):
@@ -80,50 +140,11 @@ def test_nothing_of_a_deleted_picture_stays(store: ImageStore):
     assert left_in(store) == ""
 
 
-def test_notes_of_older_versions_are_found(store: ImageStore):
-    """A result without a marker is read, and forgotten if it names the picture."""
-    notes = store.ledger(MONTH)
-    for number, digest in enumerate((FOX, CAT)):
-        note = {"record": record(digest), "request": "request", "claim": 0}
-        notes.write(f"{number:064x}.begun.0", notes.dated({"state": "running", "token": "t"}))
-        notes.write(f"{number:064x}.done", notes.dated(note))
-    store.delete(FOX)
-
-    assert FOX not in left_in(store)
-    assert is_noted(notes, 1)
-
-
-def test_the_marker_of_an_earlier_result_does_not_hide_a_later_one(store: ImageStore):
-    """A worker may be killed before it marks a second result of a call, which is found by its picture nevertheless."""
-    notes = store.ledger(MONTH)
-    buy(notes, 1, CAT)
-    buy(notes, 1, FOX, regenerate=True)
-    [marker] = [name for name in store.notes("ledger").names() if ".names.1." in name]
-    store.notes("ledger").remove(marker)
-    store.delete(FOX)
-
-    assert left_in(store) == ""
-
-
 def test_a_result_of_many_pictures_is_found(store: ImageStore):
-    """A result that names more pictures than fit into the name of a file is forgotten with any of them."""
+    """A result is forgotten with any of its pictures."""
     notes = store.ledger(MONTH)
     digests = [f"{number:064x}"[::-1] for number in range(40)]
     buy(notes, 1, *digests)
     store.delete(digests[-1])
 
     assert left_in(store) == ""
-
-
-def test_markers_expire_with_their_results(tmp_path: Path):
-    """`prune` removes the marker of a result that has expired, and keeps that of a young one."""
-    store = ImageStore(tmp_path / "images")
-    for number in range(2):
-        buy(store.ledger(timedelta(0)), number, FOX)
-    old = time.time() - timedelta(days=31).total_seconds()
-    for path in (tmp_path / "images" / "ledger").glob(f"{0:064x}.*"):
-        os.utime(path, (old, old))
-
-    store.prune(older_than=timedelta(days=365))
-
-    assert {path.name.partition(".")[0] for path in (tmp_path / "images" / "ledger").iterdir()} == {f"{1:064x}"}
