@@ -127,14 +127,20 @@ class Account:
     def note(self, piece: object) -> None:
         """Tell the callbacks of the tokens of a result; a partial picture has none."""
         runs = list(self._runs(piece))
-        if runs and self._manager is not None:
-            report(self._manager.get_child(), runs)
+        if runs and self._callbacks is not None:
+            report(self._callbacks, runs)
 
     async def anote(self, piece: object) -> None:
         """Async twin of `note`."""
         runs = list(self._runs(piece))
-        if runs and self._manager is not None:
-            await areport(self._manager.get_child(), runs)
+        if runs and self._callbacks is not None:
+            await areport(self._callbacks, runs)
+
+    @property
+    def _callbacks(self) -> Any:
+        """The callbacks of the runs below; None if there are none, since to set them up takes as long as a request."""
+        child = self._manager and self._manager.get_child()
+        return child if child and child.handlers else None
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

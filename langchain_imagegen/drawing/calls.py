@@ -129,7 +129,7 @@ class Calls:
         drain = (self._drain, call, pieces, outcomes.put)
         threading.Thread(target=run, args=drain, name=THREAD, daemon=True).start()
         try:
-            while (outcome := outcomes.get()) != _END:
+            while (outcome := outcomes.get()) is not _END:
                 yield _piece_of(outcome)
         finally:
             call.leave(_unread(outcomes.get_nowait, queue.Empty))
@@ -139,7 +139,7 @@ class Calls:
         outcomes: asyncio.Queue[Outcome] = asyncio.Queue()
         call.task = asyncio.create_task(self._adrain(call, pieces, outcomes.put_nowait))
         try:
-            while (outcome := await outcomes.get()) != _END:
+            while (outcome := await outcomes.get()) is not _END:
                 yield _piece_of(outcome)
         finally:
             call.leave(_unread(outcomes.get_nowait, asyncio.QueueEmpty))
