@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: run all measures and write `results.json`, `RESULTS.md` and the plot."""
+"""`python -m benchmarks`: run all measures and write `results.json`, `RESULTS.md`, the plot and its page."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from benchmarks.report import render_page
 from benchmarks.results import Results
 from benchmarks.rounds import Bench, Row
 from benchmarks.server import start_server
+from benchmarks.summary import update
 
 HERE = Path(__file__).parent
 FIGURES, PAGE, PLOT = HERE / "results.json", HERE / "RESULTS.md", HERE.parent / "docs" / "benchmarks.svg"
+SUMMARY = HERE.parent / "docs" / "performance.md"
 MEASURES = ("plain", "encrypted", "streams", "memory", "concurrency", "editing", "many_images", "ledger", "imports")
 
 
@@ -64,8 +66,9 @@ def _write(results: Results) -> None:
     from benchmarks.plot import draw
 
     PAGE.write_text(render_page(results), encoding="utf-8")
+    SUMMARY.write_text(update(SUMMARY.read_text(encoding="utf-8"), results), encoding="utf-8")
     draw(results, PLOT)
-    print(f"wrote {', '.join(str(file.relative_to(HERE.parent)) for file in (FIGURES, PAGE, PLOT))}")
+    print(f"wrote {', '.join(str(file.relative_to(HERE.parent)) for file in (FIGURES, PAGE, PLOT, SUMMARY))}")
 
 
 def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -82,7 +85,7 @@ def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="MEASURE",
         help="run only these measures and replace their figures in results.json",
     )
-    parser.add_argument("--render", action="store_true", help="write the page and the plot again from results.json")
+    parser.add_argument("--render", action="store_true", help="write the pages and the plot again from results.json")
     return parser.parse_args(arguments)
 
 

@@ -84,18 +84,19 @@ def _targets(results: Results) -> str:
 
 def _target_row(target: Target, results: Results) -> list[str]:
     row = target.row(results)
-    others = [_figure(target.row(results, name)) for name in (AIOHTTP, target.floor, UNREAD, SDK, CHAT)]
-    verdict = "not measured" if row is None else "met" if row.ratio_or_value <= target.at_most else "**not met**"
+    others = [figure(target.row(results, name)) for name in (AIOHTTP, target.floor, UNREAD, SDK, CHAT)]
+    verdict = "not measured" if row is None else "met" if target.is_met(results) else "**not met**"
     at_most = _number(target.at_most, row.unit if row else "")
     return [target.title, at_most, _distinct_figure(row, at_most, verdict), verdict, *others]
 
 
 def _distinct_figure(row: Row | None, at_most: str, verdict: str) -> str:
     """Return the figure, with one more digit if a missed target would otherwise look like a met one."""
-    return f"{row.ratio_or_value:.3f}" if row and verdict != "met" and _figure(row) == at_most else _figure(row)
+    return f"{row.ratio_or_value:.3f}" if row and verdict != "met" and figure(row) == at_most else figure(row)
 
 
-def _figure(row: Row | None) -> str:
+def figure(row: Row | None) -> str:
+    """Return the figure that a target limits, as the tables show it."""
     return NONE if row is None else _number(row.ratio_or_value, row.unit)
 
 
@@ -178,7 +179,7 @@ _EDITING = {
 
 def _editing_table(results: Results) -> str:
     names = [WORDS, CHAT, OURS, WIRED, CHAINED_WORDS, CHAINED]
-    lines = [[title, *(_figure(results.find(measure, name)) for name in names)] for measure, title in _EDITING.items()]
+    lines = [[title, *(figure(results.find(measure, name)) for name in names)] for measure, title in _EDITING.items()]
     intro = (
         "`create_agent` and `ChatOpenAI` with a `SqliteSaver` in a file, whose size includes its journal: with the "
         "hosted tool alone, and with `ImageGenerationMiddleware`. The floor is as many turns of text alone, since "
@@ -224,7 +225,7 @@ def _ledger_table(results: Results) -> str:
 
 def _ledger_cell(results: Results, name: str, half: str) -> str:
     added, whole = (results.find(measure, name, half=half) for measure in ("ledger cost", "ledger"))
-    return f"{_figure(added)} ({_figure(whole)})" if added else _figure(whole)
+    return f"{figure(added)} ({figure(whole)})" if added else figure(whole)
 
 
 # --- cells and texts

@@ -23,6 +23,11 @@ class Target:
     contestant: str = OURS
     floor: str = FLOOR
 
+    def is_met(self, results: Results) -> bool:
+        """Return True if the figure was measured and is no higher than the limit."""
+        row = self.row(results)
+        return row is not None and row.ratio_or_value <= self.at_most
+
     def row(self, results: Results, contestant: str = "") -> Row | None:
         """Return the figure that the target limits, or the same figure of another contestant."""
         facts = {"size": self.size, "where": self.where, "half": self.half}

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from benchmarks import ledger
-from benchmarks.__main__ import FIGURES, PAGE, PLOT
+from benchmarks.__main__ import FIGURES, PAGE, PLOT, SUMMARY
 from benchmarks.bodies import PARTIALS, SIZES, Picture, serial_of
 from benchmarks.contestants import AIOHTTP, ASYNC, FLOOR, OURS, SDK, SYNC, UNREAD, Contestant, Shelf
 from benchmarks.editing import measure as edit
@@ -25,6 +25,7 @@ from benchmarks.report import NONE, render_page
 from benchmarks.results import Results
 from benchmarks.rounds import FOLDER, MEMORY, Bench, Row, run_rounds
 from benchmarks.server import Server, start_server
+from benchmarks.summary import update
 from benchmarks.targets import TARGETS
 
 SIZE = "64 KB"
@@ -253,11 +254,12 @@ def test_a_quick_run_has_no_verdicts():
 
 
 def test_page_and_plot_match_the_results(tmp_path: Path):
-    """The committed page and plot were made from the committed results."""
+    """The committed pages and plot were made from the committed results."""
     plot = pytest.importorskip("benchmarks.plot", reason="no matplotlib")
     results = Results.read(FIGURES)
     plot.draw(results, tmp_path / PLOT.name)
 
     assert PAGE.read_text(encoding="utf-8") == render_page(results)
+    assert SUMMARY.read_text(encoding="utf-8") == update(SUMMARY.read_text(encoding="utf-8"), results)
     assert labels(PLOT) == labels(tmp_path / PLOT.name)
     assert {SDK, OURS} < set(labels(PLOT))
