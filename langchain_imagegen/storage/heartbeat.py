@@ -55,17 +55,17 @@ class Heartbeat:
         """Hold a note that is not written yet; it is renewed from `renew` on."""
         self._held[note.token] = note
 
-    def renew(self, note: Note, *, within: float | None = None) -> None:
-        """Renew a note that is held from now on, first after `within` seconds if given; drop it when it has ended."""
-        moment, seconds = time.monotonic(), BEAT if within is None else within
+    def renew(self, note: Note, *, now: bool = False) -> None:
+        """Renew a note that is held from now on, at once if `now`; drop it when it has ended."""
+        moment = time.monotonic()
         with self._changed:
             self._held[note.token] = note
             self._last.setdefault(note.token, moment + LONGEST)
-            self._due[note.token] = moment + seconds
+            self._due[note.token] = moment if now else moment + BEAT
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="langchain_imagegen-ledger", daemon=True)
                 self._thread.start()
-            elif within is not None:
+            elif now:
                 self._changed.notify()
 
     def drop(self, note: Note) -> None:

@@ -38,9 +38,6 @@ LEASE = 4 * BEAT
 FORGOTTEN = 15 * 60.0
 """Seconds: a claim that says it was renewed so long ago is over at once. S3 refuses clocks that are off by as much."""
 
-SOON = 0.02
-"""Seconds after which the id of a response is noted: less than any drawing takes, but for those of a test."""
-
 UNREAD = timedelta(days=30)
 """Younger notes are never removed, so that `ImageStore.prune` does not have to read every note for its expiry."""
 
@@ -258,13 +255,10 @@ class Claim:
         return created
 
     def note_response(self, response_id: str) -> None:
-        """Note the id of a response that is being made.
-
-        This does not wait: another thread writes the note, unless the claim is settled within `SOON`.
-        """
+        """Note the id of a response that is being made. This does not wait: the note is written by another thread."""
         if response_id not in self._responses:
             self._responses = (*self._responses, response_id)
-            _heart.renew(self, within=SOON)
+            _heart.renew(self, now=True)
 
     def settle(self, record: Mapping[str, Any]) -> None:
         """Note the result.
@@ -293,7 +287,7 @@ class Claim:
         """End the claim as `give_up` does, without waiting; no-op if it has ended."""
         if _heart.holds(self.token) and not self.ended:
             self._state = "left"
-            _heart.renew(self, within=0)
+            _heart.renew(self, now=True)
 
     def write(self) -> None:
         """Write the claim as it is now."""

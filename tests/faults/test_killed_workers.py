@@ -17,6 +17,8 @@ from langchain_imagegen.storage.processes import this_process
 from tests.conversations import photo
 
 ROOT = Path(__file__).parents[2]
+NOTE = 10_000
+"""Bytes that no note of the ledger has; what is longer is a picture."""
 
 
 def _is_noted(folder: Path) -> bool:
@@ -24,7 +26,8 @@ def _is_noted(folder: Path) -> bool:
 
 
 def _has_begun(folder: Path) -> bool:
-    return any(path.stat().st_size for path in folder.glob("images/.partial/*"))
+    """Return True if a part of the picture is written; its response id, which came with it, is noted beside."""
+    return any(path.stat().st_size > NOTE for path in folder.glob("images/.partial/*")) and _is_noted(folder)
 
 
 def _is_stored(folder: Path) -> bool:
