@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,7 +21,10 @@ References = Annotated[
     typer.Argument(help="The pictures.", autocompletion=complete_reference, metavar="PICTURE", show_default=False),
 ]
 All = Annotated[bool, typer.Option("--all", help="Forget the whole session and every entry of the library.")]
-Delete = Annotated[bool, typer.Option("--delete", help="Delete the bytes from the image store too.")]
+Delete = Annotated[
+    bool,
+    typer.Option("--delete", help="Delete the bytes from the image store too, unless another picture has the same."),
+]
 
 
 def forget(
@@ -39,20 +43,33 @@ def forget(
     if bool(pictures) == everything:
         raise OptionError("name the pictures to forget, or give --all")
     images = _all_of(workspace) if everything else [workspace.picture(each) for each in pictures or ()]
+    named = _named_by_others(images, workspace) if delete and not everything else {}
     for image in images:
         if workspace.catalogue is not None:
             with suppress(UnknownImageError):
                 workspace.catalogue.remove(image.handle)
-        if delete:
-            workspace.image_store.delete(image)
+        for digest in image.digests() if delete else ():
+            if digest not in named:
+                workspace.image_store.delete(digest)
     if everything:
         workspace.remembered.clear()
         if workspace.catalogue is not None:
             workspace.catalogue.clear()
     else:
         workspace.remembered.forget(images)
-    output.give({"forgotten": [image.handle for image in images], "deleted": delete})
-    output.say(f"{'deleted' if delete else 'forgot'} {len(images)} picture{'s' * (len(images) != 1)}")
+    kept = {image.handle: named[image.sha256] for image in images if image.sha256 in named}
+    told = {"kept": list(kept)} if kept else {}
+    output.give({"forgotten": [image.handle for image in images], "deleted": delete and not kept, **told})
+    output.say(f"{'deleted' if delete and not kept else 'forgot'} {len(images)} picture{'s' * (len(images) != 1)}")
+    for handle, other in kept.items():
+        output.note(f"the bytes of {handle} stay, since {other} has the same: forget that one too to delete them")
+
+
+def _named_by_others(images: Iterable[GeneratedImage], workspace: Workspace) -> dict[str, str]:
+    """Return the digests that other pictures of session and library name, each with the handle of such a picture."""
+    forgotten = {(image.provider, image.id) for image in images}
+    others = [image for image in _all_of(workspace) if (image.provider, image.id) not in forgotten]
+    return {digest: image.handle for image in others for digest in image.digests()}
 
 
 def _all_of(workspace: Workspace) -> list[GeneratedImage]:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     Row = tuple[GeneratedImage, datetime | None, Iterable[str]]
     """A picture, when it was added, and its tags."""
 
+_COLUMNS = ("picture", "added", "size", "price", "prompt")
+
 Count = Annotated[int, typer.Option("--count", "-n", help="How many pictures at most.", min=1)]
 Words = Annotated[
     list[str] | None,
@@ -89,26 +91,34 @@ def _show(rows: list[Row], output: Output, workspace: Workspace) -> None:
     if not rows:
         output.say("no picture yet" if workspace.catalogue is None else "the library has no such picture")
         return
-    output.show(table_of(rows))
+    table, narrowest = table_of(rows)
+    output.show(table, narrowest=narrowest)
     if simulated:
         output.note(SIMULATED)
 
 
-def table_of(rows: Iterable[Row]) -> Any:
-    """Return a table of pictures."""
+def table_of(rows: Iterable[Row]) -> tuple[Any, int]:
+    """Return a table of pictures, and the columns of the terminal that it needs: only its prompts may be cut."""
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("picture", "added", "size", "price"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("prompt", no_wrap=True, overflow="ellipsis", ratio=1)
-    for image, added, tags in rows:
-        prompt = " ".join(f"{image.prompt or ''} {' '.join(f'#{tag}' for tag in tags)}".split())
-        size = f"{image.width}x{image.height}" if image.width else ""
-        when = added.astimezone().strftime("%Y-%m-%d %H:%M") if added else ""
-        table.add_row(image.handle, when, size, price_of(image), Text(printable(prompt)))
-    return table
+    texts = [_texts_of(*row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(_COLUMNS, *texts, strict=True)]
+    for name, width in zip(_COLUMNS[:-1], widths, strict=False):
+        table.add_column(name, no_wrap=True, min_width=width)
+    table.add_column(_COLUMNS[-1], overflow="ellipsis", min_width=len(_COLUMNS[-1]))
+    for *facts, prompt in texts:
+        table.add_row(*facts, Text(prompt, no_wrap=True))
+    return table, sum(width + 2 for width in widths[:-1]) + len(_COLUMNS[-1])
+
+
+def _texts_of(image: GeneratedImage, added: datetime | None, tags: Iterable[str]) -> tuple[str, ...]:
+    """Return the row of a picture."""
+    prompt = " ".join(f"{image.prompt or ''} {' '.join(f'#{tag}' for tag in tags)}".split())
+    size = f"{image.width}x{image.height}" if image.width else ""
+    when = added.astimezone().strftime("%Y-%m-%d %H:%M") if added else ""
+    return image.handle, when, size, price_of(image), printable(prompt)
 
 
 def price_of(image: GeneratedImage) -> str:

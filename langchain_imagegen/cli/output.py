@@ -59,9 +59,10 @@ class Output:
         if not self.json:
             self.console.print(printable(text), style=style, soft_wrap=True)
 
-    def show(self, renderable: Any) -> None:
-        """Print something of rich, such as a table, unless JSON is wanted."""
+    def show(self, renderable: Any, *, narrowest: int = 0) -> None:
+        """Print something of rich, such as a table, in at least so many columns, unless JSON is wanted."""
         if not self.json:
+            self.console.width = max(self.console.width, narrowest)  # the width of a print is no wider than this
             self.console.print(renderable)
 
     def give(self, value: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -32,6 +33,18 @@ def test_list(run: Imagegen, drawn):
     assert drawn[1]["handle"] in shown
     assert "an owl" in shown
     assert drawn[0]["handle"] not in shown
+
+
+@pytest.mark.parametrize("columns", ["40", "80", "120"])
+def test_only_prompts_are_cut(run: Imagegen, service, monkeypatch: pytest.MonkeyPatch, columns: str):
+    """Next to a long prompt, handle, date, size and price stay whole in terminals of any width."""
+    handle = run("draw", "a fox in the snow " * 20, *SMALL, "--json").json["images"][0]["handle"]
+    monkeypatch.setenv("COLUMNS", columns)
+    row = run("list").out.splitlines()[1]
+
+    assert re.match(rf"{handle}  \d{{4}}-\d\d-\d\d \d\d:\d\d  816x816  \$0\.\d+  a", row)
+    assert row.rstrip().endswith("…")
+    assert len(row) <= max(int(columns), 66)
 
 
 def test_the_session_is_listed_without_a_library(run: Imagegen, drawn):
@@ -114,6 +127,22 @@ def test_forget(run: Imagegen, drawn, own_state: Path, own_folder: Path):
     assert run("forget", "--all", "--json").json["deleted"] is False
     assert not session.exists()
     assert len(ImageLibrary(own_folder)) == 0
+
+
+def test_bytes_of_another_picture_stay(run: Imagegen, service, own_folder: Path):
+    """`forget --delete` keeps bytes that another picture of the library or the session has, and says so."""
+    first, second = (run("draw", "a fox", *SMALL, "--json").json["images"][0] for _ in range(2))
+    run("draw", "a fox", *SMALL, "--session", "off")
+    assert first["sha256"] == second["sha256"]
+
+    forgotten = run("forget", "last", "--delete")
+    assert f"the bytes of {second['handle']} stay, since img_" in forgotten.err
+    assert "forgot 1 picture" in forgotten.out
+    assert len(run("list", "--json").json["images"]) == 2
+    assert run("forget", "last", "--delete", "--json").json["kept"] == [first["handle"]]
+    last = run("list", "--json").json["images"][0]
+    assert run("forget", last["handle"], "--delete", "--json").json["deleted"]
+    assert first["sha256"] not in ImageStore(own_folder)
 
 
 def test_cost_is_estimated(run: Imagegen):
