@@ -18,7 +18,13 @@ from langchain_imagegen.cli.reporting import InterruptedDrawing
 from langchain_imagegen.cli.service import Service
 from langchain_imagegen.cli.terminal import Inline
 from langchain_imagegen.cli.workspace import Workspace
-from langchain_imagegen.errors import ImageGenerationError, ImageStoreError, ModerationError, NoImageError
+from langchain_imagegen.errors import (
+    ImageGenerationError,
+    ImageStoreError,
+    ModerationError,
+    NoImageError,
+    OptionError,
+)
 
 if TYPE_CHECKING:
     from langchain_imagegen.cli.progress import DrawingProgress
@@ -66,9 +72,14 @@ class Drawing:
         """Draw, remember and show a picture.
 
         Raises:
+            OptionError: `--once` gives no name.
             ImageGenerationError: There is none.
             InterruptedDrawing: Ctrl-C was pressed.
         """
+        if once is not None and not once.strip():
+            raise OptionError(
+                f"--once {once!r} names no picture: give it a name, such as --once poster-7, or leave it out"
+            )
         self.out.check()
         protocol = None if self.output.json else self.inline.protocol(sys.stdout)
         format = self.out.format if self.options.output_format is None else None

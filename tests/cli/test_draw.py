@@ -252,6 +252,17 @@ def test_a_name_buys_once(run: Imagegen, service):
     assert again["images"][0]["id"] == first["images"][0]["id"]
 
 
+@pytest.mark.parametrize("name", ["", " "])
+def test_an_empty_name_is_refused(run: Imagegen, service, name: str):
+    """`--once ""`, such as a variable that is not set, buys nothing and says what to write."""
+    ended = run("draw", "a fox", *SMALL, "--once", name)
+
+    assert (ended.code, service.pictures) == (ExitCode.USAGE, 0)
+    assert ended.err.endswith(
+        f"--once {name!r} names no picture: give it a name, such as --once poster-7, or leave it out\n"
+    )
+
+
 def test_the_same_prompt_draws_another_picture(run: Imagegen, service):
     """Without a name each command that ended draws a picture of its own."""
     run("draw", "a fox", *SMALL)
