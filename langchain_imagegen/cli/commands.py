@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from importlib import import_module
 from typing import Annotated, Any, NamedTuple
 
@@ -9,6 +10,9 @@ import typer
 from typer.core import TyperGroup
 
 import langchain_imagegen
+from langchain_imagegen.cli.reporting import wrong_calls_reported
+
+_JSON = f"{__name__}.json"
 
 
 class Entry(NamedTuple):
@@ -48,6 +52,19 @@ def load(name: str) -> Any:
 
 class LazyCommands(TyperGroup):
     """A group that lists commands without importing them."""
+
+    def make_context(self, info_name: Any, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Return the context of a call, with its options before the command read."""
+        json = "--json" in list(itertools.takewhile(lambda word: word != "--", args))
+        with wrong_calls_reported(json=json):
+            made = super().make_context(info_name, args, parent, **extra)
+        made.meta[_JSON] = json
+        return made
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that the arguments name, and report what is wrong with them."""
+        with wrong_calls_reported(json=ctx.meta[_JSON], path=ctx.command_path):
+            return super().invoke(ctx)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the name and the command that the arguments name, and the arguments of the command."""

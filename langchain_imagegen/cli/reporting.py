@@ -9,15 +9,17 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import typer
 
-from langchain_imagegen.cli.exit_codes import exit_code_of
+from langchain_imagegen.cli.exit_codes import ExitCode, exit_code_of
 from langchain_imagegen.cli.extras import advice_on
 from langchain_imagegen.cli.output import print_json, printable
-from langchain_imagegen.errors import ImageGenerationError, ModerationError, NoImageError
+from langchain_imagegen.errors import ImageGenerationError, ModerationError, NoImageError, OptionError
 
 _ASSIGNMENT = re.compile(r"(?<![\w-])([a-z]+(?:_[a-z]+)*)=(?=['\"\d]|$)")
+_WrongCall: Any = typer.BadParameter.__base__  # UsageError, of click or of the copy of it in typer
 _OTHERS = {"api", "delivery", "timeout", "once", "mask", "inline", "max_cost"}
 """Options whose Python names stand in errors, besides those of `ImageOptions`."""
 
@@ -41,15 +43,43 @@ def reported(*, json: bool, debug: bool) -> Iterator[None]:
         with _warnings_as_lines(), _logs_shown(wanted=debug):
             yield
     except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
-        raise  # typer knows how to end
+        raise  # typer knows how to end, and `wrong_calls_reported` what is wrong with a call
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - nobody wants a traceback in a shell
         if debug:
             traceback.print_exc()
         code, message = exit_code_of(error), message_of(error)
-        sys.stderr.write(f"imagegen: {message}\n")
-        if json:
-            print_json({"error": {"kind": type(error).__name__, "message": message, "exit_code": int(code)}})
+        _tell(code, type(error).__name__, message, json=json)
         raise typer.Exit(int(code)) from None
+
+
+@contextmanager
+def wrong_calls_reported(*, json: bool, path: str = "imagegen") -> Iterator[None]:
+    """Turn what is wrong with the arguments, such as an option that no command has, into one line and an exit code.
+
+    Args:
+        json: Print it as a JSON object on standard output too.
+        path: The command whose help is named, unless the error knows a better one.
+
+    Raises:
+        Exit: Something is wrong.
+    """
+    try:
+        yield
+    except _WrongCall as error:
+        text = " ".join(printable(error.format_message()).split()).rstrip(".")
+        if not text:
+            raise  # there was no argument, and typer has shown the help
+        where = error.ctx.command_path if error.ctx else path
+        message = f"{text[:1].lower()}{text[1:]}; {where} --help lists what it takes"
+        _tell(ExitCode.USAGE, OptionError.__name__, message, json=json)
+        raise typer.Exit(int(ExitCode.USAGE)) from None
+
+
+def _tell(code: ExitCode, kind: str, message: str, *, json: bool) -> None:
+    """Write an error as a line, and as a JSON object too if that is wanted."""
+    sys.stderr.write(f"imagegen: {message}\n")
+    if json:
+        print_json({"error": {"kind": kind, "message": message, "exit_code": int(code)}})
 
 
 def message_of(error: BaseException) -> str:

@@ -27,6 +27,7 @@ def test_every_command_says_what_it_does(run: Imagegen):
     listed = " ".join(re.sub(r"[│╭╮╰╯─]", " ", run("--help").out).split())
 
     assert " ".join(COMMANDS) == NAMES
+    assert (run().code, run().err) == (ExitCode.USAGE, "")
     for name, entry in COMMANDS.items():
         assert f"{name} {entry.summary}" in listed
         assert load(name).help.startswith(entry.summary)
@@ -79,6 +80,30 @@ def test_mistakes_on_the_command_line(run: Imagegen):
     for arguments in (["darw"], ["draw", "a fox", "--colour", "red"], ["show", "--inline", "paper"], ["edit"]):
         assert run(*arguments).code == ExitCode.USAGE
     assert "draw" in run("darw").err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["darw"], "no such command 'darw'"),
+        (["draw", "a fox", "--colour", "red"], "no such option: --colour"),
+        (["draw"], "invalid value for PROMPT: say what to draw"),
+        (["show", "--inline", "paper"], "paper"),
+        (["edit"], "missing argument 'PICTURE'"),
+        (["--colour"], "no such option: --colour"),
+        (["list", "--count", "few"], "invalid value for '--count' / '-n'"),
+    ],
+)
+def test_wrong_calls_are_told_as_other_errors(run: Imagegen, arguments: list[str], told: str):
+    """A wrong call is one line on standard error, and with `--json` the promised object too."""
+    plain, ended = run(*arguments), run(*arguments, "--json")
+    error = ended.json["error"]
+
+    assert (plain.code, plain.out) == (ExitCode.USAGE, "")
+    assert ended.code == error["exit_code"] == ExitCode.USAGE
+    assert error["kind"] == "OptionError"
+    assert told in error["message"]
+    assert plain.err == ended.err == f"imagegen: {error['message']}\n"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process")
