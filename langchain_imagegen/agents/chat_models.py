@@ -94,8 +94,12 @@ def function_tool_only(*, hosted: Literal["auto"] | bool, **settings: object) ->
     """Return False for `hosted` if one of the settings works with the function tool alone.
 
     Raises:
-        OptionError: `hosted` is True beside such a setting.
+        OptionError: `hosted` is True beside such a setting, or something else than `"auto"`, True or False.
     """
+    if hosted not in ("auto", True, False):
+        raise OptionError(f"hosted={hosted!r}: it takes 'auto', True or False")
+    if (around := settings.get("around_image")) is not None and not callable(around):
+        raise OptionError(f"around_image={around!r:.40}: it takes a function of a request and the call that draws it")
     given = [name for name, value in settings.items() if value]
     if hosted is True and given:
         raise OptionError(

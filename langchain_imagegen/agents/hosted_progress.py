@@ -233,8 +233,11 @@ def check_wire(partials: Partials | None, *, wire: bool) -> None:
     """Refuse partial pictures of hosted calls without `wire`.
 
     Raises:
-        OptionError: Partial pictures are asked for, and the chat model would be called without an `ImageTransport`.
+        OptionError: Partial pictures are asked for, and the chat model would be called without an `ImageTransport`; or
+            `wire` is neither True nor False.
     """
+    if not isinstance(wire, bool):
+        raise OptionError(f"wire={wire!r}: it takes True or False")
     if partials and not wire:
         raise OptionError(
             f"partials={partials!r} needs wire=True where the chat model draws with the hosted tool: ChatOpenAI cannot "

@@ -7,6 +7,7 @@ hook would be a node of its own and add a checkpoint to each turn.
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
@@ -50,13 +51,13 @@ from langchain_imagegen.agents.tool_pictures import recorded
 from langchain_imagegen.agents.ui import push_answers
 from langchain_imagegen.conversation.channel import CHANNEL, MISDECLARED
 from langchain_imagegen.conversation.display import WEEK, Form
-from langchain_imagegen.conversation.memory import ImageMemory
+from langchain_imagegen.conversation.memory import ImageMemory, check_trust
 from langchain_imagegen.conversation.message_forms import as_messages
 from langchain_imagegen.conversation.states import values_of
 from langchain_imagegen.drawing.generator import ImageGenerator
 from langchain_imagegen.options.options import ImageOptions
 from langchain_imagegen.storage.call_store import CallStore
-from langchain_imagegen.storage.store import ImageStore, default_store
+from langchain_imagegen.storage.store import ImageStore, default_store, store_at
 
 
 class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
@@ -106,7 +107,7 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         self,
         options: ImageOptions | Mapping[str, Any] | None = None,
         *,
-        image_store: ImageStore | None = None,
+        image_store: ImageStore | str | os.PathLike[str] | None = None,
         hosted: Literal["auto"] | bool = "auto",
         offload_uploads: bool = True,
         tool: ImageGenerationTool | None = None,
@@ -123,7 +124,8 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
         partials: Partials | None = None,
     ) -> None:
         super().__init__()
-        self.wire = wire
+        check_trust(trust)
+        self.wire, image_store = wire, store_at(image_store)
         self.options = ImageOptions.parse(options)
         self.image_store = (
             tool.generator.image_store if image_store is None and tool and tool.generator else image_store

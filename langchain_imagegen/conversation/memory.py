@@ -22,12 +22,12 @@ from langchain_imagegen.conversation.records import Record, clean_record, is_tra
 from langchain_imagegen.conversation.spending import cost_of_images
 from langchain_imagegen.conversation.states import joined, messages_of, values_of
 from langchain_imagegen.conversation.unknown import unknown_image
-from langchain_imagegen.errors import UnknownImageError
+from langchain_imagegen.errors import OptionError, UnknownImageError
 from langchain_imagegen.images.cost import Cost
 from langchain_imagegen.images.image import GeneratedImage, digests_in, is_record
 from langchain_imagegen.images.image_list import ImageList
 from langchain_imagegen.images.result import ImageResult
-from langchain_imagegen.storage.store import ImageStore, default_store
+from langchain_imagegen.storage.store import ImageStore, default_store, store_at
 
 
 class ImageMemory(MemoryViews):
@@ -45,9 +45,9 @@ class ImageMemory(MemoryViews):
         self,
         images: Iterable[GeneratedImage | ImageResult | Mapping[str, Any]] = (),
         *,
-        image_store: ImageStore | None = None,
+        image_store: ImageStore | str | os.PathLike[str] | None = None,
     ) -> None:
-        self._store = image_store
+        self._store = store_at(image_store)
         self._index = RecordIndex()
         self._read: dict[str, tuple[Record, GeneratedImage]] = {}
         self._unclaimed: list[ImageResult] = []
@@ -79,8 +79,10 @@ class ImageMemory(MemoryViews):
             trust: `"channel"` reads the channel alone; for servers whose clients may write messages.
 
         Raises:
+            OptionError: `trust` is neither `"all"` nor `"channel"`.
             TypeError: the state uses the channel's name for something else.
         """
+        check_trust(trust)
         state = values_of(state)
         records = channel_of(state)
         if trust == "channel":
@@ -316,3 +318,13 @@ class ImageMemory(MemoryViews):
 
     def _parents(self, id: str) -> Sequence[str]:
         return self._index.parents(id)
+
+
+def check_trust(trust: str) -> None:
+    """Check whose word counts for the images of a state.
+
+    Raises:
+        OptionError: It is neither `"all"` nor `"channel"`; a misspelt `"channel"` would believe everybody.
+    """
+    if trust not in ("all", "channel"):
+        raise OptionError(f"trust={trust!r}: it takes 'all' or 'channel'")

@@ -146,7 +146,16 @@ def _named(
 
 
 def prepare_resumed(response_id: str, place: int | None, settings: GeneratorSettings) -> Drawing:
-    """Return the request for a response that was begun before."""
+    """Return the request for a response that was begun before.
+
+    Raises:
+        OptionError: There is no id, as in the error of a call whose answer had not begun.
+    """
+    if not isinstance(response_id, str) or not response_id.strip():
+        raise OptionError(
+            f"response_id={response_id!r} names no response, so nothing can be fetched. An error has no id if its "
+            "answer had not begun; delivery='stream' or 'background' tells the id early"
+        )
     check_json(response_id=response_id)
     settings.chosen_store.check_writable()
     return replace(_without_input(settings, place), resumed=response_id)

@@ -6,6 +6,7 @@ Some arguments take more types than their fields keep, such as a dict for `optio
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Literal, TypedDict
@@ -29,7 +30,7 @@ class SettingFields(TypedDict, total=False):
     fallbacks: Sequence[ImageOptions | Mapping[str, Any]]
     api: Api
     memory: ImageMemory | None
-    image_store: ImageStore | None
+    image_store: ImageStore | str | os.PathLike[str] | None
     library: ImageLibrary | None
     store: bool | None
     tool_choice: Any

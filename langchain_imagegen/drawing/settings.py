@@ -27,7 +27,7 @@ from langchain_imagegen.images.partial import PartialImage
 from langchain_imagegen.options.options import Api, ImageOptions, Reference
 from langchain_imagegen.options.validation import complaints, shown
 from langchain_imagegen.storage.library import ImageLibrary
-from langchain_imagegen.storage.store import ImageStore, default_store
+from langchain_imagegen.storage.store import ImageStore, default_store, store_at
 
 if TYPE_CHECKING:
     from langchain_imagegen.drawing.calls import UnderWay
@@ -182,6 +182,11 @@ class GeneratorSettings(OldPickles, Composable):
     @classmethod
     def _parsed(cls, value: Any) -> ImageOptions:
         return ImageOptions.parse(value)
+
+    @field_validator("image_store", mode="before")
+    @classmethod
+    def _opened(cls, value: Any) -> ImageStore | None:
+        return store_at(value)
 
     @field_validator("fallbacks", mode="before")
     @classmethod

@@ -8,7 +8,9 @@ from collections.abc import Iterable, Mapping
 from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
+
+from langchain_core.runnables import RunnableBinding
 
 from langchain_imagegen.drawing.generator import ImageGenerator
 from langchain_imagegen.errors import OptionError
@@ -172,6 +174,8 @@ class Experiment:
         self.variations = listed_one_by_one or grid(prompts, options, models, sources)
         if not isinstance(name, str) or not name.strip():
             raise OptionError(f"name={name!r} names no experiment: give a text, under which its sheet is kept")
+        if not isinstance(n, int):
+            raise OptionError(f"n={n!r}: it takes a number, how often each variation is drawn")
         if n < 1 or not self.variations or not all(each.prompt or each.images for each in self.variations):
             raise OptionError("there is nothing to draw: give prompts, or variations with a prompt, and n of 1 or more")
 
@@ -262,7 +266,7 @@ class Experiment:
         Raises:
             OptionError: It may cost more than `max_cost`.
         """
-        draw = self._as_recorded(draw)
+        draw = self._as_recorded(_generator(draw))
         sheet = self._sheet(draw)
         batch = Batch(sheet, [cell for cell in sheet if cell.result is None], draw)
         batch.check_cost(max_cost)
@@ -292,3 +296,18 @@ class Experiment:
         options = draw.options.model_dump(mode="json", exclude_none=True) | {"model": draw.options.model}
         settings = {"model": draw.model, "options": options}
         return Sheet(self.name, variations, cells, tries=self.n, image_store=store, settings=settings)
+
+
+def _generator(draw: object) -> ImageGenerator:
+    """Return what draws an experiment: a generator, or one with bound options.
+
+    Raises:
+        OptionError: It is something else, such as a chain.
+    """
+    bound = draw.bound if isinstance(draw, RunnableBinding) else draw
+    if not isinstance(bound, ImageGenerator):
+        raise OptionError(
+            f"an experiment is drawn by an ImageGenerator, not by {type(draw).__name__}: give run() the generator. "
+            "It retries by itself, and the steps of a chain before it become prompts= and options="
+        )
+    return cast("ImageGenerator", draw)

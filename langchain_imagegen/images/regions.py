@@ -98,14 +98,14 @@ def box(x: float, y: float, width: float, height: float, *, unit: Unit | None = 
             fractions, so that `box(0, 0, 1, 1)` is the whole picture; all others are pixels.
 
     Raises:
-        OptionError: It has no width or height, or a value is no number.
+        OptionError: It has no width or height, a value is no number, or some values are fractions and others pixels.
     """
     values = (x, y, width, height)
     written = f"box({', '.join(map(repr, values))})"
     _check_numbers(values, written)
     if width <= 0 or height <= 0:
         raise OptionError(f"{written} is empty: width and height must be more than 0")
-    return Region(shapes=(Box(x=x, y=y, width=width, height=height, unit=unit or _unit_of(values)),))
+    return Region(shapes=(Box(x=x, y=y, width=width, height=height, unit=unit or _unit_of(values, written)),))
 
 
 def polygon(points: Iterable[Sequence[float]], *, unit: Unit | None = None) -> Region:
@@ -116,16 +116,21 @@ def polygon(points: Iterable[Sequence[float]], *, unit: Unit | None = None) -> R
         unit: As for `box`.
 
     Raises:
-        OptionError: There are fewer than three points, or one is no pair of numbers.
+        OptionError: There are fewer than three points, they lie on one line, one is no pair of numbers, or some values
+            are fractions and others pixels.
     """
     pairs = [tuple(point) if isinstance(point, Iterable) else (point,) for point in points]
     if odd := [pair for pair in pairs if len(pair) != 2]:
         raise OptionError(f"polygon(…) takes points such as (10, 20), not {odd[0]!r}")
     values = [value for pair in pairs for value in pair]
     _check_numbers(values, "polygon(…)")
-    if len(set(pairs)) < 3:
-        raise OptionError(f"polygon(…) with {len(set(pairs))} different points is empty: it takes at least 3")
-    return Region(shapes=(Polygon(points=tuple((x, y) for x, y in pairs), unit=unit or _unit_of(values)),))
+    corners = list(dict.fromkeys(pairs))
+    if len(corners) < 3:
+        raise OptionError(f"polygon(…) with {len(corners)} different points is empty: it takes at least 3")
+    if all(_lie_on_a_line(corners[0], corners[1], corner) for corner in corners[2:]):
+        raise OptionError("polygon(…) is empty: its points lie on one line")
+    unit = unit or _unit_of(values, "polygon(…)")
+    return Region(shapes=(Polygon(points=tuple((x, y) for x, y in pairs), unit=unit),))
 
 
 def union(regions: Iterable[Region]) -> Region:
@@ -134,8 +139,19 @@ def union(regions: Iterable[Region]) -> Region:
     return Region(shapes=tuple(shape for shapes in plain for shape in shapes))
 
 
-def _unit_of(values: Sequence[float]) -> Unit:
-    return "fraction" if all(0 <= value <= 1 for value in values) else "pixels"
+def _lie_on_a_line(a: Sequence[float], b: Sequence[float], c: Sequence[float]) -> bool:
+    return math.isclose((b[0] - a[0]) * (c[1] - a[1]), (b[1] - a[1]) * (c[0] - a[0]), abs_tol=1e-12)
+
+
+def _unit_of(values: Sequence[float], written: str) -> Unit:
+    if all(0 <= value <= 1 for value in values):
+        return "fraction"
+    if any(0 < value < 1 for value in values):
+        raise OptionError(
+            f"{written} mixes units: numbers from 0 to 1 are fractions of the picture, and all others pixels. Write "
+            "all in one unit, or say which with unit='pixels' or unit='fraction'"
+        )
+    return "pixels"
 
 
 def _is_number(value: object) -> bool:

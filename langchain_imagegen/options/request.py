@@ -10,6 +10,7 @@ from pydantic import (
     ConfigDict,
     Field,
     GetJsonSchemaHandler,
+    StrictBool,
     ValidationError,
     field_serializer,
     field_validator,
@@ -60,7 +61,7 @@ class ImageRequest(OldPickles, BaseModel):
     instructions: str | None = Field(
         default=None, description="Instructions for the mainline model, besides the prompt."
     )
-    once: str | bool | None = Field(
+    once: str | StrictBool | None = Field(
         default=None,
         description="A name for the picture, which is then bought once whoever asks for it; `False` does not ask the "
         "ledger, `auto` asks it inside LangGraph runs.",

@@ -109,7 +109,8 @@ class Service:
             if call.method == method and (match := re.fullmatch(pattern, route)):
                 answered: Answer = endpoint(self, account, call, fault, *match.groups())
                 return answered
-        raise ApiError(404, f"Invalid URL ({call.method} {call.path})")
+        hint = ". Only the Responses API has a simulated model: ChatOpenAI(use_responses_api=True)"
+        raise ApiError(404, f"Invalid URL ({call.method} {call.path}){hint * route.startswith('/chat/completions')}")
 
     # Responses
 

@@ -26,7 +26,7 @@ from langchain_imagegen.images.image import GeneratedImage, shown
 from langchain_imagegen.images.image_list import ImageList
 from langchain_imagegen.images.result import ImageResult
 from langchain_imagegen.storage.keys import DIGEST, LIBRARY
-from langchain_imagegen.storage.store import ImageStore, default_store
+from langchain_imagegen.storage.store import ImageStore, default_store, store_at
 
 _TIME = "%Y%m%dT%H%M%S.%fZ"
 
@@ -88,10 +88,7 @@ class ImageLibrary:
     def __init__(
         self, image_store: ImageStore | str | os.PathLike[str] | None = None, *, tags: Iterable[str] | str = ()
     ) -> None:
-        if isinstance(image_store, ImageStore):
-            self.image_store = image_store
-        else:
-            self.image_store = ImageStore(image_store) if image_store else default_store()
+        self.image_store = store_at(image_store) or default_store()
         self.tags = _words(tags)
         self._notes = self.image_store.notes(LIBRARY)
 

@@ -15,7 +15,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from langchain_imagegen.errors import ImageGenerationError, ImageStoreError
+from langchain_imagegen.errors import ImageGenerationError, ImageStoreError, OptionError
 from langchain_imagegen.images.lookup import find_unbound_in
 from langchain_imagegen.images.sniffing import Blob
 from langchain_imagegen.storage import keys, locations
@@ -54,6 +54,7 @@ class ImageStore(KeepsNotes, Uncopied):
 
     Raises:
         ImageStoreError: No driver for such a URL is installed.
+        OptionError: A folder is given options.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class ImageStore(KeepsNotes, Uncopied):
         place = place_at(chosen, storage_options) if chosen else place_at(locations.user_folder(), {}, mode=0o700)
         self._shelf = Shelf(place, max_bytes)
         self._is_users_folder = not chosen
-        self._fallback = fallback if fallback is None or isinstance(fallback, ImageStore) else ImageStore(fallback)
+        self._fallback = store_at(fallback)
         self._scopes: tuple[str, ...] = ()
         locations.register(self)
 
@@ -325,6 +326,21 @@ class ImageStore(KeepsNotes, Uncopied):
         warning = f"the fallback of the image store is used, since {error}"
         logger.warning(warning)
         return warning
+
+
+def store_at(place: ImageStore | str | os.PathLike[str] | None) -> ImageStore | None:
+    """Return a store, which may be given as its folder or URL; None stays None.
+
+    Raises:
+        OptionError: It is anything else.
+    """
+    if place is None or isinstance(place, ImageStore):
+        return place
+    if isinstance(place, (str, os.PathLike)):
+        return ImageStore(place)
+    raise OptionError(
+        f"image_store={place!r:.40}: give an ImageStore, a folder, or a URL such as 's3://bucket/pictures'"
+    )
 
 
 def default_store() -> ImageStore:

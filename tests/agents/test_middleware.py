@@ -10,8 +10,9 @@ from langchain_core.tools import tool
 from langchain_openai import AzureChatOpenAI, ChatOpenAI
 from pydantic import BaseModel
 
-from langchain_imagegen import ImageGenerationMiddleware, ImageGenerationTool, images_from
+from langchain_imagegen import ImageGenerationMiddleware, ImageGenerationTool, ImageMemory, images_from
 from langchain_imagegen.agents.chat_models import has_hosted_tool
+from langchain_imagegen.errors import OptionError
 from langchain_imagegen.simulator import image, moderated, moderated_beside_good
 from tests.conversations import (
     SMALL,
@@ -348,3 +349,21 @@ def test_other_chat_model_gets_our_tool(talks, function_tool):
     talk.say("hello")
 
     assert [tool.name for tool in other.offered_tools] == ["generate_image"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "accepted"),
+    [
+        ({"trust": "chanel"}, "'all' or 'channel'"),
+        ({"hosted": "no"}, "'auto', True or False"),
+        ({"wire": "yes"}, "True or False"),
+        ({"around_image": 5}, "a function"),
+    ],
+)
+def test_a_misspelt_setting_is_refused(setting, accepted):
+    """A setting with a value that means nothing is refused: a misspelt `trust="channel"` would believe everybody."""
+    with pytest.raises(OptionError, match=f"it takes {accepted}"):
+        ImageGenerationMiddleware(**setting)
+    if "trust" in setting:
+        with pytest.raises(OptionError, match=accepted):
+            ImageMemory.from_state({"messages": []}, **setting)

@@ -12,7 +12,14 @@ import openai
 import pytest
 from PIL import Image
 
-from langchain_imagegen import ImageGenerator, ImageMemory, ImageOptions, ImageResult, ImageStore
+from langchain_imagegen import (
+    ImageGenerationMiddleware,
+    ImageGenerator,
+    ImageMemory,
+    ImageOptions,
+    ImageResult,
+    ImageStore,
+)
 from langchain_imagegen.errors import NoImageError, OptionError, UnknownImageError
 from langchain_imagegen.simulator import Simulator
 
@@ -376,3 +383,14 @@ def test_a_picture_of_the_images_api_can_be_edited(half: Any, low: Make, simulat
     assert winter.rung == "bytes"
     assert simulator.orders[-1].sources == (fox.image.read(),)
     assert winter.image.parents == (fox.image.id,)
+
+
+@pytest.mark.parametrize("form", [str, Path])
+def test_a_store_is_opened_by_its_folder(half: Any, low: Make, tmp_path: Path, form: type):
+    """`image_store=` takes a folder too, and says what it takes when it gets something else."""
+    result = half.invoke(low(image_store=form(tmp_path / "pictures")), "draw a fox")
+
+    assert [path.stem for path in tmp_path.glob("pictures/??/*")] == [result.image.sha256]
+    for owner in (ImageGenerator, ImageMemory, ImageGenerationMiddleware):
+        with pytest.raises(OptionError, match="give an ImageStore, a folder, or a URL"):
+            owner(image_store=5)

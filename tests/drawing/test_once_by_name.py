@@ -126,6 +126,8 @@ def test_what_names_nothing_is_refused(half, low, simulator, once):
         half.invoke(low(), "draw a fox", once=once)
     with pytest.raises(OptionError, match="a name belongs to one call"):
         ImageGenerator(once="poster-7")
+    with pytest.raises(OptionError, match="once=0: it takes text"):  # such as the first number of a loop
+        half.invoke(low(), "draw a fox", once=0)
     assert not simulator.requests
 
 

@@ -164,6 +164,14 @@ def test_resume_of_an_unknown_response(half, generator):
     assert caught.value.status == 404
 
 
+@pytest.mark.parametrize("id", [None, "", " "])
+def test_resume_without_an_id(half, generator, simulator, id):
+    """An error without a response id names nothing to fetch, and nothing is sent."""
+    with pytest.raises(OptionError, match="names no response, so nothing can be fetched"):
+        half.call(generator(), "resume", id)
+    assert not simulator.requests
+
+
 def test_cancel(half, generator):
     """A cancelled response draws nothing, and `resume` says that it was cancelled."""
     with Simulator(latency=600) as simulator:

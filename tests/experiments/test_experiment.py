@@ -8,6 +8,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from langchain_core.runnables import RunnableLambda
 
 from langchain_imagegen import ImageStore
 from langchain_imagegen.errors import ImageGenerationError, OptionError
@@ -338,3 +339,15 @@ def test_a_name_is_needed():
     """A sheet is kept by name, so an empty one is refused."""
     with pytest.raises(OptionError, match="names no experiment"):
         Experiment(" ", prompts="draw a fox")
+
+
+@pytest.mark.parametrize(
+    ("by", "name"),
+    [(lambda draw: RunnableLambda(str) | draw, "RunnableSequence"), (lambda draw: draw.with_retry(), "RunnableRetry")],
+)
+def test_only_a_generator_draws(draw, by, name):
+    """A chain, which has neither store nor options, is refused, and so is a count that is no number."""
+    with pytest.raises(OptionError, match=f"drawn by an ImageGenerator, not by {name}"):
+        Experiment("animals", prompts=["a fox"]).run(by(draw))
+    with pytest.raises(OptionError, match="n='two'"):
+        Experiment("animals", prompts=["a fox"], n="two")

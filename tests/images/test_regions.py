@@ -48,6 +48,8 @@ def hole(region: Region, **more: Any) -> tuple[int, int, int, int] | None:
         (box(0, 0, 1.0, 1.0), "fraction"),
         (box(10.5, 0, 20, 20), "pixels"),
         (box(0, 0, 0.5, 1, unit="pixels"), "pixels"),
+        (box(0.5, 0, 20, 20, unit="pixels"), "pixels"),
+        (polygon([(0, 0), (1, 1), (1, 0), (0, 1)]), "fraction"),
         (polygon([(0, 0), (0.5, 0), (0, 0.5)]), "fraction"),
         (polygon([[0, 0], [50, 0], [0, 50]]), "pixels"),
     ],
@@ -84,6 +86,9 @@ def test_a_region_is_plain_data(region: Region):
         (lambda: polygon([(1, 2), (3, 4), (1, 2)]), "takes at least 3"),
         (lambda: polygon([(1, 2, 3), (3, 4), (5, 6)]), "takes points such as (10, 20), not (1, 2, 3)"),
         (lambda: polygon([1, 2, 3]), "takes points such as (10, 20), not (1,)"),
+        (lambda: polygon([(0, 0), (0.5, 0.5), (1, 1)]), "its points lie on one line"),
+        (lambda: box(0.1, 0.1, 0.5, 1.5), "box(0.1, 0.1, 0.5, 1.5) mixes units"),
+        (lambda: polygon([(0.1, 0.1), (0.9, 0.1), (0.5, 1.2)]), "say which with unit='pixels'"),
         (lambda: box(0, 0, 5, 5).feathered(-1), "feathered(-1) is no width"),
     ],
 )
@@ -161,7 +166,7 @@ def test_a_mask_of_the_largest_picture_is_small():
         (box(0.5, 0.5, 0.1, 0.1) | box(2000, 0, 1, 1), "box(2000, 0, 1, 1) is outside"),
         (box(1.5, 0, 0.5, 0.5, unit="fraction"), "these numbers are read as fractions"),
         (~box(0.0, 0.0, 1.0, 1.0), "is empty: no pixel of the 100x80 picture is in it"),
-        (box(10, 10, 0.2, 0.2), "is empty"),
+        (box(10, 10, 0.2, 0.2, unit="pixels"), "is empty"),
     ],
     ids=str,
 )

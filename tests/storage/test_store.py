@@ -609,3 +609,10 @@ def test_blob_is_cached(folder):
     next(Path(folder.location).rglob("*.png")).unlink()
 
     assert folder.blob(put.sha256) == put
+
+
+@pytest.mark.parametrize("url", ["pictures", "file:///pictures"])
+def test_a_misspelt_argument_is_no_storage_option(url: str):
+    """A folder takes no storage options, so what looks like one is a mistake."""
+    with pytest.raises(OptionError, match="public_urls= is no option of a folder; did you mean 'public_url'"):
+        ImageStore(url, public_urls="https://pictures.example/{name}")
