@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +13,10 @@ from langchain_imagegen.cli.files import ForceFlag, check_free
 from langchain_imagegen.cli.listing import Wanted
 from langchain_imagegen.cli.output import Output
 from langchain_imagegen.cli.workspace import SIMULATED, Workspace
-from langchain_imagegen.errors import NoImageError
+from langchain_imagegen.errors import ImageStoreError, NoImageError, OptionError
+from langchain_imagegen.options.validation import listed
+
+_ORIGINALS = ("beside", "embedded", "linked", "none")
 
 File = Annotated[str, typer.Argument(help="The HTML file to write.", metavar="FILE")]
 References = Annotated[
@@ -29,7 +33,7 @@ Title = Annotated[str | None, typer.Option(help="The heading.", show_default="Pi
 Originals = Annotated[
     str,
     typer.Option(
-        metavar="beside|embedded|linked|none",
+        metavar="|".join(_ORIGINALS),
         help="Where the full pictures are: in a folder beside the page, in it, at their addresses, or nowhere.",
     ),
 ]
@@ -53,7 +57,11 @@ def gallery(
     """
     from langchain_imagegen.web.gallery import write_gallery
 
-    target = str(Path(file).with_suffix(".html")) if not Path(file).suffix else file
+    if pictures and (find or wanted != Wanted()):
+        raise OptionError("name the pictures, or choose them by --find, --day, --model, --thread and --tag: not both")
+    if originals not in _ORIGINALS:
+        raise OptionError(f"--originals {originals!r}: give {listed(_ORIGINALS, 'or')}")
+    target = _target(file)
     check_free(target, force=force)
     shown: list[Any] = (
         [workspace.picture(each) for each in pictures] if pictures else wanted.entries(workspace, find)[::-1]
@@ -62,8 +70,17 @@ def gallery(
         raise NoImageError("there is no picture to show: imagegen list shows what there is")
     kept: Any = None if originals == "none" else originals
     heading = title or ("Simulated pictures" if workspace.simulated else None)
-    page = write_gallery(shown, target, title=heading, originals=kept)
+    try:
+        page = write_gallery(shown, target, title=heading, originals=kept)
+    except OSError as error:
+        raise ImageStoreError(f"{target!r} cannot be written: {error.strerror}") from error
     output.give({"file": str(page), "images": len(shown), "simulated": workspace.simulated})
     output.say(f"{len(shown)} picture{'s' * (len(shown) > 1)} in {page}")
     if workspace.simulated:
         output.note(SIMULATED)
+
+
+def _target(file: str) -> str:
+    """Return the file to write, with a suffix; a folder stays as it is, and is refused when the page is written."""
+    target = Path(file).expanduser()
+    return file if target.suffix or target.is_dir() or file.endswith(("/", os.sep)) else f"{file}.html"

@@ -72,7 +72,7 @@ def write_gallery(
             `"linked"` by `image.url()`, which may expire; `None`: nowhere, the page has previews only.
 
     Raises:
-        OptionError: There is no image, or `originals` is none of these.
+        OptionError: There is no image, `path` names no file, or `originals` is none of these.
         ImageStoreError: `originals="linked"`, and the store has no addresses.
     """
     if originals not in ("beside", "embedded", "linked", None):
@@ -80,7 +80,7 @@ def write_gallery(
     exhibits = list({each.image.handle: each for each in exhibits_of(images)}.values())
     if not exhibits:
         raise OptionError("write_gallery() has no image to show: give images, results, a memory, a library or a sheet")
-    target = Path(path).expanduser()
+    target = _file_at(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     handles = {each.image.id: each.image.handle for each in exhibits}
     texts = [_texts(each, handles) for each in exhibits]
@@ -92,6 +92,19 @@ def write_gallery(
     ]
     heading = title or getattr(images, "name", None) or "Pictures"
     target.write_text(_page(str(heading), shown, _total(images)), encoding="utf-8")
+    return target
+
+
+def _file_at(path: str | os.PathLike[str]) -> Path:
+    """Return the file that a path names.
+
+    Raises:
+        OptionError: It names a folder.
+    """
+    text, target = os.fspath(path), Path(path).expanduser()
+    if target.is_dir() or text.endswith(("/", os.sep)):
+        example = f"{(text or '.').rstrip('/' + os.sep)}/gallery.html"
+        raise OptionError(f"{text!r} is a folder: name the file to write, such as {example!r}")
     return target
 
 

@@ -110,6 +110,29 @@ def test_gallery(run: Imagegen, drawn):
     assert run("gallery", "owls.html", "--find", "zebra").code == ExitCode.FAILED
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["."], ExitCode.USAGE, "'.' is a folder: name the file to write, such as './gallery.html'"),
+        (["foxes"], ExitCode.USAGE, "'foxes' is a folder: name the file to write, such as 'foxes/gallery.html'"),
+        (["owls/"], ExitCode.USAGE, "'owls/' is a folder: name the file to write, such as 'owls/gallery.html'"),
+        (["g.html", "last", "--find", "owl"], ExitCode.USAGE, "name the pictures, or choose them by --find, --day"),
+        (["g.html", "last", "--tag", "owl"], ExitCode.USAGE, "name the pictures, or choose them by --find, --day"),
+        (["g.html", "--originals", "non"], ExitCode.USAGE, "'non': give 'beside', 'embedded', 'linked' or 'none'"),
+        (["file/g.html"], ExitCode.STORAGE, "'file/g.html' cannot be written: "),
+    ],
+)
+def test_galleries_that_cannot_be(run: Imagegen, drawn, arguments: list[str], code: ExitCode, told: str):
+    """A page needs a file, and pictures are named or chosen: the line says what is wrong, and nothing is written."""
+    Path("foxes").mkdir()
+    Path("file").write_text("")
+    ended = run("gallery", *arguments)
+
+    assert ended.code == code
+    assert told in ended.err
+    assert not [*Path().rglob("*.html"), *Path().rglob("*_files")]
+
+
 def test_forget(run: Imagegen, drawn, own_state: Path, own_folder: Path):
     """A forgotten picture leaves session and library with its prompt; `--delete` removes its bytes too."""
     session = own_state / "state" / "sessions" / "default.jsonl"

@@ -115,6 +115,14 @@ def test_where_the_originals_are(memory, tmp_path):
     assert [path.name for path in tmp_path.iterdir() if path.is_dir() and path.name != "images"] == ["a_files"]
 
 
+def test_a_folder_is_no_page(memory, tmp_path, monkeypatch):
+    """A path that is a folder is refused with the name of a file in it."""
+    monkeypatch.chdir(tmp_path)
+    for path in (".", tmp_path, "new/", ""):
+        with pytest.raises(OptionError, match=r"is a folder: name the file to write, such as '.*/gallery.html'"):
+            write_gallery(memory, path)
+
+
 def test_every_kind_of_source(memory, low, tmp_path):
     """Images, results and libraries are shown as well; what has no images is refused."""
     library = ImageLibrary(memory.image_store)
