@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from langchain_imagegen.errors import OptionError
+from langchain_imagegen.errors import ImageStoreError, OptionError
 
 if TYPE_CHECKING:
     from langchain_imagegen.images.image import GeneratedImage
@@ -37,11 +38,10 @@ class Out:
     @property
     def format(self) -> str | None:
         """The file format that the suffix asks for, in the API's spelling."""
+        from langchain_imagegen.images.files import FORMATS
         from langchain_imagegen.images.sniffing import MIME_TYPES
 
-        kind = MIME_TYPES.get(Path(self.out or "").suffix[1:].lower(), "")
-        name = kind.partition("/")[2].partition("+")[0]
-        return name if name in ("png", "webp", "jpeg", "gif", "svg") else None
+        return FORMATS.get(MIME_TYPES.get(Path(self.out or "").suffix[1:].lower(), ""))
 
     def check(self) -> None:
         """Refuse a file that is there, before anything is bought.
@@ -68,6 +68,7 @@ class Out:
         Raises:
             OptionError: Another file has the name, and `--force` is not given.
         """
+        _refuse_dash(path or self.out)
         target = _with_suffix(str(path or self.out), image)
         check_free(target, force=self.force, data=image.read())
         return image.save(target)
@@ -82,14 +83,42 @@ def check_free(path: Any, *, force: bool, data: bytes | None = None) -> None:
         data: What is written; a file with these bytes is fine.
 
     Raises:
-        OptionError: It may not be replaced.
+        OptionError: It may not be replaced, or is a hyphen.
     """
+    _refuse_dash(path)
     target = Path(path).expanduser()
     if force or not target.is_file():
         return
     if data is not None and target.stat().st_size == len(data) and target.read_bytes() == data:
         return
     raise OptionError(f"{str(path)!r} is there already: choose another name, or replace it with --force")
+
+
+def check_writable(path: str) -> None:
+    """Refuse a path below a folder in which no file can be made. Nothing is left there.
+
+    Raises:
+        ImageStoreError: No file can be made.
+    """
+    target = Path(path).expanduser().absolute()
+    folder = next(each for each in (target, *target.parents) if each.is_dir() or (each != target and each.exists()))
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".imagegen-"):
+            pass
+    except OSError as error:
+        raise ImageStoreError(
+            f"--out {path!r} cannot be written: {error.strerror} ({folder}); nothing was bought"
+        ) from error
+
+
+def _refuse_dash(path: Any) -> None:
+    """Refuse a hyphen, which elsewhere means standard output.
+
+    Raises:
+        OptionError: The path is one.
+    """
+    if str(path) == "-":
+        raise OptionError("'-' names no file, and pictures are not written to standard output: name a file or folder")
 
 
 def _with_suffix(path: str, image: GeneratedImage) -> str:

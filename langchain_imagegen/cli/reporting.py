@@ -120,7 +120,7 @@ def _warnings_as_lines() -> Iterator[None]:
     """Write warnings for users as lines without a place in the code, and no others."""
 
     def write(message: Warning | str, *_: object, **__: object) -> None:
-        sys.stderr.write(f"warning: {printable(str(message))}\n")
+        sys.stderr.write(f"warning: {_with_option_names(printable(str(message)))}\n")
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

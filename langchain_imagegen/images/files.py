@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import mimetypes
 import os
 import re
 import secrets
@@ -11,6 +12,15 @@ from pathlib import Path
 
 from langchain_imagegen.errors import OptionError
 from langchain_imagegen.images.sniffing import MIME_TYPES, sniff
+
+FORMATS = {
+    "image/png": "png",
+    "image/webp": "webp",
+    "image/jpeg": "jpeg",
+    "image/gif": "gif",
+    "image/svg+xml": "svg",
+}
+"""The MIME types that the service draws, with their names in `output_format`."""
 
 _NO_WORD = re.compile(r"[\W_]+")
 _SUFFIX = re.compile(r"\.[A-Za-z]\w*")  # "poster v2.1" and "Dr. Fox" have none
@@ -31,12 +41,12 @@ def save_picture(path: str | os.PathLike[str], data: bytes, *, name: str) -> Pat
     """
     media = sniff(data)
     target = _target(path, name, media.extension if media else "bin")
-    meant = MIME_TYPES.get(target.suffix[1:].lower())
+    meant = MIME_TYPES.get(target.suffix[1:].lower()) or mimetypes.guess_type(target.name)[0]
     if media and meant and meant != media.mime_type:
+        asked = f", ask for output_format={FORMATS[meant]!r}" if meant in FORMATS else ""
         warnings.warn(
             f"{target.name!r} is saved with the bytes of a picture of type {media.mime_type}: call it "
-            f"{target.stem}.{media.extension}, ask for output_format={meant.partition('/')[2]!r}, or convert it with "
-            "to_pil().save()",
+            f"{target.stem}.{media.extension}{asked}, or convert it (in Python: to_pil().save())",
             UserWarning,
             stacklevel=3,
         )

@@ -93,6 +93,20 @@ def test_a_suffix_asks_for_its_format(run: Imagegen, service):
     assert drawn["files"] == ["fox.webp"]
 
 
+def test_suffixes_of_no_picture(run: Imagegen, service):
+    """A hyphen is no file; any other suffix is kept, with a warning that names only formats that can be drawn."""
+    drawn = [run("draw", "a fox", *SMALL, "-o", name) for name in ("-", "fox.txt", "fox.bmp")]
+    shown = [run("show", "last", "-o", name) for name in ("-", "fox.webp")]
+
+    assert [each.code for each in (*drawn, *shown)] == [ExitCode.USAGE, 0, 0, ExitCode.USAGE, 0]
+    assert "'-' names no file" in drawn[0].err
+    assert service.pictures == 2
+    for ended, name in zip(drawn[1:], ("fox.txt", "fox.bmp"), strict=True):
+        assert f"warning: '{name}' is saved with the bytes of a picture of type image/png: call it fox.png" in ended.err
+        assert "output" not in ended.err
+    assert "call it fox.png, ask for --output-format 'webp', or convert it" in shown[1].err
+
+
 def test_options_are_those_of_image_options(run: Imagegen):
     """Every field of `ImageOptions` is an option with its values and its description, in draw, edit and cost."""
     for command in ("draw", "edit", "cost"):
