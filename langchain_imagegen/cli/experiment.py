@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from langchain_imagegen.cli.exit_codes import ExitCode
-from langchain_imagegen.cli.files import ForceFlag, check_free
+from langchain_imagegen.cli.files import ForceFlag, check_free, check_writable
 from langchain_imagegen.cli.output import Output, printable
 from langchain_imagegen.cli.reporting import InterruptedDrawing
 from langchain_imagegen.cli.service import Service
 from langchain_imagegen.cli.workspace import Workspace
-from langchain_imagegen.errors import LimitError
+from langchain_imagegen.errors import ImageStoreError, LimitError, OptionError
 from langchain_imagegen.options.options import ImageOptions
 
 if TYPE_CHECKING:
     from langchain_imagegen.experiments.batch import Batch
     from langchain_imagegen.experiments.experiment import Sheet
+
+_PAGES, _RECORD = (".html", ".htm"), ".json"
 
 File = Annotated[
     str,
@@ -66,41 +70,97 @@ def experiment(
     from langchain_imagegen.cli.plan_file import read_plan
 
     for path in out:
-        check_free(path, force=force)
+        _check_out(path, force=force)
     plan = read_plan(Path(file).expanduser(), workspace)
+    limit = _limit(max_cost, plan.max_cost, file)
     if plan.mainline_model and not service.mainline_model:
         service = Service(plan.mainline_model, service.api, service.delivery, service.timeout)
     with service.generator(workspace, options, output) as draw:
         batch = plan.experiment.batch(draw)
         output.note(batch.announcement)
         if batch.cells:
-            _check_limit(batch, max_cost or plan.max_cost)
+            _check_limit(batch, limit)
             _confirm(batch, output, yes=yes)
             _draw(batch, output, max_concurrency)
-    _tell(batch.sheet, _write(batch.sheet, out, options), output, workspace)
+    try:
+        files = _write(batch.sheet, out, options)
+    except OSError as error:
+        if not output.json:
+            _tell(batch.sheet, [], output, workspace)
+        raise ImageStoreError(
+            f"{error.filename or 'a file'} cannot be written: {error.strerror}; the pictures are kept: the same "
+            "command again buys none of them twice, also with another --out"
+        ) from error
+    _tell(batch.sheet, files, output, workspace)
     if batch.sheet.failed:
         output.note(f"{len(batch.sheet.failed)} failed; the same command again tries them again")
         raise typer.Exit(int(ExitCode.FAILED))
 
 
-def _check_limit(batch: Batch[Sheet], max_cost: Any) -> None:
+def _check_out(path: str, *, force: bool) -> None:
+    """Refuse a path that cannot be written, or not in the form that its suffix promises, before anything is bought.
+
+    Raises:
+        OptionError: It is a file already, or has a suffix of another form.
+        ImageStoreError: The system does not let it be written.
+    """
+    check_free(path, force=force)
+    if _suffix(path) not in ("", *_PAGES, _RECORD):
+        raise OptionError(
+            f"--out {path!r} is no form of an experiment: name a page (.html), a record (.json), or a folder, such as "
+            f"{path + '/'!r}"
+        )
+    check_writable(path)
+
+
+def _suffix(path: str) -> str:
+    """Return the suffix of a file in lower case, and nothing for a folder."""
+    target = Path(path).expanduser()
+    return "" if path.endswith(("/", os.sep)) or target.is_dir() else target.suffix.lower()
+
+
+class Limit(NamedTuple):
+    """The most that a command may spend, and what the user calls it."""
+
+    name: str
+    dollars: Decimal
+
+
+def _limit(option: str | None, of_plan: Any, file: str) -> Limit | None:
+    """Return the limit of the command line, or else of the plan.
+
+    Raises:
+        OptionError: It is no amount.
+    """
+    from langchain_imagegen.images.cost import read_dollars
+
+    if option is None and of_plan is None:
+        return None
+    place = f"the max_cost of {Path(file).name}" if option is None else "--max-cost"
+    value = of_plan if option is None else option
+    name = f"{value}, {place}" if option is None else f"{place} {value}"
+    try:
+        return Limit(name, read_dollars("max_cost", value))
+    except OptionError as error:
+        raise OptionError(f"{place} takes dollars, such as '$0.50' or 0.5, and not {value!r}") from error
+
+
+def _check_limit(batch: Batch[Sheet], limit: Limit | None) -> None:
     """Refuse a batch that may cost more than is allowed.
 
     Raises:
         LimitError: It may.
-        OptionError: The limit is no amount, or the price is not known.
+        OptionError: The price is not known.
     """
-    from langchain_imagegen.images.cost import read_dollars
-
-    if max_cost is not None:
-        limit, total = read_dollars("max_cost", max_cost), batch.cost.total
-        if total is not None and total > limit:
-            raise LimitError(
-                f"{batch.announcement}, which is above --max-cost {max_cost}: vary less, ask for --quality low, or "
-                "raise it",
-                limit="max_cost",
-            )
-    batch.check_cost(max_cost)
+    if limit is None:
+        return
+    if batch.cost.total is None:
+        raise OptionError(f"{limit.name} cannot be kept, since {batch.cost.reason}: leave it out to draw")
+    if batch.cost.total > limit.dollars:
+        raise LimitError(
+            f"{batch.announcement}, which is above {limit.name}: {batch.how_to_spend_less}, or raise it",
+            limit="max_cost",
+        )
 
 
 def _confirm(batch: Batch[Sheet], output: Output, *, yes: bool) -> None:
@@ -163,12 +223,12 @@ def _write(sheet: Sheet, out: list[str], options: ImageOptions) -> list[Path]:
     """
     written = []
     for path in out:
-        suffix, target = Path(path).suffix.lower(), Path(path).expanduser()
-        if target.is_file():
+        suffix, target = _suffix(path), Path(path).expanduser()
+        if target.is_file() and not path.endswith(("/", os.sep)):
             target.unlink()
-        if suffix in (".html", ".htm"):
+        if suffix in _PAGES:
             written.append(sheet.to_html(path))
-        elif suffix == ".json":
+        elif suffix == _RECORD:
             written.append(_with_options(sheet, options).to_file(path))
         else:
             written += sheet.export(path)

@@ -54,6 +54,12 @@ class Batch(Generic[Kept]):
         return f"{told}; {subject} cost{'s' * (missing == 1)} {self.cost}"
 
     @property
+    def how_to_spend_less(self) -> str:
+        """What lowers the price; a lower quality only if a picture is asked for at more than the lowest."""
+        options = (self.draw.options.merge(self.sheet.variations[cell.variation].options) for cell in self.cells)
+        return "vary less" if all(each.quality == "low" for each in options) else "vary less, ask for low quality"
+
+    @property
     def requests(self) -> list[dict[str, Any]]:
         """The requests, each with a name in the ledger: what an earlier kernel bought is not bought again."""
         named = ((cell, self.sheet.variations[cell.variation]) for cell in self.cells)
@@ -101,15 +107,16 @@ class Batch(Generic[Kept]):
         Raises:
             OptionError: It may, or no price is known.
         """
-        if most is None or not self.cells:
+        if most is None:
             return
         limit, cost = read_dollars("max_cost", most), self.cost
+        if not self.cells:
+            return
         if cost.total is None:
             raise OptionError(f"max_cost={most!r} cannot be kept, since {cost.reason}: leave it out to draw")
         if cost.total > limit:
             raise OptionError(
-                f"{self.announcement}, which is above max_cost={most!r}: vary less, ask for quality='low', or raise "
-                "max_cost"
+                f"{self.announcement}, which is above max_cost={most!r}: {self.how_to_spend_less}, or raise max_cost"
             )
 
 

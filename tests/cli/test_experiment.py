@@ -79,8 +79,62 @@ def test_max_cost(run: Imagegen, service, plan: Path):
     assert Path("sheet.html").read_text() == "mine"  # it is replaced only by a sheet
     assert (above.code, own.code, service.pictures) == (ExitCode.LIMIT, ExitCode.LIMIT, 0)
     assert "above --max-cost $0.01" in above.err
-    assert "above --max-cost $0.02" in own.err
+    assert "above $0.02, the max_cost of foxes.toml" in own.err
     assert run("experiment", plan, "--yes", "--max-cost", "much").code == ExitCode.USAGE
+
+
+def test_max_cost_is_read_always(run: Imagegen, service, plan: Path):
+    """A limit that is no amount is refused, also if nothing is missing, and named where it was written."""
+    run("experiment", plan, *SMALL[:2], "--yes")
+    wrong = [run("experiment", plan, *SMALL[:2], "--max-cost", value) for value in ("abc", "-1", "")]
+    plan.write_text(f'max_cost = "abc"\n{PLAN}')
+    own = run("experiment", plan, *SMALL[:2])
+
+    assert [each.code for each in (*wrong, own)] == [ExitCode.USAGE] * 4
+    assert "--max-cost takes dollars, such as '$0.50' or 0.5, and not 'abc'" in wrong[0].err
+    assert "the max_cost of foxes.toml takes dollars" in own.err
+
+
+def test_what_lowers_the_price(run: Imagegen, service, plan: Path):
+    """Above a limit the line names it as it was written, and advises a lower quality only where there is one."""
+    medium = run("experiment", plan, "--max-cost", "$0.01")
+    plan.write_text('prompts = ["draw a fox", "draw an owl"]\nmax_cost = "$0.01"\n')
+    low = run("experiment", plan, "--quality", "low")
+
+    assert "which is above --max-cost $0.01: vary less, ask for low quality, or raise it" in medium.err
+    assert "which is above $0.01, the max_cost of foxes.toml: vary less, or raise it" in low.err
+
+
+@pytest.mark.parametrize(
+    ("out", "code", "told"),
+    [
+        ("file/sheet.html", ExitCode.STORAGE, "'file/sheet.html' cannot be written: Not a directory"),
+        ("file/new/pictures/", ExitCode.STORAGE, "nothing was bought"),
+        ("sheet.pdf", ExitCode.USAGE, "name a page (.html), a record (.json), or a folder, such as 'sheet.pdf/'"),
+        ("-", ExitCode.USAGE, "'-' names no file"),
+    ],
+)
+def test_paths_are_checked_before_anything_is_bought(
+    run: Imagegen, service, plan: Path, out: str, code: ExitCode, told: str
+):
+    """A path that cannot be written, or has a suffix of no form, is refused first."""
+    Path("file").write_text("")
+    ended = run("experiment", plan, *SMALL[:2], "--yes", "-o", out)
+
+    assert (ended.code, service.pictures) == (code, 0)
+    assert told in ended.err
+    assert sorted(path.name for path in Path().iterdir() if path.is_file()) == ["file", "foxes.toml"]
+
+
+def test_a_page_that_fails_too_late(run: Imagegen, service, plan: Path):
+    """If a path fails after the pictures were bought, the table is shown, and the line says that they are kept."""
+    ended = run("experiment", plan, *SMALL[:2], "--yes", "-o", "sheet.html", "-o", "sheet.html/")
+    as_json = run("experiment", plan, *SMALL[:2], "--yes", "-o", "page.html", "-o", "page.html/", "--json")
+
+    assert ended.code == as_json.json["error"]["exit_code"] == ExitCode.STORAGE
+    assert "A2 " in ended.out
+    assert "cannot be written: File exists; the pictures are kept: the same command again buys none" in ended.err
+    assert service.pictures == 4
 
 
 def test_a_failure_is_a_cell(run: Imagegen, service, plan: Path):

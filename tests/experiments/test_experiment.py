@@ -161,7 +161,7 @@ def test_the_price_is_said_first(run, draw, capsys):
 def test_max_cost_refuses_before_anything_is_bought(run, draw, simulator):
     """An estimate above `max_cost` is an error that says what to do; what is drawn already does not count."""
     dear = Experiment("dear", prompts=["draw a fox"], options=[{"quality": "high"}], n=3)
-    with pytest.raises(OptionError, match=r"above max_cost='\$0.10'"):
+    with pytest.raises(OptionError, match=r"above max_cost='\$0.10': vary less, ask for low quality, or raise"):
         run(dear, draw, max_cost="$0.10")
     assert simulator.pictures == 0
 
@@ -170,6 +170,8 @@ def test_max_cost_refuses_before_anything_is_bought(run, draw, simulator):
     assert simulator.pictures == 3
     with pytest.raises(OptionError, match="it takes dollars"):
         run(Experiment("x", prompts=["draw"]), draw, max_cost="cheap")
+    with pytest.raises(OptionError, match="it takes dollars"):
+        run(dear, draw, max_cost="cheap")  # nothing is missing
 
 
 def test_an_unknown_price_cannot_be_limited(run, draw, simulator):
