@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -88,15 +88,32 @@ class Drawing:
         with self.service.generator(self.workspace, options, self.output) as draw:
             purchase = None if once else self.workspace.remembered.begin(_noted(request, draw))
             if purchase and purchase.begun_before:
-                self.output.note("This command was ended before it had its picture: looking for that one first.")
+                self.output.note(
+                    "An earlier run of this command could not keep its picture: looking for that one first."
+                )
             request["once"] = once or (purchase.once if purchase else None)
-            result = self._drawn(draw, request, purchase)
+            with self._noting_the_end(purchase):
+                result = self._drawn(draw, request)
         files = self._kept(result, purchase)
         for image in result.images if protocol else ():
             show_picture(image.read(), protocol, self.output.console)
         self._tell(result, files)
 
-    def _drawn(self, draw: ImageGenerator, request: dict[str, Any], purchase: Purchase | None) -> ImageResult:
+    @contextmanager
+    def _noting_the_end(self, purchase: Purchase | None) -> Iterator[None]:
+        """Note how a request ends without a picture: it is over, or a later command may look for its picture."""
+        remembered = self.workspace.remembered
+        try:
+            yield
+        except (ImageGenerationError, InterruptedDrawing) as error:
+            may_come = getattr(error, "may_be_billed", True) and not isinstance(error, (ModerationError, NoImageError))
+            with suppress(OSError, ImageStoreError):  # a full disk, for example, of which the error tells
+                (remembered.leave if may_come else remembered.end)(purchase)
+            if isinstance(error, ImageStoreError):
+                raise self._rescued(error) from error
+            raise
+
+    def _drawn(self, draw: ImageGenerator, request: dict[str, Any]) -> ImageResult:
         from langchain_imagegen.cli.progress import DrawingProgress
         from langchain_imagegen.drawing.live import with_partials
 
@@ -107,18 +124,8 @@ class Drawing:
         about = " ".join(request["prompt"].split())[:40]
         progress = DrawingProgress(notes, about, lambda: draw.under_way, pictures=watched, partials=partials)
         stream: Any = draw.stream(request, **fields)
-        try:
-            with progress, closing(stream) as pieces:
-                return self._followed(pieces, progress, lambda: _interrupted(about, draw, noted=bool(request["once"])))
-        except ImageStoreError as error:
-            raise self._rescued(error) from error
-        except ImageGenerationError as error:
-            over = not error.may_be_billed or isinstance(error, (ModerationError, NoImageError))
-            (self.workspace.remembered.end if over else self.workspace.remembered.leave)(purchase)
-            raise
-        except InterruptedDrawing:
-            self.workspace.remembered.leave(purchase)
-            raise
+        with progress, closing(stream) as pieces:
+            return self._followed(pieces, progress, lambda: _interrupted(about, draw, noted=bool(request["once"])))
 
     def _followed(
         self, pieces: Iterable[Any], progress: DrawingProgress, what_goes_on: Callable[[], str]

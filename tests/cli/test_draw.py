@@ -23,6 +23,7 @@ from langchain_imagegen.simulator import (
     quota_exceeded,
 )
 from tests.cli.conftest import SMALL, Imagegen
+from tests.cli.test_session import ended_process
 
 
 def test_draw_then_edit_last(run: Imagegen, service, tmp_path: Path):
@@ -193,6 +194,18 @@ def test_a_store_that_cannot_be_written(run: Imagegen, service, tmp_path: Path):
     assert service.pictures == 0
 
 
+def test_a_command_that_bought_nothing_leaves_nothing(run: Imagegen, service, own_state: Path):
+    """After a store error that came before the purchase, the same command looks for no earlier picture."""
+    Path("file").write_text("")
+    run("draw", "a fox", *SMALL, "--store", "file/inside")
+    session = own_state / "state" / "sessions" / "default.jsonl"
+    session.write_text(re.sub(r'"process": \{.*?\}', f'"process": {json.dumps(ended_process())}', session.read_text()))
+    again = run("draw", "a fox", *SMALL)
+
+    assert "looking for that one first" not in again.err
+    assert service.pictures == 1
+
+
 def test_without_a_key(run: Imagegen):
     """Without a key the line says what to set, and how to try it offline."""
     ended = run("draw", "a fox")
@@ -305,6 +318,7 @@ def test_a_lost_picture_is_fetched_by_the_same_command(run: Imagegen, service):
     assert lost.code == ExitCode.SERVICE
     assert "the same command again looks for it first" in lost.err
     assert again.json["from_ledger"]
+    assert "An earlier run of this command could not keep its picture" in again.err
     assert service.pictures == 1
 
 
