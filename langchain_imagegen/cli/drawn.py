@@ -14,7 +14,7 @@ import typer
 from langchain_imagegen.cli.files import Out
 from langchain_imagegen.cli.output import Output
 from langchain_imagegen.cli.pictures import show_picture
-from langchain_imagegen.cli.reporting import InterruptedDrawing
+from langchain_imagegen.cli.reporting import InterruptedDrawing, with_option_names
 from langchain_imagegen.cli.service import Service
 from langchain_imagegen.cli.terminal import Inline
 from langchain_imagegen.cli.workspace import Workspace
@@ -183,7 +183,7 @@ class Drawing:
             }
         )
         for warning in result.warnings:
-            self.output.note(f"warning: {warning}")
+            self.output.note(f"warning: {with_option_names(warning)}")
         for failure in result.failures:
             self.output.note(str(failure))
         for image in result.images:

@@ -20,8 +20,16 @@ from langchain_imagegen.errors import ImageGenerationError, ModerationError, NoI
 
 _ASSIGNMENT = re.compile(r"(?<![\w-])([a-z]+(?:_[a-z]+)*)=(?=['\"\d]|$)")
 _WrongCall: Any = typer.BadParameter.__base__  # UsageError, of click or of the copy of it in typer
-_OTHERS = {"api", "delivery", "timeout", "once", "mask", "inline", "max_cost"}
+_OTHERS = {"api", "delivery", "timeout", "once", "mask", "inline", "max_cost", "day"}
 """Options whose Python names stand in errors, besides those of `ImageOptions`."""
+_WORDS = {
+    "image_store=ImageStore(…)": "--store",
+    "image_store=": "--store",
+    "regenerate=True": "another --once",
+    "base_url": "OPENAI_BASE_URL",
+}
+"""What else Python calls otherwise than the command line."""
+_WORD = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, _WORDS))})(?!\w)")
 
 
 class InterruptedDrawing(KeyboardInterrupt):
@@ -95,7 +103,7 @@ def message_of(error: BaseException) -> str:
         return f"{error.filename or 'a file'}: {error.strerror}"
     if not isinstance(error, (ImageGenerationError, ImportError, OSError)):
         return f"unexpected {type(error).__name__}: {text}; --debug shows where it comes from"
-    text = _with_option_names(text)
+    text = with_option_names(text)
     if isinstance(error, ModerationError):
         categories = f" ({', '.join(error.categories)})" if error.categories else ""
         where = {"input": "the prompt or a source picture", "output": "the finished picture"}.get(error.stage)
@@ -106,12 +114,13 @@ def message_of(error: BaseException) -> str:
     return text
 
 
-def _with_option_names(text: str) -> str:
-    """Return the text of an error with options as the command line writes them: `--size '1920x1080'`."""
+def with_option_names(text: str) -> str:
+    """Return the text of an error or warning with options as the command line writes them: `--size '1920x1080'`."""
     from langchain_imagegen.options.options import ImageOptions
 
     known = {*ImageOptions.model_fields, *_OTHERS}
     found = _ASSIGNMENT.sub(lambda part: f"--{part[1].replace('_', '-')} " if part[1] in known else part[0], text)
+    found = _WORD.sub(lambda word: _WORDS[word[0]], found)
     return found.rstrip()
 
 
@@ -120,7 +129,7 @@ def _warnings_as_lines() -> Iterator[None]:
     """Write warnings for users as lines without a place in the code, and no others."""
 
     def write(message: Warning | str, *_: object, **__: object) -> None:
-        sys.stderr.write(f"warning: {_with_option_names(printable(str(message)))}\n")
+        sys.stderr.write(f"warning: {with_option_names(printable(str(message)))}\n")
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -13,6 +13,7 @@ from langchain_imagegen.cli.drawn import facts_of
 from langchain_imagegen.cli.files import Out
 from langchain_imagegen.cli.output import Output
 from langchain_imagegen.cli.pictures import show_picture
+from langchain_imagegen.cli.reporting import with_option_names
 from langchain_imagegen.cli.terminal import Inline
 from langchain_imagegen.cli.workspace import SIMULATED, Workspace
 from langchain_imagegen.errors import ImageStoreError
@@ -44,7 +45,7 @@ def show(picture: Reference = "last", *, out: Out, inline: Inline, output: Outpu
     try:
         show_picture(image.read(), inline.protocol(sys.stdout), output.console)
     except ImageStoreError as error:
-        output.note(f"its bytes cannot be read: {error}")
+        output.note(f"its bytes cannot be read: {with_option_names(str(error))}")
     output.say(facts_of(image), "bold")
     for line in _lines(image):
         output.say(line)

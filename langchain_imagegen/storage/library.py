@@ -303,7 +303,7 @@ def _day(value: date | str) -> str:
     try:
         given = value if isinstance(value, date) else date.fromisoformat(value)
     except (ValueError, TypeError):
-        raise OptionError(f"day={str(value)[:40]!r} is no day: write it as '2026-11-26', or give a date") from None
+        raise OptionError(f"day={str(value)[:40]!r} is no day: write it as '2026-11-26'") from None
     return given.strftime("%Y%m%d")
 
 

@@ -6,11 +6,12 @@ import json
 import re
 import shutil
 import threading
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from langchain_imagegen import ImageLibrary, ImageOptions
+from langchain_imagegen import ImageLibrary, ImageOptions, ImageStore
 from langchain_imagegen.cli.exit_codes import ExitCode
 from langchain_imagegen.simulator import (
     Simulator,
@@ -288,6 +289,22 @@ def test_an_empty_name_is_refused(run: Imagegen, service, name: str):
     assert ended.err.endswith(
         f"--once {name!r} names no picture: give it a name, such as --once poster-7, or leave it out\n"
     )
+
+
+def test_no_message_speaks_python(run: Imagegen, service, monkeypatch: pytest.MonkeyPatch, own_folder: Path):
+    """What Python users write otherwise is said in the words of the command line, in errors, warnings and notes."""
+    run("draw", "a fox", *SMALL, "--once", "poster")
+    named = run("draw", "an owl", *SMALL, "--once", "poster").err
+    ImageStore(own_folder).prune(older_than=timedelta(0))
+    lost = [run("show").err, run("show", "-o", "fox.png").err]
+    day = run("find", "--day", "yesterday").err
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
+    unreachable = run("draw", "a fox", *SMALL).err
+
+    assert "the picture named --once 'poster' was bought with another request; another --once buys a new one" in named
+    assert all("written to another store; pass that one as --store\n" in each for each in lost)
+    assert "--day 'yesterday' is no day: write it as '2026-11-26'\n" in day
+    assert "check OPENAI_BASE_URL and the network" in unreachable
 
 
 def test_the_same_prompt_draws_another_picture(run: Imagegen, service):
