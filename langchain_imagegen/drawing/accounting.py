@@ -138,9 +138,8 @@ class Account:
 
     @property
     def _callbacks(self) -> Any:
-        """The callbacks of the runs below; None if there are none, since to set them up takes as long as a request."""
-        child = self._manager and self._manager.get_child()
-        return child if child and child.handlers else None
+        """The callbacks of the runs below; None if nobody follows this one, since to set them up takes a while."""
+        return self._manager.get_child() if self._manager and self._manager.handlers else None
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

@@ -46,6 +46,9 @@ def buy_once(drawing: Drawing, key: Key, ledger: Ledger, store: ByteStore) -> Fl
         ImageGenerationError: As `flows.draw`. What may have been billed is looked for when the call is made again.
     """
     attempt = ledger.attempt(key.name, key.request, original=key.original, regenerate=key.regenerate)
+    earlier = yield from _bought_while_down(drawing, key, ledger.fallback, store)
+    if earlier is not None:
+        return earlier
     try:
         found: Claim | Done | Busy = yield Do(attempt.begin)
     except ImageStoreError:
@@ -63,6 +66,20 @@ def buy_once(drawing: Drawing, key: Key, ledger: Ledger, store: ByteStore) -> Fl
             warnings = (_LOST,)
         found = yield Do(attempt.begin)
     return warned((yield from _buy(drawing, key, found)), *warnings)
+
+
+def _bought_while_down(
+    drawing: Drawing, key: Key, fallback: Ledger | None, store: ByteStore
+) -> Generator[Step, Any, ImageResult | None]:
+    """Return the picture that was bought while only the fallback could be reached, if there is one."""
+    if fallback is None:
+        return None
+    attempt = fallback.attempt(key.name, key.request, original=key.original, regenerate=key.regenerate)
+    try:
+        done: Done | None = yield Do(attempt.done)
+    except ImageStoreError:  # the store itself may work, and says so
+        return None
+    return (yield from _remembered(done, drawing, key, store)) if done else None
 
 
 def warned(result: ImageResult, *warnings: str) -> ImageResult:

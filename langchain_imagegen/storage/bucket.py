@@ -11,6 +11,7 @@ import re
 import threading
 import time
 import uuid
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime
@@ -43,6 +44,12 @@ class Bucket:
         self._opening = threading.Lock()
         self._opened: tuple[int, Any, str] | None = None
         self._check_driver()
+        _buckets.add(self)
+
+    def unlock(self) -> None:
+        """Renew the locks in a forked child, where the thread that held one does not run."""
+        self._opening = threading.Lock()
+        Bucket._creating = threading.Lock()
 
     def below(self, name: str) -> Bucket:
         """Return what lies under a prefix as a place of its own; this one does not list what it holds."""
@@ -187,6 +194,18 @@ class Bucket:
         """Hold a lock for `memory://`, which looks and then writes; real services do both in one step."""
         with self._creating if self._scheme == "memory" else nullcontext():
             yield
+
+
+_buckets: weakref.WeakSet[Bucket] = weakref.WeakSet()
+
+
+def _unlock_all() -> None:
+    for bucket in list(_buckets):
+        bucket.unlock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock_all)
 
 
 class BucketUpload:

@@ -86,8 +86,9 @@ class Folder:
     def create(self, key: str, data: bytes) -> bool:
         """Write `data` under a new key; return False if the key is taken. The link to the name is atomic."""
         target = self.root / key
-        if target.exists():
-            return False
+        with _store_errors(self.root, "read"):
+            if target.exists():
+                return False
         upload = self.upload()
         try:
             upload.write(data)
@@ -136,11 +137,11 @@ class Folder:
     def listing(self, folder: str | None = None) -> Iterator[tuple[str, float]]:
         """Yield each key one folder deep, or those of one folder, with the time it was written.
 
-        Links to other folders are not followed.
+        Links to other folders are followed only if one is named, as by what reads and writes in it.
         """
         with _store_errors(self.root, "listed"):
             for parent in [folder] if folder else self._folders():
-                linked = (self.root / parent).is_symlink()
+                linked = folder is None and (self.root / parent).is_symlink()
                 for name in () if linked else _names_in(self.root / parent):
                     with suppress(FileNotFoundError):
                         yield f"{parent}/{name}", os.stat(f"{self.root}/{parent}/{name}").st_mtime  # noqa: PTH116 - quick

@@ -7,13 +7,13 @@ The notes are small JSON objects under `ledger/` in the image store's place. For
   caller creates the next number, which again only one process can do.
 - `<name>.done`: the result, and the number of the claim that bought it.
 
-`pictures` is the index of the results, see `picture_index`.
-
+`pictures` is the index of the results, see `picture_index`; `forgetting` removes what names a deleted picture.
 `drawing.once` names the calls, and `drawing.purchase` buys. All methods wait for a disk or a network.
 """
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import secrets
@@ -27,7 +27,6 @@ from typing import Any, Literal
 from langchain_imagegen.errors import ImageStoreError
 from langchain_imagegen.storage.backends import Place
 from langchain_imagegen.storage.heartbeat import BEAT, Heartbeat
-from langchain_imagegen.storage.picture_index import PictureIndex
 from langchain_imagegen.storage.processes import is_gone, is_here, this_process
 
 FOLDER, INDEX = "ledger", "pictures"
@@ -44,6 +43,7 @@ UNREAD = timedelta(days=30)
 _SHORTEST, _LONGEST, _GROWTH = 0.02, 1.0, 1.5  # seconds between two looks at another's claim, and their ratio
 
 _heart = Heartbeat()
+atexit.register(_heart.wait, 2.0)  # a response id that is known is noted before the process ends
 logger = logging.getLogger(__name__)
 
 
@@ -116,28 +116,9 @@ class Ledger:
             listing: Keys of the place, with the time at which each was written.
         """
         oldest = time.time() - UNREAD.total_seconds()
-        for notes in _calls_in(listing).values():
+        for notes in calls_in(listing).values():
             if max(notes.values()) < oldest and not any(_is_live(self.read(name)) for name in notes):
                 self._remove(notes)
-
-    def forget(self, sha256: str) -> None:
-        """Remove the notes of the calls whose result names a picture; results that the index knows are not read.
-
-        Args:
-            sha256: The digest of the picture.
-        """
-        calls = _calls_in(self._place.listing(FOLDER))
-        written = {name: notes[done] for name, notes in calls.items() if (done := f"{name}.done") in notes}
-        index = PictureIndex(self.read(INDEX), written)
-        read = {f"{FOLDER}/{name}.done": name for name in index.to_read(sha256)}
-        for key, result in self._place.read_several(read).items():
-            if sha256.encode() in result:
-                self._remove(calls[read[key]])
-                index.drop(read[key])
-            else:
-                index.add(read[key], result)
-        if index.has_changed:
-            self.write(INDEX, index.entries)
 
     def _remove(self, names: Iterable[str]) -> None:
         for name in sorted(names, reverse=True):
@@ -194,7 +175,7 @@ class Attempt:
         # The last owner may have written its result since, and then gone.
         if number > first and (done := self.done()):
             return done
-        new = Claim(self._ledger, self._name, self._request, number, () if self._regenerate else responses)
+        new = Claim(self._ledger, self._name, self._request, number, responses)
         return new if new.create() else self._busy()
 
     def _valid(self, note: Mapping[str, Any] | None) -> Done | None:
@@ -235,7 +216,7 @@ class Claim:
         self.token = secrets.token_hex(8)
         self._ledger, self._name, self._request, self._number = ledger, name, request, number
         self._responses = inherited
-        self._state: Literal["running", "released", "left"] = "running"
+        self._state: Literal["running", "released", "left", "settled"] = "running"
         self._began = time.time()
         self._writing = threading.Lock()
 
@@ -250,15 +231,21 @@ class Claim:
         _heart.hold(self)
         try:
             created = self._ledger.create(self._key, self._note())
+            if created:
+                _heart.renew(self)
+        except RuntimeError as error:  # no thread can be started
+            created = False
+            raise ImageStoreError(f"the ledger cannot renew its notes, so nothing was bought: {error}") from error
         finally:
-            _heart.renew(self) if created else _heart.drop(self)
+            if not created:
+                _heart.drop(self)
         return created
 
     def note_response(self, response_id: str) -> None:
         """Note the id of a response that is being made. This does not wait: the note is written by another thread."""
         if response_id not in self._responses:
             self._responses = (*self._responses, response_id)
-            _heart.renew(self, now=True)
+            self._renew_now()
 
     def settle(self, record: Mapping[str, Any]) -> None:
         """Note the result.
@@ -272,6 +259,7 @@ class Claim:
         except ImageStoreError:
             self.give_up(drew_nothing=False)
             raise
+        self._state = "settled"
         _heart.drop(self)
 
     def give_up(self, *, drew_nothing: bool) -> None:
@@ -287,12 +275,19 @@ class Claim:
         """End the claim as `give_up` does, without waiting; no-op if it has ended."""
         if _heart.holds(self.token) and not self.ended:
             self._state = "left"
-            _heart.renew(self, now=True)
+            self._renew_now()
 
     def write(self) -> None:
-        """Write the claim as it is now."""
+        """Write the claim as it is now, unless it has a result, which somebody may have deleted since."""
         with self._writing:
-            self._ledger.write(self._key, self._note())
+            if self._state != "settled":
+                self._ledger.write(self._key, self._note())
+
+    def _renew_now(self) -> None:
+        try:
+            _heart.renew(self, now=True)
+        except RuntimeError as error:
+            logger.warning("a call under way could not be noted, so others may repeat it: %s", error)
 
     @property
     def _key(self) -> str:
@@ -303,7 +298,7 @@ class Claim:
         return self._ledger.dated({**note, "began": self._began, "beat": time.time()})
 
 
-def _calls_in(listing: Iterable[tuple[str, float]]) -> dict[str, dict[str, float]]:
+def calls_in(listing: Iterable[tuple[str, float]]) -> dict[str, dict[str, float]]:
     """Return the names of the notes of each call, with the time at which each was written."""
     calls: dict[str, dict[str, float]] = {}
     for key, written in listing:

@@ -17,7 +17,7 @@ another machine call the same time: their clocks differ, and S3's time has whole
 """
 
 _SHORTENED = 12  # hex digits of a digest
-_DIGEST = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
+_DIGEST = re.compile(rb"(?=([0-9a-f]{64}))")  # each one, also where a hex digit stands before or behind it
 
 
 class PictureIndex:

@@ -123,9 +123,9 @@ def prune(place: Place, kept: set[str], older_than: timedelta | None) -> Iterato
 
 def delete(place: Place, sha256: str) -> bool:
     """Remove a picture, its thumbnails, and what ledger and library have of it; return False if it was not there."""
-    from langchain_imagegen.storage.ledger import Ledger
+    from langchain_imagegen.storage.forgetting import forget
 
-    Ledger(place, timedelta(0)).forget(sha256)
+    forget(place, sha256)
     _remove_entries(place, {sha256}, (key for key, _ in place.listing(LIBRARY)))
     removed = False
     for _ in EXTENSIONS:

@@ -54,7 +54,6 @@ class ImageStore(KeepsNotes, Uncopied):
 
     Raises:
         ImageStoreError: No driver for such a URL is installed.
-        OptionError: A folder is given options.
     """
 
     def __init__(

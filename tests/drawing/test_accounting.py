@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
 from langchain_core.callbacks import UsageMetadataCallbackHandler, get_usage_metadata_callback
 from langchain_core.tracers import BaseTracer
+from langchain_core.tracers.context import collect_runs, register_configure_hook
 from langchain_core.tracers.schemas import Run
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
@@ -147,3 +149,16 @@ def test_spans_hang_below_the_callers(low: Make, half: Any, spans: InMemorySpanE
     drawing, _ = spans.get_finished_spans()
 
     assert drawing.parent.span_id == parent.get_span_context().span_id
+
+
+def test_followers_that_are_not_inherited_see_the_tokens(low: Make, half: Any):
+    """`collect_runs`, and a handler that LangChain adds to each run anew, see the runs of the models too."""
+    here: ContextVar[UsageMetadataCallbackHandler | None] = ContextVar("here", default=None)
+    register_configure_hook(here, inheritable=False)
+    counter = UsageMetadataCallbackHandler()
+    here.set(counter)
+    with collect_runs() as collected:
+        result = half.invoke(low(), "a fox")
+
+    assert [len(run.child_runs) for run in collected.traced_runs] == [2]
+    assert set(counter.usage_metadata) == {result.model, "gpt-image-2"}

@@ -222,3 +222,21 @@ def test_deleting_a_picture_forgets_its_call(half, low, simulator, image_store):
     assert draw("draw a cat", once="poster-8").image == cat.image
     assert not draw("draw a fox", once="poster-7").from_ledger
     assert simulator.pictures == 3
+
+
+def test_what_the_fallback_noted_is_found_when_the_store_is_back(half, low, simulator, tmp_path):
+    """A picture that was bought while the store was down is not bought again when it can be reached."""
+    place = tmp_path / "images"
+
+    def draw(**settings):
+        store = ImageStore(place, fallback=tmp_path / "fallback")
+        return half.invoke(low(image_store=store), "draw a fox", once="poster-7", **settings)
+
+    place.touch()
+    down = draw()
+    place.unlink()
+    back = draw()
+
+    assert (back.from_ledger, back.image) == (True, down.image)
+    assert simulator.pictures == 1
+    assert draw(regenerate=True).from_ledger is False

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from langchain_imagegen import ImageStore
-from langchain_imagegen.storage.ledger import Claim, Done, Ledger
+from langchain_imagegen.storage.ledger import Busy, Claim, Done, Ledger
 
 MONTH = timedelta(days=30)
 FOX, CAT = f"{1:064x}"[::-1], f"{2:064x}"[::-1]
@@ -90,7 +90,7 @@ def test_only_the_notes_of_the_picture_are_read_again(tmp_path: Path, opened: li
     opened.clear()
     store.delete(FOX)
 
-    assert opened == [f"{number:064x}.done" for number in (8, 9)]
+    assert set(opened) == {f"{number:064x}.done" for number in (8, 9)}
     assert [is_noted(notes, number) for number in range(10)] == [True] * 8 + [False] * 2
     assert FOX[:12] not in left_in(store)
 
@@ -148,3 +148,87 @@ def test_a_result_of_many_pictures_is_found(store: ImageStore):
     store.delete(digests[-1])
 
     assert left_in(store) == ""
+
+
+@pytest.mark.parametrize("before", ["", "画像", "é", "?p=ab%2f", "0123abc"])
+def test_a_digest_in_a_text_is_found(tmp_path: Path, before: str):
+    """A result that the index knows is found by a digest in its texts, whatever stands before it there."""
+    store = ImageStore(tmp_path / "images")
+    notes = store.ledger(MONTH)
+    claim = notes.attempt("ab" * 32, "request").begin()
+    assert isinstance(claim, Claim)
+    claim.settle(record(CAT) | {"text": f"{before}{FOX} in blue"})
+    age(tmp_path, timedelta(hours=2))
+    store.delete("00" * 32)
+    store.delete(FOX)
+
+    assert left_in(store) == ""
+
+
+def test_a_redraw_under_way_keeps_its_place(store: ImageStore):
+    """A picture that is deleted while its call draws another one leaves the claim of that one, and its result."""
+    notes = store.ledger(MONTH)
+    buy(notes, 1, FOX)
+    redraw = notes.attempt(f"{1:064x}", "request", regenerate=True).begin()
+    assert isinstance(redraw, Claim)
+    store.delete(FOX)
+    assert isinstance(notes.attempt(f"{1:064x}", "request").begin(), Busy)
+    redraw.settle(record(CAT))
+
+    assert is_noted(notes, 1)
+    assert FOX not in left_in(store)
+
+
+def test_a_deletion_that_was_killed_is_finished_by_the_next(tmp_path: Path):
+    """Where the claims stayed, with the response ids by which the service gives the picture, they go with the next."""
+    store = ImageStore(tmp_path / "images")
+    notes = store.ledger(MONTH)
+    claim = notes.attempt(f"{1:064x}", "request").begin()
+    assert isinstance(claim, Claim)
+    claim.note_response("resp_1")
+    while "resp_1" not in left_in(store):
+        time.sleep(0.01)
+    claim.settle(record(FOX))
+    if not (child := os.fork()):
+        removals = iter(range(3))
+        sys.addaudithook(lambda event, _: event == "os.remove" and next(removals) == 1 and os._exit(9))
+        store.delete(FOX)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    assert "resp_1" not in left_in(store)
+    store.delete(FOX)
+
+    found = notes.attempt(f"{1:064x}", "request").begin()
+    assert isinstance(found, Claim)
+    assert found.inherited == ()
+    found.give_up(drew_nothing=True)
+
+
+def test_an_index_that_cannot_be_written_stops_no_deletion(tmp_path: Path):
+    """The index only saves time: a folder in its place, or nonsense in it, does not keep a picture from deletion."""
+    store = ImageStore(tmp_path / "images")
+    notes = store.ledger(MONTH)
+    for number in range(2):
+        buy(notes, number, FOX)
+        buy(notes, number + 8, CAT)
+        age(tmp_path, timedelta(hours=2))
+        index = tmp_path / "images" / "ledger" / "pictures"
+        index.unlink(missing_ok=True)
+        if number:
+            index.mkdir()
+        else:
+            index.write_text("[" * 200_000)
+        store.delete(FOX)
+        assert not is_noted(notes, number)
+
+
+def test_a_ledger_behind_a_link_is_read(tmp_path: Path):
+    """Notes in a folder that was moved and linked are forgotten too."""
+    store = ImageStore(tmp_path / "images")
+    notes = store.ledger(MONTH)
+    buy(notes, 1, FOX)
+    (tmp_path / "images" / "ledger").rename(tmp_path / "elsewhere")
+    (tmp_path / "images" / "ledger").symlink_to(tmp_path / "elsewhere")
+    store.delete(FOX)
+
+    assert not list((tmp_path / "elsewhere").glob("*.done"))

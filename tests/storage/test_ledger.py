@@ -307,7 +307,7 @@ def test_only_a_process_of_this_machine_is_ever_gone():
 
 
 def test_claims_are_renewed_by_one_thread_that_ends(notes, monkeypatch):
-    """However many calls are under way, one thread renews their claims, and it ends with the last of them."""
+    """However many calls are under way, one thread has their claims renewed, and it ends with the last of them."""
     monkeypatch.setattr(heartbeat, "BEAT", 0.05)
 
     def beats() -> list[float]:
@@ -316,7 +316,7 @@ def test_claims_are_renewed_by_one_thread_that_ends(notes, monkeypatch):
     claims = [notes.attempt(f"{n:064x}", "request").begin() for n in range(8)]
     first = beats()
     threads = [thread for thread in threading.enumerate() if "ledger" in thread.name]
-    time.sleep(0.2)
+    time.sleep(1)
     later = beats()
     for claim in claims:
         claim.give_up(drew_nothing=True)
@@ -435,3 +435,72 @@ def test_a_conflict_that_lasts_is_told():
 
         with pytest.raises(ImageStoreError, match="cannot be written"):
             store.put_if_absent("key", b"1")
+
+
+def test_a_redraw_that_was_killed_is_fetched_by_the_next(notes):
+    """`regenerate` buys another picture, but not two: what a killed one had begun is handed on."""
+    begin(notes).settle(RECORD)
+    killed = notes.attempt(NAME, "request", regenerate=True).begin()
+    killed.note_response("resp_1")
+    killed.give_up(drew_nothing=False)
+
+    claim = notes.attempt(NAME, "request", regenerate=True).begin()
+    claim.give_up(drew_nothing=True)
+    assert claim.inherited == ("resp_1",)
+
+
+# --- the heartbeat
+
+
+class Note:
+    """A note that takes its time to be written."""
+
+    ended = False
+
+    def __init__(self, token: str, may_end: threading.Event) -> None:
+        self.token, self.written = token, threading.Event()
+        self._may_end = may_end
+
+    def write(self) -> None:
+        """Write it, when it may."""
+        assert self._may_end.wait(10)
+        self.written.set()
+
+
+def test_a_write_that_hangs_holds_up_no_other():
+    """While the note of one call cannot be written, those of others are; the end of the process waits for them."""
+    heart, free, never = heartbeat.Heartbeat(), threading.Event(), threading.Event()
+    free.set()
+    hanging, other = Note("hanging", never), Note("other", free)
+    heart.renew(hanging, now=True)
+    time.sleep(0.05)
+    heart.renew(other, now=True)
+
+    assert other.written.wait(5)
+    began = time.monotonic()
+    heart.wait(0.2)
+    assert time.monotonic() - began >= 0.2
+    never.set()
+    heart.wait(5)
+    assert hanging.written.is_set()
+    for note in (hanging, other):
+        heart.drop(note)
+
+
+def test_without_a_thread_nothing_is_bought(notes, monkeypatch):
+    """Where no thread can be started, the caller is told before anything is bought, and the next call goes on."""
+    start, failures = threading.Thread.start, iter([RuntimeError("can't start new thread")])
+
+    def start_the_second(self: threading.Thread) -> None:
+        if self.name == heartbeat.THREAD and (failure := next(failures, None)):
+            raise failure
+        start(self)
+
+    monkeypatch.setattr(threading.Thread, "start", start_the_second)
+    with pytest.raises(ImageStoreError, match="nothing was bought: can't start new thread"):
+        begin(notes)
+    claim = begin(notes)
+    assert isinstance(claim, Claim)
+    claim.note_response("resp_1")
+    claim.settle(RECORD)
+    assert isinstance(begin(notes), Done)

@@ -8,9 +8,11 @@ import hashlib
 import io
 import os
 import pickle
+import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 import tracemalloc
 import urllib.parse
@@ -21,7 +23,9 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from threading import Barrier
+from typing import Any
 
+import fsspec.core
 import pytest
 from PIL import Image
 
@@ -316,6 +320,7 @@ def test_changed_file_is_not_trusted(folder, tmp_path):
 
 WRITE_FOREVER = """
 import sys
+import threading
 from langchain_imagegen import ImageStore
 writer = ImageStore(sys.argv[1]).writer()
 writer.write(b"\\x89PNG\\r\\n\\x1a\\n" + bytes(200_000))
@@ -342,6 +347,7 @@ def test_killed_writer_leaves_no_picture(tmp_path):
 
 PUT_AND_CLAIM = """
 import sys
+import threading
 from langchain_imagegen import ImageStore
 store, data = ImageStore(sys.argv[1]), sys.stdin.buffer.read()
 for _ in range(10):
@@ -616,3 +622,27 @@ def test_a_misspelt_argument_is_no_storage_option(url: str):
     """A folder takes no storage options, so what looks like one is a mistake."""
     with pytest.raises(OptionError, match="public_urls= is no option of a folder; did you mean 'public_url'"):
         ImageStore(url, public_urls="https://pictures.example/{name}")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="only where processes can be forked")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_process_forked_while_a_bucket_is_opened(monkeypatch: pytest.MonkeyPatch):
+    """A child opens the bucket by itself, although the thread that was opening it is not in the child."""
+    opening, open_bucket = threading.Event(), fsspec.core.url_to_fs
+
+    def slow(*arguments: Any, **options: Any) -> Any:
+        opening.set()
+        time.sleep(0.3)
+        return open_bucket(*arguments, **options)
+
+    monkeypatch.setattr(fsspec.core, "url_to_fs", slow)
+    store = ImageStore(f"memory://{uuid.uuid4().hex}")
+    thread = threading.Thread(target=store.put_if_absent, args=("key", b""))
+    thread.start()
+    assert opening.wait(5)
+    if not (child := os.fork()):
+        signal.alarm(10)
+        os._exit(0 if store.put_if_absent("other", b"") else 1)
+    thread.join()
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
