@@ -76,7 +76,7 @@ class Drawing:
             ImageGenerationError: There is none.
             InterruptedDrawing: Ctrl-C was pressed.
         """
-        if once is not None and not once.strip():
+        if once is not None and once.strip() in ("", "auto"):  # in Python auto is a setting, and buys anew here
             raise OptionError(
                 f"--once {once!r} names no picture: give it a name, such as --once poster-7, or leave it out"
             )

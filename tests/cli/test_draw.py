@@ -185,9 +185,9 @@ def test_a_name_buys_once(run: Imagegen, service):
     assert again["images"][0]["id"] == first["images"][0]["id"]
 
 
-@pytest.mark.parametrize("name", ["", " "])
-def test_an_empty_name_is_refused(run: Imagegen, service, name: str):
-    """`--once ""`, such as a variable that is not set, buys nothing and says what to write."""
+@pytest.mark.parametrize("name", ["", " ", "auto"])
+def test_what_is_no_name_is_refused(run: Imagegen, service, name: str):
+    """`--once ""`, such as a variable that is not set, buys nothing and says what to write; so does Python's `auto`."""
     ended = run("draw", "a fox", *SMALL, "--once", name)
 
     assert (ended.code, service.pictures) == (ExitCode.USAGE, 0)
