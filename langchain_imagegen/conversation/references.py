@@ -17,7 +17,7 @@ from langchain_imagegen.conversation.content_blocks import Pointer, of_url, read
 from langchain_imagegen.conversation.handles import read_handles
 from langchain_imagegen.conversation.memory import ImageMemory
 from langchain_imagegen.conversation.messages import upload
-from langchain_imagegen.errors import OptionError, UnknownImageError
+from langchain_imagegen.errors import CorruptImageError, OptionError, UnknownImageError
 from langchain_imagegen.images.fitness import ROTATED, unfit_because
 from langchain_imagegen.images.image import GeneratedImage, is_record
 from langchain_imagegen.images.pillow import png_of, rewrite
@@ -102,7 +102,12 @@ def _one(reference: object, memory: ImageMemory | None, store: ImageStore) -> So
     data = _local_bytes(reference, store.max_bytes)
     if data is None:
         raise UnknownImageError(f"{type(reference).__name__} names no image; give {KNOWN_FORMS}")
-    return _of_bytes(data, memory, store)
+    try:
+        return _of_bytes(data, memory, store)
+    except CorruptImageError as error:
+        if isinstance(reference, Path):  # of several, the file that is meant
+            raise CorruptImageError(f"{shown(reference.name)}: {error}") from error
+        raise
 
 
 def _of_bytes(data: bytes, memory: ImageMemory | None, store: ImageStore) -> GeneratedImage:

@@ -223,6 +223,13 @@ def test_an_error_about_a_path_hides_its_folder(image_store: ImageStore, tmp_pat
     assert str(tmp_path) in str(caught.value.__cause__)
 
 
+def test_an_error_names_the_file_that_is_no_picture(image_store: ImageStore, tmp_path: Path):
+    """Of several files, the one that cannot be read as a picture is named, without its folder."""
+    (tmp_path / "notes.txt").write_text("hello, " * 20)
+    with pytest.raises(CorruptImageError, match=r"^'notes\.txt': what should be an image"):
+        resolve([tmp_path / "notes.txt"], None, image_store)
+
+
 def test_a_pillow_image_is_turned_upright(image_store: ImageStore):
     """A Pillow image with an EXIF rotation is stored upright."""
     data, exif = io.BytesIO(), Image.Exif()
