@@ -57,7 +57,10 @@ def _forget_call(place: Place, ledger: Ledger, notes: Iterable[str], key: str, s
     numbers = {name: int(found[1]) for name in notes if (found := _CLAIM.search(name))}
     earlier = sorted((name for name in numbers if numbers[name] <= last), key=numbers.__getitem__, reverse=True)
     for name in earlier:
-        ledger.write(name, ledger.dated({"state": "released"}))
+        try:
+            ledger.write(name, ledger.dated({"state": "released"}))
+        except ImageStoreError:  # on a full disk, for example, which deletions are to free
+            place.remove(f"{FOLDER}/{name}")
     place.remove(key)
     if ledger.read(key.removeprefix(f"{FOLDER}/").removesuffix("done") + f"begun.{last + 1}") is None:
         for name in earlier:

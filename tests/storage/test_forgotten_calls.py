@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import resource
+import signal
 import sys
 import time
 import uuid
@@ -14,6 +16,7 @@ from typing import Any
 import pytest
 
 from langchain_imagegen import ImageStore
+from langchain_imagegen.simulator.drawing import draw as paint
 from langchain_imagegen.storage.ledger import Busy, Claim, Done, Ledger
 
 MONTH = timedelta(days=30)
@@ -232,3 +235,18 @@ def test_a_ledger_behind_a_link_is_read(tmp_path: Path):
     store.delete(FOX)
 
     assert not list((tmp_path / "elsewhere").glob("*.done"))
+
+
+def test_a_full_disk_is_freed_by_deletions(tmp_path: Path):
+    """Where nothing can be written any more, a picture and the notes of its call are deleted nevertheless."""
+    store = ImageStore(tmp_path / "images")
+    picture = store.put(paint("a fox", size=(16, 16)))
+    buy(store.ledger(MONTH), 1, picture.sha256)
+    if not (child := os.fork()):
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+        os._exit(0 if store.delete(picture.sha256) else 1)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert picture.sha256 not in store
+    assert left_in(store) == ""
