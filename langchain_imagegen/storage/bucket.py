@@ -49,7 +49,11 @@ class Bucket:
     def unlock(self) -> None:
         """Renew the locks in a forked child, where the thread that held one does not run."""
         self._opening = threading.Lock()
-        Bucket._creating = threading.Lock()
+        self._unlock_creation()
+
+    @classmethod
+    def _unlock_creation(cls) -> None:
+        cls._creating = threading.Lock()
 
     def below(self, name: str) -> Bucket:
         """Return what lies under a prefix as a place of its own; this one does not list what it holds."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import sys
 import time
@@ -239,6 +238,7 @@ def test_a_ledger_behind_a_link_is_read(tmp_path: Path):
 
 def test_a_full_disk_is_freed_by_deletions(tmp_path: Path):
     """Where nothing can be written any more, a picture and the notes of its call are deleted nevertheless."""
+    resource = pytest.importorskip("resource", reason="only where a process can be limited")
     store = ImageStore(tmp_path / "images")
     picture = store.put(paint("a fox", size=(16, 16)))
     buy(store.ledger(MONTH), 1, picture.sha256)
