@@ -156,9 +156,10 @@ def test_followers_that_are_not_inherited_see_the_tokens(low: Make, half: Any):
     here: ContextVar[UsageMetadataCallbackHandler | None] = ContextVar("here", default=None)
     register_configure_hook(here, inheritable=False)
     counter = UsageMetadataCallbackHandler()
-    here.set(counter)
+    added = here.set(counter)
     with collect_runs() as collected:
         result = half.invoke(low(), "a fox")
+    here.reset(added)
 
     assert [len(run.child_runs) for run in collected.traced_runs] == [2]
     assert set(counter.usage_metadata) == {result.model, "gpt-image-2"}
