@@ -45,7 +45,7 @@ def drawing(generator, slow_simulator, memory):
     return generator(base_url=slow_simulator.base_url, options=SMALL | {"partial_images": 1}, memory=memory)
 
 
-def wait_for(condition, seconds=10):
+def wait_for(condition, seconds=30):
     """Wait until the condition holds."""
     end = time.monotonic() + seconds
     while not condition():
