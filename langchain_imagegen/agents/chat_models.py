@@ -96,7 +96,7 @@ def function_tool_only(*, hosted: Literal["auto"] | bool, **settings: object) ->
     Raises:
         OptionError: `hosted` is True beside such a setting, or something else than `"auto"`, True or False.
     """
-    if hosted not in ("auto", True, False):
+    if hosted != "auto" and not isinstance(hosted, bool):
         raise OptionError(f"hosted={hosted!r}: it takes 'auto', True or False")
     if (around := settings.get("around_image")) is not None and not callable(around):
         raise OptionError(f"around_image={around!r:.40}: it takes a function of a request and the call that draws it")

@@ -70,7 +70,7 @@ class ImageGenerationMiddleware(AgentMiddleware[Any, Any, Any]):
 
     Args:
         options: What pictures are drawn with.
-        image_store: Where the bytes go; `None`: the default store.
+        image_store: Where the bytes go, or its folder or URL; `None`: the default store.
         hosted: Whether the chat model draws with the hosted tool; `"auto"`: a `ChatOpenAI` or `AzureChatOpenAI` of
             OpenAI's own hosts, and any that is set to the Responses API.
         offload_uploads: Whether pictures that users send leave the state too.

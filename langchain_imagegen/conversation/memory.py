@@ -38,7 +38,7 @@ class ImageMemory(MemoryViews):
 
     Args:
         images: Images, results or records to begin with.
-        image_store: Where the bytes of the images are read; `None` is the default store.
+        image_store: Where the bytes of the images are read, or its folder or URL; `None` is the default store.
     """
 
     def __init__(

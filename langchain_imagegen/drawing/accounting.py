@@ -127,14 +127,14 @@ class Account:
     def note(self, piece: object) -> None:
         """Tell the callbacks of the tokens of a result; a partial picture has none."""
         runs = list(self._runs(piece))
-        if runs and self._callbacks is not None:
-            report(self._callbacks, runs)
+        if runs and (callbacks := self._callbacks):
+            report(callbacks, runs)
 
     async def anote(self, piece: object) -> None:
         """Async twin of `note`."""
         runs = list(self._runs(piece))
-        if runs and self._callbacks is not None:
-            await areport(self._callbacks, runs)
+        if runs and (callbacks := self._callbacks):
+            await areport(callbacks, runs)
 
     @property
     def _callbacks(self) -> Any:

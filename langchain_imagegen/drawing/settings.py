@@ -72,7 +72,7 @@ class GeneratorSettings(OldPickles, Composable):
         default=None, description="remembers each picture and resolves handles and `last`"
     )
     image_store: ImageStore | None = Field(
-        default=None, description="where image bytes are stored; `None` means the default store"
+        default=None, description="where image bytes are stored, or its folder or URL; `None` means the default store"
     )
     library: ImageLibrary | None = Field(
         default=None, description="where each picture is noted, to be found again by its words, day, model or thread"

@@ -3,8 +3,8 @@
 The notes are small JSON objects under `ledger/` in the image store's place. For each call there are
 
 - `<name>.begun.0`, `<name>.begun.1`, …: claims. A claim is the right to buy the picture. Of several processes only one
-  can create it, and its owner renews it until the picture is there. A claim that is over is never removed: the next
-  caller creates the next number, which again only one process can do.
+  can create it, and its owner renews it until the picture is there. A claim that is over stays: the next caller creates
+  the next number, which again only one process can do.
 - `<name>.done`: the result, and the number of the claim that bought it.
 
 `pictures` is the index of the results, see `picture_index`; `forgetting` removes what names a deleted picture.

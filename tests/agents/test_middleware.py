@@ -356,6 +356,7 @@ def test_other_chat_model_gets_our_tool(talks, function_tool):
     [
         ({"trust": "chanel"}, "'all' or 'channel'"),
         ({"hosted": "no"}, "'auto', True or False"),
+        ({"hosted": 1}, "'auto', True or False"),
         ({"wire": "yes"}, "True or False"),
         ({"around_image": 5}, "a function"),
     ],

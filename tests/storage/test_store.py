@@ -320,7 +320,6 @@ def test_changed_file_is_not_trusted(folder, tmp_path):
 
 WRITE_FOREVER = """
 import sys
-import threading
 from langchain_imagegen import ImageStore
 writer = ImageStore(sys.argv[1]).writer()
 writer.write(b"\\x89PNG\\r\\n\\x1a\\n" + bytes(200_000))
@@ -347,7 +346,6 @@ def test_killed_writer_leaves_no_picture(tmp_path):
 
 PUT_AND_CLAIM = """
 import sys
-import threading
 from langchain_imagegen import ImageStore
 store, data = ImageStore(sys.argv[1]), sys.stdin.buffer.read()
 for _ in range(10):
