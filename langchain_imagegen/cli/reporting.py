@@ -78,7 +78,7 @@ def wrong_calls_reported(*, json: bool, path: str = "imagegen") -> Iterator[None
         if not text:
             raise  # there was no argument, and typer has shown the help
         where = error.ctx.command_path if error.ctx else path
-        message = f"{text[:1].lower()}{text[1:]}; {where} --help lists what it takes"
+        message = f"{text[:1].lower()}{text[1:]}{' ' if text.endswith('?') else '; '}{where} --help lists what it takes"
         _tell(ExitCode.USAGE, OptionError.__name__, message, json=json)
         raise typer.Exit(int(ExitCode.USAGE)) from None
 
