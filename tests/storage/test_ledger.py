@@ -345,19 +345,32 @@ def test_a_claim_is_not_renewed_for_ever(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="only where processes can be forked")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_forked_process_holds_none_of_its_parents_claims(tmp_path):
-    """A child waits for its parent's claim, and makes, renews and releases claims of its own."""
+def test_a_forked_process_renews_none_of_its_parents_claims(tmp_path, monkeypatch):
+    """A child waits for its parent's claim and leaves its note alone; it makes and renews claims of its own."""
+    monkeypatch.setattr(heartbeat, "BEAT", 0.05)
     notes = ImageStore(tmp_path / "images").ledger(MONTH)
-    claim = begin(notes)
+    claim, (ready, go) = begin(notes), os.pipe()
     if not (child := os.fork()):
-        own = notes.attempt("cd" * 32, "request").begin()
-        right = isinstance(begin(notes), Busy) and isinstance(own, Claim)
-        own.give_up(drew_nothing=True)
-        os._exit(0 if right else 1)
-    ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        failed = True
+        try:
+            waits = isinstance(begin(notes), Busy)
+            os.read(ready, 1)
+            own = notes.attempt("cd" * 32, "request").begin()
+            first = notes.read(f"{'cd' * 32}.begun.0")
+            time.sleep(0.3)
+            failed = not waits or notes.read(f"{'cd' * 32}.begun.0") == first
+            own.give_up(drew_nothing=True)
+        finally:
+            os._exit(failed)
+    time.sleep(0.2)
     claim.give_up(drew_nothing=True)
+    os.write(go, b"x")
+    ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    os.close(ready)
+    os.close(go)
 
     assert ended == 0
+    assert notes.read(f"{NAME}.begun.0")["state"] == "released"
 
 
 def test_pruning_removes_calls_that_have_expired(tmp_path):
