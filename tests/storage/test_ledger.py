@@ -352,6 +352,7 @@ def test_a_forked_process_renews_none_of_its_parents_claims(tmp_path, monkeypatc
     claim, (ready, go) = begin(notes), os.pipe()
     if not (child := os.fork()):
         failed = True
+        signal.alarm(20)  # a lock that its parent held would hang it
         try:
             waits = isinstance(begin(notes), Busy)
             os.read(ready, 1)
