@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing, closing
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, aclosing, closing
 from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
 from langchain_core.runnables import RunnableConfig
@@ -88,8 +88,9 @@ class ImageGenerator(LiveDrawing):
         `on_partial=` of the generator, `invoke` gives them to a function too.
         """
         drawing = self._prepare(input, config, fields, stream=True)
-        steps: Any = lambda _, run_manager: self._run(drawing, run_manager)  # noqa: E731
-        yield from self._transform_stream_with_config(iter([drawing.trace()]), steps, config)
+        with ExitStack() as stack:  # LangChain leaves the pieces to the collection of garbage, which may be late
+            steps: Any = lambda _, run_manager: stack.enter_context(closing(self._run(drawing, run_manager)))  # noqa: E731
+            yield from self._transform_stream_with_config(iter([drawing.trace()]), steps, config)
 
     async def astream(  # type: ignore[override]
         self, input: Any, config: RunnableConfig | None = None, **fields: Unpack[CallFields]
@@ -224,7 +225,7 @@ class ImageGenerator(LiveDrawing):
 
     def _run(
         self, drawing: Drawing | Asked, manager: Any = None, *, partials: bool = True, owned: bool = True
-    ) -> Iterator[PartialImage | ImageResult]:
+    ) -> Generator[PartialImage | ImageResult]:
         listeners = Listeners(drawing.listeners)
         listeners.check_sync()
         execution = self._execution(partials=partials)

@@ -11,8 +11,10 @@ import sys
 import textwrap
 import threading
 import time
+from traceback import walk_stack
 
 import pytest
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.rate_limiters import BaseRateLimiter, InMemoryRateLimiter
 from langchain_core.runnables import RunnableLambda
 
@@ -303,6 +305,25 @@ def test_a_sync_stream_that_is_closed(drawing, memory):
 
     wait_for(memory.unclaimed)
     assert is_kept(memory, "draw a fox")
+
+
+class FrameKeeper(BaseCallbackHandler):
+    """Keeps the frames in which a run ends, as a debugger or a report of an error does."""
+
+    def on_chain_end(self, *args, **fields):
+        """Keep them."""
+        self.frame = sys._getframe()
+
+
+def test_a_closed_stream_whose_frames_are_kept(drawing, memory):
+    """The stream is over for the drawing although something still refers to LangChain's part of it."""
+    keeper = FrameKeeper()
+    for _ in drawing.stream("draw a fox", {"callbacks": [keeper]}):
+        break
+
+    wait_for(memory.unclaimed)
+    assert is_kept(memory, "draw a fox")
+    assert any(frame.f_code.co_name == "_transform_stream_with_config" for frame, _ in walk_stack(keeper.frame))
 
 
 def test_ctrl_c(drawing, memory, interruptible):
