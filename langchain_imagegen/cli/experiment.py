@@ -271,7 +271,7 @@ def _table(sheet: Sheet) -> Any:
     for cell in sheet:
         labels = sheet.labels(cell)
         shown = cell.result.image.handle if cell.result else str(cell.error or "not drawn")
-        price = str(cell.result.cost()) if cell.result and cell.result.cost().total is not None else ""
+        price = str(cell.cost()) if cell.result and cell.cost().total is not None else ""
         seconds = f"{cell.seconds:.1f}" if cell.seconds is not None else ""
         texts = (cell.name, *(labels.get(name, "") for name in names), shown, price, seconds)
         table.add_row(*(Text(printable(text)) for text in texts))

@@ -29,12 +29,14 @@ class Batch(Generic[Kept]):
     Args:
         sheet: The sheet, which is saved after each picture.
         cells: Those of its cells that are drawn now.
-        draw: What draws them.
+        draw: The generator, with all of its options.
+        runnable: The same, with its config: it draws them.
     """
 
     sheet: Kept
     cells: Sequence[Cell]
     draw: ImageGenerator
+    runnable: Runnable[Any, Any]
 
     @property
     def cost(self) -> Cost:
@@ -72,7 +74,7 @@ class Batch(Generic[Kept]):
         def drawn(request: Any, config: RunnableConfig) -> Outcome:
             began = time.monotonic()
             try:
-                result = self.draw.invoke(request, config)
+                result = self.runnable.invoke(request, config)
             except Exception as error:  # noqa: BLE001 - one cell must not end the others, and the cell shows it
                 return Outcome(error=CellError.of(error), seconds=time.monotonic() - began)
             return Outcome(result=result, seconds=time.monotonic() - began)
@@ -80,7 +82,7 @@ class Batch(Generic[Kept]):
         async def adrawn(request: Any, config: RunnableConfig) -> Outcome:
             began = time.monotonic()
             try:
-                result = await self.draw.ainvoke(request, config)
+                result = await self.runnable.ainvoke(request, config)
             except Exception as error:  # noqa: BLE001 - one cell must not end the others, and the cell shows it
                 return Outcome(error=CellError.of(error), seconds=time.monotonic() - began)
             return Outcome(result=result, seconds=time.monotonic() - began)
@@ -88,18 +90,21 @@ class Batch(Generic[Kept]):
         return RunnableLambda(drawn, adrawn, name="Experiment")
 
     def outcomes(self, max_concurrency: int) -> Generator[tuple[int, Outcome]]:
-        """Draw, and yield the index of each cell with what came of it; Ctrl-C ends it at once."""
-        config: RunnableConfig = {"max_concurrency": max_concurrency}
+        """Draw, and yield the index of each cell with what came of it; Ctrl-C ends it at once.
+
+        Raises:
+            OptionError: `max_concurrency` is no number of 1 or more.
+        """
+        config = _at_once(max_concurrency)
         return interruptible(lambda: self.timed.batch_as_completed(self.requests, config))
 
     def aoutcomes(self, max_concurrency: int) -> AsyncIterator[tuple[int, Outcome]]:
         """Return what `outcomes` does, for async drawings."""
-        return self.timed.abatch_as_completed(self.requests, {"max_concurrency": max_concurrency})
+        return self.timed.abatch_as_completed(self.requests, _at_once(max_concurrency))
 
     def fill(self, index: int, outcome: Outcome) -> None:
         """Put what a request came to into its cell, and save the sheet."""
-        self.cells[index].fill(outcome)
-        self.sheet.save()
+        self.sheet.fill(self.cells[index], outcome)
 
     def check_cost(self, most: Decimal | float | str | None) -> None:
         """Refuse a batch that may cost more than `most`.
@@ -123,4 +128,11 @@ class Batch(Generic[Kept]):
 def estimated(variation: Variation, draw: ImageGenerator) -> Cost:
     """Return what one picture of a variation costs at most."""
     options = draw.options.merge(variation.options)
-    return estimate(options, sources=len(variation.images), prompt=variation.prompt, model=draw.model)
+    model = None if draw.api == "images" else draw.model
+    return estimate(options, sources=len(variation.images), prompt=variation.prompt, model=model)
+
+
+def _at_once(count: object) -> RunnableConfig:
+    if not isinstance(count, int) or count < 1:
+        raise OptionError(f"max_concurrency={count!r}: it takes a number of 1 or more")
+    return {"max_concurrency": count}

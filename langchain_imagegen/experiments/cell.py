@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from html import escape
-from typing import Any
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from langchain_imagegen.errors import ImageGenerationError
+from langchain_imagegen.images.cost import Cost
 from langchain_imagegen.images.image import GeneratedImage
+from langchain_imagegen.images.lookup import ByteStore
 from langchain_imagegen.images.result import ImageResult
 
 
@@ -48,7 +50,8 @@ class Cell(BaseModel):
     """One try of a variation.
 
     `name` is its place on the sheet (row letter and column number), `key` the digest of its request, `variation` and
-    `attempt` count from 0, `seconds` is how long the drawing took, and `rating` any number.
+    `attempt` count from 0, `seconds` is how long the drawing took (of a picture from the ledger: its own drawing), and
+    `rating` any number.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -78,7 +81,21 @@ class Cell(BaseModel):
     def fill(self, outcome: Outcome) -> None:
         """Take what a try came to. Picks, ratings and notes stay."""
         self.result, self.error = outcome.result, outcome.error
-        self.seconds = round(outcome.seconds, 2)
+        drawing = self.result.image.seconds if self.result and self.result.from_ledger else None
+        self.seconds = round(outcome.seconds if drawing is None else drawing, 2)
+
+    def bind(self, store: ByteStore) -> Self:
+        """Return the cell with the bytes of its pictures read from `store`."""
+        return self if self.result is None else self.model_copy(update={"result": self.result.bind(store)})
+
+    def take_marks(self, record: Mapping[str, Any]) -> None:
+        """Take pick, rating and notes of a cell's record."""
+        self.picked, self.rating = bool(record.get("picked")), record.get("rating")
+        self.notes = list(record.get("notes", ()))
+
+    def cost(self) -> Cost:
+        """Return what the picture cost when it was drawn, although a later run had it from the ledger."""
+        return Cost() if self.result is None else self.result.model_copy(update={"from_ledger": False}).cost()
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """Yield the name, the handle or the error, and what was said of it; `record()` has everything."""

@@ -77,7 +77,7 @@ def _cell(sheet: Results, cell: Cell, edge: int | None) -> str:
     picture = preview(image, edge=edge, alt=image.revised_prompt or image.prompt or "", width=_WIDTH)
     hidden = 'style="position:absolute;opacity:0"'
     enlarge = f'<label><input type="checkbox" {hidden} aria-label="enlarge {cell.name}"/>{picture}</label>'
-    words = shorten(image.revised_prompt or sheet.variations[cell.variation].prompt)
+    words = shorten(sheet.variations[cell.variation].prompt or image.revised_prompt or "")
     facts = f"<div><small>{escape(words)}</small></div><div><small>{escape(' · '.join(_facts(cell)))}</small></div>"
     marked = ' class="picked"' if cell.picked else ""
     return f"<td{marked}{_ALIGNED}><b>{cell.name}</b>{enlarge}{facts}{_remarks(cell)}</td>"
@@ -88,7 +88,7 @@ def _facts(cell: Cell) -> list[str]:
     result = cell.result
     if result is None:
         return []
-    usage, total = result.image_usage, result.cost().total
+    usage, total = result.image_usage, cell.cost().total
     facts = [
         f"{usage.total_tokens:,} tokens" if usage else "",
         dollars(total) if total is not None else "",

@@ -7,10 +7,9 @@ import os
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from decimal import Decimal
+from itertools import count
 from pathlib import Path
-from typing import Any, Literal, Self, cast
-
-from langchain_core.runnables import RunnableBinding
+from typing import Any, Literal, Self
 
 from langchain_imagegen.drawing.generator import ImageGenerator
 from langchain_imagegen.errors import OptionError
@@ -18,11 +17,13 @@ from langchain_imagegen.experiments.archive import read_file, read_record, saved
 from langchain_imagegen.experiments.batch import Batch, estimated
 from langchain_imagegen.experiments.cell import Cell
 from langchain_imagegen.experiments.contact_sheet import edge_for, html_of
+from langchain_imagegen.experiments.drawn_by import identity_of, settings_of, unbound, with_config_of, with_settings
 from langchain_imagegen.experiments.export import write_folder, write_page
 from langchain_imagegen.experiments.layout import Layout
 from langchain_imagegen.experiments.plan import Variation, grid, several
 from langchain_imagegen.experiments.progress import Progress
 from langchain_imagegen.experiments.results import Results
+from langchain_imagegen.experiments.saving import cells_of
 from langchain_imagegen.experiments.table import rows_of
 from langchain_imagegen.images.cost import Cost
 from langchain_imagegen.images.notebook import View
@@ -61,9 +62,7 @@ class Sheet(Results):
     def of_record(cls, record: Mapping[str, Any], store: ImageStore) -> Self:
         """Return the sheet of a record, with the bytes of its pictures read from `store`."""
         variations = [Variation.of_record(each, store) for each in record["variations"]]
-        cells = [Cell.model_validate(each) for each in record["cells"]]
-        for cell in cells:
-            cell.result = cell.result and cell.result.bind(store)
+        cells = [Cell.model_validate(each).bind(store) for each in record["cells"]]
         settings = record.get("settings")
         return cls(
             str(record["name"]), variations, cells, tries=int(record["tries"]), image_store=store, settings=settings
@@ -114,6 +113,10 @@ class Sheet(Results):
 
         Returns:
             The paths of the pictures, named by cell and what varies: `A1-draw-a-fox-quality-low.png`.
+
+        Raises:
+            ImageStoreError: The image store has lost pictures. All others are written; running the experiment again
+                draws those that are lost.
         """
         return write_folder(self, folder)
 
@@ -136,8 +139,9 @@ class Experiment:
     """A grid or a list of variations, each drawn `n` times.
 
     The grid is each of `prompts` with each of `options`, `models` and `sources`; a single one needs no list. Running an
-    experiment again, in any kernel, buys only what its sheet lacks: cells that failed, and those that are new in the
-    plan. What was under way when a kernel died is found by the ledger.
+    experiment again, in any kernel, buys only what its sheet lacks: cells that failed, those that are new in the plan,
+    and those whose picture was deleted. What was under way when a kernel died is found by the ledger. A changed plan of
+    the same name keeps what its cells have, and what they had is there again when the plan is changed back.
 
     Args:
         name: The name under which the sheet is kept in the image store.
@@ -183,8 +187,9 @@ class Experiment:
     def from_file(cls, path: str | os.PathLike[str], *, image_store: ImageStore | None = None) -> Self:
         """Return the experiment that `Sheet.to_file` wrote; its source pictures are put into the image store.
 
-        It is drawn with the mainline model and the options of the generator that drew it first, whatever those of the
-        generator are that draws it now.
+        It is drawn with the settings of the generator that drew it first, whatever those of the generator are that
+        draws it now: API, mainline model, options, instructions, reasoning and tool choice. `model_kwargs` are not in
+        the file, since they may hold keys, and are those of the generator that draws.
 
         Raises:
             OptionError: It is no file of an experiment.
@@ -205,8 +210,8 @@ class Experiment:
 
     def estimate(self, draw: ImageGenerator) -> Cost:
         """Return what all pictures cost at most, were none drawn yet; see `langchain_imagegen.estimate`."""
-        draw = self._as_recorded(draw)
-        return sum((estimated(each, draw).times(self.n) for each in self.variations), Cost())
+        generator = self._as_recorded(unbound(draw))
+        return sum((estimated(each, generator).times(self.n) for each in self.variations), Cost())
 
     def run(
         self,
@@ -221,13 +226,13 @@ class Experiment:
         Ctrl-C ends it at once. Requests that were sent go on, and the next run finds their pictures in the ledger.
 
         Args:
-            draw: What draws; its image store keeps the sheet.
+            draw: What draws; its image store keeps the sheet. Options and instructions may be bound to it.
             max_cost: Refuse to begin if the estimate of what is missing is higher: dollars, or a text such as `"$1"`.
             max_concurrency: How many pictures are drawn at the same time.
             progress: Whether to say what is drawn and at which price, and to show a progress bar.
 
         Raises:
-            OptionError: The estimate is above `max_cost`, or is not known.
+            OptionError: The estimate is above `max_cost`, or is not known; or something else than a generator draws.
             UnknownImageError: A source names no picture.
         """
         batch = self.batch(draw, max_cost)
@@ -266,48 +271,29 @@ class Experiment:
         Raises:
             OptionError: It may cost more than `max_cost`.
         """
-        draw = self._as_recorded(_generator(draw))
-        sheet = self._sheet(draw)
-        batch = Batch(sheet, [cell for cell in sheet if cell.result is None], draw)
+        generator = self._as_recorded(unbound(draw))
+        sheet = self._sheet(generator)
+        sheet.drop_lost()
+        missing = [cell for cell in sheet if cell.result is None]
+        batch = Batch(sheet, missing, generator, with_config_of(draw, generator))
         batch.check_cost(max_cost)
         return batch
 
     def _as_recorded(self, draw: ImageGenerator) -> ImageGenerator:
         """Return the generator with the settings of the file that the experiment was read from."""
-        if not self._settings:
-            return draw
-        options, model = draw.options.merge(self._settings.get("options")), self._settings.get("model")
-        return draw.model_copy(update={"options": options, "model": str(model or draw.model)})
+        return with_settings(draw, self._settings) if self._settings else draw
 
     def _sheet(self, draw: ImageGenerator) -> Sheet:
-        """Return the sheet with the cells of an earlier run that drew the same, and empty ones for the others."""
+        """Return the sheet with the cells of earlier runs that drew the same, and empty ones for the others."""
         store = draw.chosen_store
         variations = [each.resolved(draw.memory, store) for each in self.variations]
         layout = Layout.of(variations, self.n)
-        record = read_record(self.name, store)
-        earlier = {cell.key: cell for cell in Sheet.of_record(record, store)} if record else {}
-        cells = []
+        earlier = cells_of(read_record(self.name, store))
+        cells: dict[str, Cell] = {}
         for (number, attempt), _ in sorted(layout.places.items(), key=lambda place: place[1]):
-            sent = draw.options.merge(variations[number].options).sent()
-            settings = {"provider": draw.provider, "model": draw.model, "options": sent}
-            key = variations[number].digest(settings, attempt)
+            identity = identity_of(draw, draw.options.merge(variations[number].options).sent())
+            keys = (variations[number].digest(identity, each) for each in count(attempt, self.n))
+            key = next(key for key in keys if key not in cells)  # an equal variation is another picture
             place = {"name": layout.name(number, attempt), "variation": number, "attempt": attempt}
-            cells.append(earlier[key].model_copy(update=place) if key in earlier else Cell(key=key, **place))
-        options = draw.options.model_dump(mode="json", exclude_none=True) | {"model": draw.options.model}
-        settings = {"model": draw.model, "options": options}
-        return Sheet(self.name, variations, cells, tries=self.n, image_store=store, settings=settings)
-
-
-def _generator(draw: object) -> ImageGenerator:
-    """Return what draws an experiment: a generator, or one with bound options.
-
-    Raises:
-        OptionError: It is something else, such as a chain.
-    """
-    bound = draw.bound if isinstance(draw, RunnableBinding) else draw
-    if not isinstance(bound, ImageGenerator):
-        raise OptionError(
-            f"an experiment is drawn by an ImageGenerator, not by {type(draw).__name__}: give run() the generator. "
-            "It retries by itself, and the steps of a chain before it become prompts= and options="
-        )
-    return cast("ImageGenerator", draw)
+            cells[key] = Cell.model_validate({**earlier.get(key, {}), "key": key, **place}).bind(store)
+        return Sheet(self.name, variations, cells.values(), tries=self.n, image_store=store, settings=settings_of(draw))

@@ -7,6 +7,7 @@ import io
 import os
 from pathlib import Path
 
+from langchain_imagegen.errors import ImageStoreError
 from langchain_imagegen.experiments.cell import Cell
 from langchain_imagegen.experiments.contact_sheet import page_of
 from langchain_imagegen.experiments.file_names import slug
@@ -14,6 +15,7 @@ from langchain_imagegen.experiments.results import Results
 from langchain_imagegen.experiments.table import rows_of
 from langchain_imagegen.images.files import free_path
 from langchain_imagegen.images.sniffing import EXTENSIONS
+from langchain_imagegen.options.validation import listed
 
 
 def write_page(sheet: Results, path: str | os.PathLike[str]) -> Path:
@@ -26,15 +28,27 @@ def write_page(sheet: Results, path: str | os.PathLike[str]) -> Path:
 
 
 def write_folder(sheet: Results, folder: str | os.PathLike[str]) -> list[Path]:
-    """Write the pictures of a sheet and its table into a folder, and return the paths of the pictures."""
+    """Write the pictures of a sheet and its table into a folder, and return the paths of the pictures.
+
+    Raises:
+        ImageStoreError: The image store has lost pictures; all others are written.
+    """
     root = Path(folder).expanduser()
     root.mkdir(parents=True, exist_ok=True)
-    written = []
+    written, lost = [], []
     for cell in sheet:
         for image in cell.result.images if cell.result else ():
             name = f"{_file_name(sheet, cell)}.{EXTENSIONS.get(image.mime_type, 'bin')}"
-            written.append(image.save(free_path(root / name)))
+            try:
+                written.append(image.save(free_path(root / name)))
+            except ImageStoreError:
+                lost.append(cell.name)
     free_path(root / f"{slug(sheet.name)}.csv").write_text(_csv(sheet), encoding="utf-8")
+    if lost:
+        raise ImageStoreError(
+            f"{sheet.image_store!r} no longer has what cell {listed(lost, 'and')} showed; all other pictures are in "
+            f"{str(root)!r}. Running the experiment again draws what is missing"
+        )
     return written
 
 

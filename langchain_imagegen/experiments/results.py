@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from numbers import Real
 from pathlib import Path
 from typing import Any, Self, TypeGuard
 
 from langchain_imagegen.errors import OptionError
-from langchain_imagegen.experiments.archive import remove_record, write_file, write_record
-from langchain_imagegen.experiments.cell import Cell
+from langchain_imagegen.experiments.archive import remove_record, write_file
+from langchain_imagegen.experiments.cell import Cell, Outcome
 from langchain_imagegen.experiments.comparison import Comparison
 from langchain_imagegen.experiments.layout import Layout
 from langchain_imagegen.experiments.plan import Variation, varying
+from langchain_imagegen.experiments.saving import Change, drawn, marked, save
 from langchain_imagegen.images.cost import Cost
 from langchain_imagegen.images.image import GeneratedImage
 from langchain_imagegen.images.image_list import ImageList
 from langchain_imagegen.options.validation import listed
 from langchain_imagegen.storage.store import ImageStore
 
+_AT_ONCE = 16  # pictures that a store is asked for at the same time
+
 
 class Results:
     """The cells of an experiment in rows and columns: `sheet["B2"]`, `for cell in sheet`.
 
-    Picks, ratings and notes are saved at once under the sheet's name in the image store. `settings` are the mainline
-    model and the options of the generator that drew it.
+    Picks, ratings and notes are saved at once under the sheet's name in the image store, and those that another kernel
+    has saved meanwhile stay. `settings` are those of the generator that drew it.
     """
 
     def __init__(
@@ -46,7 +50,12 @@ class Results:
 
     def save(self) -> None:
         """Write the sheet into its image store; experiments and the methods below do so by themselves."""
-        write_record(self.name, self.record(), self.image_store)
+        self._save({}, plan=True)
+
+    def fill(self, cell: Cell, outcome: Outcome) -> None:
+        """Put what a try came to into a cell of the sheet, and save the sheet with its plan."""
+        cell.fill(outcome)
+        self._save({cell.key: drawn(cell.record())}, plan=True)
 
     def delete(self) -> None:
         """Remove the saved sheet; the pictures stay. See `ImageStore.delete`."""
@@ -61,6 +70,19 @@ class Results:
     def failed(self) -> list[Cell]:
         """The cells whose drawing failed; running the experiment again tries them again."""
         return [cell for cell in self if cell.error]
+
+    def drop_lost(self) -> None:
+        """Empty the cells whose pictures the image store has lost. What is saved stays until they are drawn again."""
+        drawn_before = [cell for cell in self if cell.result]
+        with ThreadPoolExecutor(_AT_ONCE) as threads:
+            kept = threads.map(self._keeps, drawn_before)
+        for cell, is_kept in zip(drawn_before, kept, strict=True):
+            if not is_kept:
+                place = {"name": cell.name, "key": cell.key, "variation": cell.variation, "attempt": cell.attempt}
+                self.cells[cell.name] = Cell.model_validate(place)
+
+    def _keeps(self, cell: Cell) -> bool:
+        return all(image.sha256 in self.image_store for image in (cell.result.images if cell.result else ()))
 
     def pick(self, *names: str, rating: float | None = None) -> Self:
         """Pick cells, and rate them if a rating is given; return the sheet."""
@@ -80,7 +102,7 @@ class Results:
 
     def note(self, name: str, text: str) -> Self:
         """Add a note to a cell, once for each text; return the sheet."""
-        return self._change([name], notes=list(dict.fromkeys([*self[name].notes, text])))
+        return self._change([name], notes=[text])
 
     def labels(self, cell: Cell) -> dict[str, str]:
         """Return what tells a cell from others, by the name of what varies."""
@@ -96,8 +118,8 @@ class Results:
         return Comparison(tuple((cell.name, cell.image) for cell in cells))
 
     def cost(self) -> Cost:
-        """Return what the pictures of the sheet cost."""
-        return sum((cell.result.cost() for cell in self if cell.result), Cost())
+        """Return what the pictures of the sheet cost when they were drawn."""
+        return sum((cell.cost() for cell in self), Cost())
 
     def to_file(self, path: str | os.PathLike[str]) -> Path:
         """Write plan and results as JSON; `Experiment.from_file` repeats the experiment from this file alone.
@@ -144,10 +166,16 @@ class Results:
         rating = changes.get("rating")
         if rating is not None and not isinstance(rating, Real):
             raise OptionError(f"rating={rating!r}: it takes a number, such as 4 or 4.5")
-        for cell in [self[name] for name in names]:
-            self.cells[cell.name] = Cell.model_validate({**dict(cell), **changes})
-        self.save()
+        cells = [self[name] for name in names]
+        valid = [Cell.model_validate({**dict(cell), **changes}) for cell in cells]
+        self._save({cell.key: marked({name: getattr(cell, name) for name in changes}) for cell in valid}, plan=False)
         return self
+
+    def _save(self, changes: Mapping[str, Change], *, plan: bool) -> None:
+        """Save changes of cells, and take over the marks that others have saved."""
+        saved = save(self.record(), self.image_store, changes, plan=plan)
+        for cell in self:
+            cell.take_marks(saved[cell.key])
 
 
 def _has_bytes(image: object) -> TypeGuard[GeneratedImage]:

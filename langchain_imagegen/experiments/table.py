@@ -20,7 +20,7 @@ def _row(sheet: Results, cell: Cell) -> dict[str, Any]:
     variation = sheet.variations[cell.variation]
     image = cell.result.image if cell.result else None
     usage = cell.result.image_usage if cell.result else None
-    total = cell.result.cost().total if cell.result else None
+    total = cell.cost().total if cell.result else None
     options = {name: variation.options.get(name) for each in sheet.variations for name in each.options}
     return {
         "cell": cell.name,

@@ -20,25 +20,6 @@ LOW = {"quality": "low", "size": "816x816"}
 JPEG = {"output_format": "jpeg"}
 
 
-@pytest.fixture
-def run(half):
-    """Return a function that runs an experiment in the half of the test, without a progress bar."""
-
-    def run(experiment, draw, **settings):
-        settings = {"progress": False, **settings}
-        if half.name == "sync":
-            return experiment.run(draw, **settings)
-        return half.wait(lambda: experiment.arun(draw, **settings))
-
-    return run
-
-
-@pytest.fixture
-def draw(low):
-    """Return a generator of small pictures."""
-    return low()
-
-
 def test_a_grid_is_drawn_and_labelled(run, draw, simulator):
     """Each prompt is drawn with each of the options, `n` times: prompts in rows, the rest in columns."""
     plan = Experiment("grid", prompts=["draw a fox", "draw an owl"], options=[LOW, {"quality": "medium"}], n=2)
@@ -129,6 +110,51 @@ def test_other_settings_of_the_generator_are_another_drawing(run, low, simulator
 
     run(Experiment("foxes", prompts=["draw a fox"]), low(base_url=simulator.base_url.replace("127.0.0.1", "localhost")))
     assert simulator.pictures == 3
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"api": "images"},
+        {"instructions": "always draw in blue"},
+        {"reasoning": {"effort": "low"}},
+        {"tool_choice": "auto"},
+        {"model_kwargs": {"service_tier": "flex"}},
+    ],
+)
+def test_what_is_sent_besides_the_options_is_another_drawing(run, low, simulator, setting):
+    """A setting that changes the request draws anew; with the earlier setting the earlier picture is there again."""
+    plan = Experiment("foxes", prompts=["draw a fox"])
+    first = run(plan, low())
+    run(plan, low(**setting))
+    assert simulator.pictures == 2
+
+    assert run(plan, low())["A1"].image.id == first["A1"].image.id
+    assert simulator.pictures == 2
+
+
+def test_bound_options_count(run, draw, simulator):
+    """What is bound to the generator is drawn, priced, limited and told from what is drawn without it."""
+    plan = Experiment("foxes", prompts=["draw a fox"])
+    bound = draw.bind(quality="high", size="1536x1024", instructions="in blue").with_config(tags=["experiment"])
+    assert plan.estimate(bound).total > plan.estimate(draw).total
+    with pytest.raises(OptionError, match=r"above max_cost='\$0.06'"):
+        run(plan, bound, max_cost="$0.06")
+    assert simulator.pictures == 0
+
+    image = run(plan, bound)["A1"].image
+    assert (image.quality, image.size) == ("high", "1536x1024")
+    assert simulator.requests[-1].body["instructions"] == "in blue"
+    assert run(plan, draw)["A1"].image.quality == "low"
+    assert run(plan, bound)["A1"].image.id == image.id
+    assert simulator.pictures == 2
+
+
+def test_what_all_cells_would_share_cannot_be_bound(run, draw, simulator):
+    """A prompt, pictures or a name for the ledger that are bound to the generator are refused."""
+    with pytest.raises(OptionError, match="'images' and 'once' cannot be bound"):
+        run(Experiment("foxes", prompts=["draw a fox"]), draw.bind(images=["last"], once="poster"))
+    assert simulator.requests == []
 
 
 def test_a_failure_is_a_cell(run, draw, simulator):
@@ -239,9 +265,36 @@ def test_a_file_repeats_the_experiment_alone(run, draw, generator, tmp_path, sim
     assert again["A1"].image.parents == sheet["A1"].image.parents
     assert again["A1"].result.sources[0].read() == fox.image.read()
     assert simulator.pictures == 3
+    bound = run(Experiment.from_file(path, image_store=elsewhere), other.bind(size="1024x1536"))
+    assert bound["A1"].key == sheet["A1"].key
     (tmp_path / "notes.json").write_text(json.dumps({"name": "x"}))
     with pytest.raises(OptionError, match="no record of an experiment"):
         Experiment.from_file(tmp_path / "notes.json", image_store=elsewhere)
+
+
+def test_a_file_has_the_settings_that_change_the_request(run, low, tmp_path, simulator):
+    """A repetition sends the same request, whatever the generator that repeats it is set to."""
+    settings = {"instructions": "always draw in blue", "reasoning": {"effort": "low"}, "tool_choice": "auto"}
+    of_responses = run(Experiment("foxes", prompts=["draw a fox"]), low(**settings)).to_file(tmp_path / "foxes.json")
+    of_images = run(Experiment("owls", prompts=["draw an owl"]), low(api="images")).to_file(tmp_path / "owls.json")
+
+    for path, other in ((of_responses, low(api="images")), (of_images, low(**settings, model="gpt-5.4-mini"))):
+        elsewhere = ImageStore(tmp_path / f"store of {path.stem}")
+        run(Experiment.from_file(path, image_store=elsewhere), other.model_copy(update={"image_store": elsewhere}))
+    responses, images, responses_again, images_again = simulator.requests
+    assert (responses_again.path, responses_again.body) == (responses.path, responses.body)
+    assert (images_again.path, images_again.body) == (images.path, images.body)
+    with pytest.raises(OptionError, match="draws nothing in the background"):
+        run(Experiment.from_file(of_images), low(delivery="background"))
+
+
+def test_keys_do_not_get_into_a_file(run, low, tmp_path):
+    """Tools of other services, which may hold keys, are no part of a sheet: neither saved nor written to a file."""
+    tool = {"type": "mcp", "server_label": "own", "server_url": "https://mcp.example", "authorization": "secret-key"}
+    sheet = run(Experiment("foxes", prompts=["draw a fox"]), low(model_kwargs={"tools": [tool]}))
+
+    assert "secret-key" not in sheet.to_file(tmp_path / "foxes.json").read_text()
+    assert not any(b"secret-key" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
 
 
 def test_a_folder_of_pictures(run, draw, tmp_path):
@@ -288,6 +341,15 @@ def test_a_contact_sheet_shows_itself_without_scripts(run, draw, simulator, tmp_
         assert not [name for name, _ in found.attributes if name.startswith("on")]
     assert "Sheet('evil': 1 of 2 drawn, 1 failed" in view["text/plain"]
     assert sheet.to_html(page).name == "evil-2.html"
+
+
+def test_each_picture_shows_what_was_asked_for(run, draw):
+    """Under each picture stands its prompt, also where one prompt is drawn in several ways, and not the revised one."""
+    sheet = run(Experiment("foxes", prompts="draw a fox", options=[LOW, {"quality": "medium"}]), draw)
+    html = sheet.view().bundle["text/html"]
+
+    assert html.count("<small>draw a fox</small>") == 2
+    assert sheet["A1"].image.revised_prompt not in re.sub("<[^>]*>", "", html)
 
 
 def test_previews_get_smaller_in_a_large_sheet(run, draw):
@@ -348,8 +410,11 @@ def test_a_name_is_needed():
     [(lambda draw: RunnableLambda(str) | draw, "RunnableSequence"), (lambda draw: draw.with_retry(), "RunnableRetry")],
 )
 def test_only_a_generator_draws(draw, by, name):
-    """A chain, which has neither store nor options, is refused, and so is a count that is no number."""
+    """A chain, which has neither store nor options, is refused, and so are counts that are none."""
     with pytest.raises(OptionError, match=f"drawn by an ImageGenerator, not by {name}"):
         Experiment("animals", prompts=["a fox"]).run(by(draw))
+    for count in (0, "4"):
+        with pytest.raises(OptionError, match=f"max_concurrency={count!r}"):
+            Experiment("animals", prompts=["a fox"]).run(draw, max_concurrency=count)
     with pytest.raises(OptionError, match="n='two'"):
         Experiment("animals", prompts=["a fox"], n="two")
