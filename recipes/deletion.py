@@ -52,7 +52,10 @@ class Artist:
 
     def delete_all(self) -> int:
         """Delete what is left in the user's store, such as pictures of lost threads; return how many."""
-        return len(self.store.prune(older_than=timedelta(0)))
+        left = self.store.prune(older_than=timedelta(0))
+        for sha256 in left:
+            self.store.delete(sha256)  # its traces in the ledger too, by which a step would fetch it again
+        return len(left)
 
 
 def main() -> None:

@@ -62,7 +62,7 @@ class StreamReader:
         elif kind == "error":
             self._error = event.get("error") or event
         elif isinstance(event.get("response"), dict):
-            self.response = dict(event["response"])
+            self.response = {**self.response, **event["response"]}  # one that is cut lacks what an earlier one had
             self.ended = self.closed = kind in self.TERMINAL
         return []
 

@@ -31,7 +31,7 @@ from langchain_imagegen.errors import (
 MODERATION = frozenset({"moderation_blocked", "content_policy_violation", "image_content_policy_violation"})
 QUOTA = frozenset({"insufficient_quota", "project_spend_limit_exceeded", "billing_hard_limit_reached"})
 OPTION = frozenset({"invalid_png_output_compression", "invalid_input_fidelity_model"})
-GATEWAY_TIMEOUTS = frozenset({408, 499, 504, 524})
+GATEWAYS = frozenset({408, 499, 502, 504, 524})
 """Statuses with which a gateway gives up, even in JSON, while the service behind it may still be drawing."""
 
 TOOL_PARAMS = ("tools", "size", "quality", "background", "output_format", "output_compression", "moderation")
@@ -193,7 +193,7 @@ _GATEWAY = (
 def _kind_by_status(status: int, *, own: bool, should_retry: bool | None) -> tuple[type[ServiceError], str]:
     if should_retry:
         return ServiceUnavailableError, "The fault is the service's: try again later."
-    if status in GATEWAY_TIMEOUTS or (status >= 500 and not own):
+    if status in GATEWAYS or (status >= 500 and not own):
         return GatewayError, _GATEWAY
     if status < 500:
         return InvalidRequestError, "The request as sent cannot work; nothing was drawn."

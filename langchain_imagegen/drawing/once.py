@@ -31,7 +31,7 @@ def key_of(drawing: Drawing, once: str, caller: Caller | None, namespace: str, *
     """Return the key of a call; None if it cannot be told from others."""
     request = digest_of(drawing)
     if once != "auto":
-        return Key(_digest(namespace, "by hand", once), request, by_hand=once, regenerate=regenerate)
+        return Key(_digest(namespace, "by hand", once), request, by_hand=once, regenerate=regenerate, caller=caller)
     if caller is None:
         return None
     thread = caller.step.thread

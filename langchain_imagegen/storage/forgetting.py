@@ -1,4 +1,4 @@
-"""What the ledger forgets when a picture is deleted: the calls whose result names it."""
+"""What the ledger forgets when a picture is deleted: the calls that drew it, and that others were made from it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ logger = logging.getLogger(__name__)
 
 
 def forget(place: Place, sha256: str) -> None:
-    """Remove the notes of the calls whose result names a picture; results that the index knows are not read.
+    """Remove the notes of the calls that drew a picture, and the picture's record from those of its edits, which stay.
+
+    Results that the index knows are not read.
 
     Args:
         place: Where the notes are.
@@ -44,14 +46,14 @@ def forget(place: Place, sha256: str) -> None:
 
 
 def _forget_call(place: Place, ledger: Ledger, notes: Iterable[str], key: str, sha256: str) -> None:
-    """Remove the notes of a call, unless it has another result by now.
+    """Remove the notes of a call, or the source of an edit; nothing if the call has another result by now.
 
     The claims lose their response ids first, by which the service would give the picture again, and the result goes
     when they have, so that a deletion that is killed is found when it is repeated. A later claim, whose owner draws
     another picture now, needs the numbers before its own.
     """
     result = place.read(key) or b""
-    if sha256.encode() not in result:
+    if sha256.encode() not in result or _is_stripped(place, key, result, sha256):
         return
     last = _claim_of(result)
     numbers = {name: int(found[1]) for name in notes if (found := _CLAIM.search(name))}
@@ -65,6 +67,24 @@ def _forget_call(place: Place, ledger: Ledger, notes: Iterable[str], key: str, s
     if ledger.read(key.removeprefix(f"{FOLDER}/").removesuffix("done") + f"begun.{last + 1}") is None:
         for name in earlier:
             place.remove(f"{FOLDER}/{name}")
+
+
+def _is_stripped(place: Place, key: str, result: bytes, sha256: str) -> bool:
+    """Take a picture out of the sources of a result; return False if that is not all that names it, or failed."""
+    try:
+        note = json.loads(result)
+        sources = note["record"]["sources"]
+        note["record"]["sources"] = [source for source in sources if sha256 not in json.dumps(source)]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False
+    stripped = json.dumps(note, separators=(",", ":"))
+    if sha256 in stripped:
+        return False
+    try:
+        place.write(key, stripped.encode(), "application/json")
+    except ImageStoreError:  # on a full disk, for example
+        return False
+    return True
 
 
 def _claim_of(result: bytes) -> int:

@@ -22,6 +22,8 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import zip_longest
+from types import MappingProxyType
 from typing import Any, Literal
 
 from langchain_imagegen.errors import ImageStoreError
@@ -165,10 +167,10 @@ class Attempt:
 
     def _next_claim(self, first: int) -> Claim | Done | Busy:
         """Return a claim behind those that are over; `first` is the first that has no result."""
-        number, responses = first, tuple[str, ...]()
+        number, responses = first, dict[str, str | None]()
         while (claim := self._ledger.read(f"{self._name}.begun.{number}")) is not None:
             if self._is_over(number, claim):
-                responses = () if claim.get("state") == "released" else _texts(claim.get("responses"))
+                responses = {} if claim.get("state") == "released" else _responses_of(claim)
             elif not self._regenerate:
                 return self._busy()
             number += 1
@@ -206,16 +208,22 @@ class Attempt:
 class Claim:
     """The sole right to buy the picture of a call, until it is settled or given up.
 
-    `inherited` has the ids of responses that earlier owners asked for: one may hold the picture, which is paid for.
+    `inherited` has the ids of responses that earlier owners asked for, each with the digest of its request if that is
+    known: one may hold the picture, which is paid for.
     """
 
     def __init__(
-        self, ledger: Ledger, name: str, request: str, number: int = 0, inherited: tuple[str, ...] = ()
+        self,
+        ledger: Ledger,
+        name: str,
+        request: str,
+        number: int = 0,
+        inherited: Mapping[str, str | None] = MappingProxyType({}),
     ) -> None:
         self.inherited = inherited
         self.token = secrets.token_hex(8)
         self._ledger, self._name, self._request, self._number = ledger, name, request, number
-        self._responses = inherited
+        self._responses = dict(inherited)
         self._state: Literal["running", "released", "left", "settled"] = "running"
         self._began = time.time()
         self._writing = threading.Lock()
@@ -244,17 +252,21 @@ class Claim:
     def note_response(self, response_id: str) -> None:
         """Note the id of a response that is being made. This does not wait: the note is written by another thread."""
         if response_id not in self._responses:
-            self._responses = (*self._responses, response_id)
+            self._responses = {**self._responses, response_id: self._request}
             self._renew_now()
 
-    def settle(self, record: Mapping[str, Any]) -> None:
+    def settle(self, record: Mapping[str, Any], request: str | None = None) -> None:
         """Note the result.
+
+        Args:
+            record: The result's record.
+            request: The digest of the request that bought it, if that was another than the claim's.
 
         Raises:
             ImageStoreError: It cannot be written; the claim is given up.
         """
         try:
-            done = {"record": record, "request": self._request, "claim": self._number}
+            done = {"record": record, "request": request or self._request, "claim": self._number}
             self._ledger.write(f"{self._name}.done", self._ledger.dated(done))
         except ImageStoreError:
             self.give_up(drew_nothing=False)
@@ -262,9 +274,16 @@ class Claim:
         self._state = "settled"
         _heart.drop(self)
 
-    def give_up(self, *, drew_nothing: bool) -> None:
-        """End the claim without a result. If a picture may have been drawn, its response is handed on."""
-        self._state = "released" if drew_nothing and not self._responses else "left"
+    def give_up(self, *, drew_nothing: bool, response_id: str | None = None) -> None:
+        """End the claim without a result.
+
+        Args:
+            drew_nothing: Whether no response, of this owner or an earlier one, has a picture. Else they are handed on.
+            response_id: The id of a response that became known by the failure.
+        """
+        if response_id is not None:
+            self._responses.setdefault(response_id, self._request)
+        self._state = "released" if drew_nothing else "left"
         try:
             self.write()
         except ImageStoreError as error:
@@ -294,8 +313,9 @@ class Claim:
         return f"{self._name}.begun.{self._number}"
 
     def _note(self) -> dict[str, Any]:
-        note = {"token": self.token, "owner": this_process(), "state": self._state, "responses": list(self._responses)}
-        return self._ledger.dated({**note, "began": self._began, "beat": time.time()})
+        owner = {"token": self.token, "owner": this_process(), "state": self._state}
+        asked = {"responses": [*self._responses], "requests": [*self._responses.values()]}
+        return self._ledger.dated({**owner, **asked, "began": self._began, "beat": time.time()})
 
 
 def calls_in(listing: Iterable[tuple[str, float]]) -> dict[str, dict[str, float]]:
@@ -319,8 +339,11 @@ def _claim_of(note: Mapping[str, Any] | None) -> int:
     return claim if isinstance(claim, int) else -1
 
 
-def _texts(value: object) -> tuple[str, ...]:
-    return tuple(text for text in value if isinstance(text, str)) if isinstance(value, list) else ()
+def _responses_of(claim: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return the ids of the responses of a claim, with the digests of their requests."""
+    ids, requests = (each if isinstance(each, list) else [] for each in (claim.get("responses"), claim.get("requests")))
+    pairs = zip_longest(ids, requests[: len(ids)])
+    return {id: request if isinstance(request, str) else None for id, request in pairs if isinstance(id, str)}
 
 
 def _json(note: Mapping[str, Any]) -> bytes:

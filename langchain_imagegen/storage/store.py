@@ -221,9 +221,9 @@ class ImageStore(KeepsNotes, Uncopied):
     def delete(self, image: Deleted) -> bool:
         """Remove the bytes of an image, and of the copy that was made to be sent; also from the fallback.
 
-        Other images with the same bytes lose them too, and ledger and library forget them. Messages, states, sheets of
-        experiments and the service keep what they have: see `ImageMemory.forget`, `ImageGenerator.delete_remote` and
-        `Sheet.delete`.
+        Other images with the same bytes lose them too, and ledger and library forget them; edits of them stay.
+        Messages, states, sheets of experiments and the service keep what they have: see `ImageMemory.forget`,
+        `ImageGenerator.delete_remote` and `Sheet.delete`.
 
         Args:
             image: An image or a digest.
@@ -242,8 +242,8 @@ class ImageStore(KeepsNotes, Uncopied):
         """Remove pictures and leftovers of killed writers, and return the digests of the removed pictures.
 
         The fallback is pruned too; scoped stores are not. A picture that is put again counts as new. Without
-        `older_than`, one that is written meanwhile may go. Expired notes of the ledger go too, 30 days after they were
-        written at the earliest.
+        `older_than`, one that is written meanwhile may go. The ledger's notes stay until they expire, 30 days after
+        they were written at the earliest: a step that runs again fetches a pruned picture, but not a deleted one.
 
         Args:
             keep: What stays: digests, images, results, memories (`ImageMemory`, with the sources and copies that edits

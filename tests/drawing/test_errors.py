@@ -244,7 +244,7 @@ def test_rate_limit_of_minutes(expect_error, simulator):
     assert len(simulator.requests) == 1
 
 
-@pytest.mark.parametrize("status", [500, 502, 503])
+@pytest.mark.parametrize("status", [500, 503])
 def test_server_error(draw, simulator, status):
     """A request is repeated after a 5xx that is the service's own error."""
     simulator.script(http_error(status, headers={"retry-after-ms": "5"}))

@@ -496,6 +496,16 @@ def test_a_gateway_is_not_asked_again_in_the_same_run(half, low, graph, simulato
     assert simulator.pictures == 2
 
 
+def test_a_name_is_not_asked_again_in_the_same_run_either(half, low, graph, simulator):
+    """A picture with a name of its own is not bought again by a retry policy after a page of a gateway."""
+    simulator.script(*[html_page(504, drawn=True)] * 2)
+    with pytest.raises(GatewayError) as caught:
+        run(half, graph(drawing_node(half, low().bind(once="poster-7")), retry_policy=AGAIN))
+
+    assert simulator.pictures == 1
+    assert "was not sent again" in "".join(caught.value.__notes__)
+
+
 @pytest.mark.parametrize("way", ["with_retry", "with_fallbacks"])
 def test_retries_of_langchain_buy_nothing_twice(half, low, graph, simulator, way):
     """`with_retry` and `with_fallbacks`, told to repeat every error, do not buy again what may have been bought."""

@@ -11,8 +11,14 @@ from pathlib import Path
 import pytest
 
 from langchain_imagegen import ImageGenerator, ImageStore
-from langchain_imagegen.errors import ImageStoreError, OptionError
-from langchain_imagegen.simulator import Simulator, cut_body, html_page, rate_limited
+from langchain_imagegen.errors import (
+    ConnectionLostError,
+    ImageGenerationError,
+    ImageStoreError,
+    OptionError,
+    OptionRefusedError,
+)
+from langchain_imagegen.simulator import Simulator, cut_body, failed, html_page, http_error, rate_limited
 from tests.s3 import Requests
 
 
@@ -89,6 +95,74 @@ def test_what_broke_off_is_fetched(poster, simulator):
         poster("draw a fox")
 
     assert poster("draw a fox").from_ledger
+    assert simulator.pictures == 1
+
+
+def test_an_id_in_a_cut_event_is_noted(half, low, simulator):
+    """An answer that is cut within its first event, behind the id, is fetched by the next call."""
+    simulator.script(cut_body(after_bytes=400))
+    simulator.script(*[html_page(502)] * 5, method="GET")
+    draw = low(delivery="stream")
+    with pytest.raises(ConnectionLostError):
+        half.invoke(draw, "draw a fox", once="poster-7")
+
+    assert half.invoke(draw, "draw a fox", once="poster-7").from_ledger
+    assert simulator.pictures == 1
+
+
+def test_a_refused_option_is_not_remembered(half, low, simulator):
+    """After a stream that says that an option cannot work, the corrected request is sent, under the same name."""
+    simulator.script(failed("invalid_png_output_compression", "bad compression"))
+    draw = low(delivery="stream")
+    with pytest.raises(OptionRefusedError):
+        half.invoke(draw, "draw a fox", once="poster-7")
+
+    result = half.invoke(draw, "draw a fox", once="poster-7")
+    assert not result.from_ledger
+    assert simulator.pictures == 1
+    assert [request.method for request in simulator.requests] == ["POST", "POST"]
+
+
+def test_a_fallback_gets_its_turn_in_the_next_call(half, low, simulator):
+    """A model that the service refuses within the stream is not taken for a response that may have a picture."""
+    simulator.script(failed("invalid_png_output_compression", "bad compression"), rate_limited(3600))
+    draw = low(delivery="stream", fallbacks=[{"model": "gpt-image-2.5-flare", "quality": "low"}])
+    with pytest.raises(ImageGenerationError):
+        half.invoke(draw, "draw a fox", once="poster-7")
+
+    assert half.invoke(draw, "draw a fox", once="poster-7").image.read()
+    assert simulator.pictures == 1
+
+
+def test_a_response_that_may_not_be_read(half, low, simulator):
+    """If the account may not look whether there is a picture, nothing is bought, but another one on demand."""
+    simulator.script(cut_body(after_bytes=3000))
+    simulator.script(*[http_error(403)] * 3, method="GET")
+    draw = low()
+    for _ in range(2):
+        with pytest.raises(ImageGenerationError) as caught:
+            half.invoke(draw, "draw a fox", once="poster-7")
+        assert caught.value.may_be_billed
+    assert "regenerate=True buys another picture" in "".join(caught.value.__notes__)
+    assert simulator.pictures == 1
+
+    assert not half.invoke(draw, "draw a fox", once="poster-7", regenerate=True).from_ledger
+    assert simulator.pictures == 2
+
+
+def test_a_picture_of_another_request_is_told_as_such(half, low, simulator):
+    """What an earlier try has begun with another request is not given the prompt of the call that finds it."""
+    simulator.script(cut_body(after_bytes=3000))
+    simulator.script(*[html_page(502)] * 5, method="GET")
+    draw = low()
+    with pytest.raises(ConnectionLostError):
+        half.invoke(draw, "draw a fox", once="poster-7")
+
+    for _ in range(2):
+        result = half.invoke(draw, "draw an owl", once="poster-7")
+        assert result.image.prompt is None
+        assert "bought with another request; regenerate=True buys a new one" in result.warnings[-1]
+    assert not any("another request" in each for each in half.invoke(draw, "draw a fox", once="poster-7").warnings)
     assert simulator.pictures == 1
 
 
@@ -222,6 +296,18 @@ def test_deleting_a_picture_forgets_its_call(half, low, simulator, image_store):
     assert draw("draw a cat", once="poster-8").image == cat.image
     assert not draw("draw a fox", once="poster-7").from_ledger
     assert simulator.pictures == 3
+
+
+def test_deleting_a_source_keeps_its_edits(half, low, simulator, image_store):
+    """The edits of a picture that was deleted are still in the store, and are not bought again."""
+    draw = low()
+    source = half.invoke(draw, "draw a fox").image
+    edit = half.invoke(draw, "make it winter", images=[source], once="poster-7")
+    image_store.delete(source)
+
+    again = half.invoke(draw, "make it winter", images=[source], once="poster-7")
+    assert (again.from_ledger, again.image, again.sources) == (True, edit.image, ())
+    assert simulator.pictures == 2
 
 
 def test_what_the_fallback_noted_is_found_when_the_store_is_back(half, low, simulator, tmp_path):

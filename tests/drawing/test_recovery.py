@@ -43,6 +43,16 @@ def test_a_cut_answer_is_fetched_again(half, generator, simulator, delivery, fra
     assert simulator.pictures == 1
 
 
+def test_a_cut_within_the_second_event(half, low, simulator):
+    """The id that the first event told is not forgotten, wherever the second one is cut, which tells it again."""
+    cuts = range(1380, 1620, 8)
+    simulator.script(*(cut_body(after_bytes=cut) for cut in cuts))
+
+    results = [half.stream(low(), f"draw {cut}")[-1] for cut in cuts]
+    assert all("fetched again" in result.warnings[0] for result in results)
+    assert simulator.pictures == len(cuts)
+
+
 def test_a_cut_stream_still_ends_with_its_picture(half, generator, simulator):
     """A caller who streams gets the partial pictures that arrived and then the finished picture."""
     simulator.script(cut_body(fraction=0.2))

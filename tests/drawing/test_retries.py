@@ -53,9 +53,9 @@ def test_no_retry_after_a_gateway_page(status: int, half: Any, low: Make, simula
     assert (len(simulator.requests), simulator.pictures) == (1, 1)
 
 
-@pytest.mark.parametrize("status", [504, 524])
-def test_no_retry_after_a_gateway_timeout(status: int, half: Any, low: Make, simulator: Simulator):
-    """A gateway's timeout ends the call after one request, even if its body is the service's JSON error."""
+@pytest.mark.parametrize("status", [502, 504, 524])
+def test_no_retry_after_a_gateways_json(status: int, half: Any, low: Make, simulator: Simulator):
+    """A gateway's failure ends the call after one request, even if its body looks like the service's JSON error."""
     simulator.script(http_error(status))
 
     with pytest.raises(GatewayError):

@@ -118,12 +118,27 @@ def test_a_damaged_index_is_made_again(tmp_path: Path):
 
 
 def test_nothing_of_a_deleted_picture_stays(store: ImageStore):
-    """Neither prompt nor record nor digest of a deleted picture is left, also where it was the source of another."""
+    """Neither prompt nor record nor digest of a deleted picture is left, nor of another one of the same call."""
     notes = store.ledger(MONTH)
     buy(notes, 1, FOX)
     buy(notes, 2, CAT, FOX)
     store.delete(FOX)
 
+    assert left_in(store) == ""
+
+
+def test_an_edit_outlives_its_source(store: ImageStore):
+    """The result of an edit stays, since its picture is still there; the deleted source is out of it."""
+    notes = store.ledger(MONTH)
+    claim = notes.attempt(f"{1:064x}", "request").begin()
+    assert isinstance(claim, Claim)
+    claim.settle({**record(CAT), "sources": record(FOX)["images"] + record("ab" * 32)["images"]})
+    store.delete(FOX)
+
+    found = notes.attempt(f"{1:064x}", "request").begin()
+    assert found == Done({**record(CAT), "sources": record("ab" * 32)["images"]}, "request")
+    assert FOX not in left_in(store)
+    store.delete(CAT)
     assert left_in(store) == ""
 
 
@@ -187,7 +202,7 @@ def test_a_deletion_that_was_killed_is_finished_by_the_next(tmp_path: Path):
 
     found = notes.attempt(f"{1:064x}", "request").begin()
     assert isinstance(found, Claim)
-    assert found.inherited == ()
+    assert not found.inherited
     found.give_up(drew_nothing=True)
 
 
