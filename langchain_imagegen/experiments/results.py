@@ -15,7 +15,7 @@ from langchain_imagegen.experiments.cell import Cell, Outcome
 from langchain_imagegen.experiments.comparison import Comparison
 from langchain_imagegen.experiments.layout import Layout
 from langchain_imagegen.experiments.plan import Variation, varying
-from langchain_imagegen.experiments.saving import Change, drawn, marked, save
+from langchain_imagegen.experiments.saving import Change, drawn, marked, replaced, save
 from langchain_imagegen.images.cost import Cost
 from langchain_imagegen.images.image import GeneratedImage
 from langchain_imagegen.images.image_list import ImageList
@@ -49,8 +49,8 @@ class Results:
         self.cells = {cell.name: cell for cell in cells}
 
     def save(self) -> None:
-        """Write the sheet into its image store; experiments and the methods below do so by themselves."""
-        self._save({}, plan=True)
+        """Write the sheet as it is into its image store; experiments and the methods below save by themselves."""
+        self._save({cell.key: replaced(cell.record()) for cell in self}, plan=True)
 
     def fill(self, cell: Cell, outcome: Outcome) -> None:
         """Put what a try came to into a cell of the sheet, and save the sheet with its plan."""

@@ -60,6 +60,11 @@ def cells_of(record: Mapping[str, Any] | None) -> dict[str, CellRecord]:
     return {cell["key"]: cell for cell in (*record.get("earlier", ()), *record["cells"])}
 
 
+def replaced(by: CellRecord) -> Change:
+    """Return the change that puts a cell in place of what is saved of it."""
+    return lambda _: dict(by)
+
+
 def marked(changes: Mapping[str, Any]) -> Change:
     """Return the change that marks a cell; notes are added."""
 

@@ -44,6 +44,16 @@ def test_two_objects_of_a_sheet_keep_each_others_marks(run, draw, image_store):
     assert Sheet.load("foxes", image_store=image_store).picked == []
 
 
+def test_a_sheet_is_saved_as_it_is(run, draw, image_store):
+    """`save` writes what the object holds, also what was changed in its cells by hand, and replaces what was saved."""
+    sheet = run(Experiment("foxes", prompts=PROMPTS), draw)
+    Sheet.load("foxes", image_store=image_store).rate("A1", 5)
+    sheet["A1"].rating = 2
+    sheet.save()
+
+    assert Sheet.load("foxes", image_store=image_store)["A1"].rating == sheet["A1"].rating == 2
+
+
 def test_an_older_object_does_not_bring_back_its_plan(run, draw, image_store):
     """A sheet that was made before the plan was corrected marks its cells, and leaves the new plan as it is."""
     old = run(Experiment("foxes", prompts=["draw an owl", "draw a dog"]), draw)

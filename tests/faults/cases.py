@@ -33,7 +33,7 @@ from tests.broken_folders import full_disk, replaced_by_a_file, unnameable
 
 NOBODY = 65534
 GATEWAYS = (500, 502, 503, 504, 524)
-CUTS = (1, 30, 100, 300, 1_000, 4_000, 20_000)
+CUTS = (1, 30, 100, 300, 1_000, 1_500, 4_000, 20_000)
 EVENTS = (
     "response.created",
     "response.in_progress",
