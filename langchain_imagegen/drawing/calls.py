@@ -1,4 +1,4 @@
-"""Calls that outlive their callers: each paid request runs in a task or thread of the generator.
+"""Calls that outlive their callers: each paid request that can be left runs in a task or thread of the generator.
 
 A caller who is cancelled, interrupted or who closes a stream stops waiting at once. A request that was sent goes on
 until it has its picture or fails, so that what was paid for reaches the image store. One that was not is never sent.
@@ -14,7 +14,8 @@ import queue
 import threading
 import weakref
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator
-from contextlib import aclosing, closing
+from concurrent.futures import Future
+from contextlib import aclosing, closing, contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -66,6 +67,7 @@ class OwnedCall:
     ) -> None:
         self.process = os.getpid()
         self.task: asyncio.Task[None] | None = None
+        self.ended: Future[None] = Future()
         self._about, self._presence, self._response_id, self._keep = about, presence, response_id, keep
         self._leaving = threading.Lock()
 
@@ -144,46 +146,58 @@ class Calls:
         finally:
             call.leave(_unread(outcomes.get_nowait, asyncio.QueueEmpty))
 
+    def watch(self, call: OwnedCall, pieces: Generator[Piece]) -> Generator[Piece]:
+        """Yield the pieces of a call that its caller cannot leave, which needs no thread of its own."""
+        with self._under_way(call), closing(pieces):
+            yield from pieces
+
     def under_way(self) -> tuple[UnderWay, ...]:
         """Return the calls of this process that have no answer yet."""
         return tuple(call.state for call in self._here())
 
     async def wait(self) -> None:
-        """Wait for the calls of this event loop."""
-        loop = asyncio.get_running_loop()
-        tasks = [call.task for call in self._here() if call.task is not None]
-        if here := [task for task in tasks if task.get_loop() is loop]:
-            await asyncio.wait(here)
+        """Wait for the calls of this event loop, and for sync ones whose callers have gone; log abandoned others."""
+        loop, calls = asyncio.get_running_loop(), self._here()
+        ends: list[asyncio.Future[None]] = [call.task for call in calls if call.task and call.task.get_loop() is loop]
+        ends += [asyncio.wrap_future(call.ended) for call in calls if call.task is None and not call.has_caller]
+        if ends:
+            await asyncio.wait(ends)
+        self.report()
 
-    def report(self) -> None:
-        """Log what is still under way for callers who have gone."""
+    def report(self, *, with_callers: bool = False) -> None:
+        """Log what is still under way for callers who have gone, or for all callers."""
         for call in self._here():
-            if not call.has_caller:
+            if with_callers or not call.has_caller:
                 logger.warning("still under way: %s", call)
 
     def _drain(self, call: OwnedCall, pieces: Generator[Piece], put: Callable[[Outcome], None]) -> None:
-        self._running.add(call)
-        try:
-            with closing(pieces):
-                for piece in pieces:
-                    call.deliver(Outcome(piece), put)
-        except BaseException as error:  # noqa: BLE001 - the caller raises it
-            call.deliver(Outcome(error=error), put)
-        finally:
-            self._running.discard(call)
-            call.deliver(_END, put)
+        with self._under_way(call):
+            try:
+                with closing(pieces):
+                    for piece in pieces:
+                        call.deliver(Outcome(piece), put)
+            except BaseException as error:  # noqa: BLE001 - the caller raises it
+                call.deliver(Outcome(error=error), put)
+        call.deliver(_END, put)
 
     async def _adrain(self, call: OwnedCall, pieces: AsyncGenerator[Piece], put: Callable[[Outcome], None]) -> None:
+        with self._under_way(call):
+            try:
+                async with aclosing(pieces):
+                    async for piece in pieces:
+                        call.deliver(Outcome(piece), put)
+            except BaseException as error:  # noqa: BLE001 - the caller raises it
+                call.deliver(Outcome(error=error), put)
+        call.deliver(_END, put)
+
+    @contextmanager
+    def _under_way(self, call: OwnedCall) -> Generator[None]:
         self._running.add(call)
         try:
-            async with aclosing(pieces):
-                async for piece in pieces:
-                    call.deliver(Outcome(piece), put)
-        except BaseException as error:  # noqa: BLE001 - the caller raises it
-            call.deliver(Outcome(error=error), put)
+            yield
         finally:
             self._running.discard(call)
-            call.deliver(_END, put)
+            call.ended.set_result(None)
 
     def _here(self) -> list[OwnedCall]:
         return [call for call in list(self._running) if call.process == os.getpid()]
@@ -196,7 +210,7 @@ _all: weakref.WeakSet[Calls] = weakref.WeakSet()
 @atexit.register
 def _report_at_exit() -> None:
     for calls in list(_all):
-        calls.report()
+        calls.report(with_callers=True)
 
 
 def _piece_of(outcome: Outcome) -> Piece:

@@ -212,7 +212,7 @@ class ImageGenerator(LiveDrawing):
     async def aclose(self) -> None:
         """Close the connections of the running event loop; call it at the end of a script's `asyncio.run`.
 
-        Calls under way are waited for first, also those whose callers were cancelled: they may be paid for.
+        Its calls are waited for first, and sync ones whose callers have gone: they may be paid for. Others are logged.
         """
         await self._connections.calls.wait()
         await self._transport.aclose()
@@ -230,8 +230,8 @@ class ImageGenerator(LiveDrawing):
         listeners.check_sync()
         execution = self._execution(partials=partials)
         pieces = execution.run(drawing)
-        relay = self._connections.calls.relay
-        delivery = relay(self._call(drawing, execution), pieces) if owned else pieces
+        calls = self._connections.calls
+        delivery = (calls.relay if owned else calls.watch)(self._call(drawing, execution), pieces)
         with closing(self._account(drawing, manager).follow(delivery)) as delivered:
             for piece in delivered:
                 listeners.tell(piece)

@@ -270,10 +270,7 @@ class GeneratorSettings(OldPickles, Composable):
 
     @property
     def under_way(self) -> tuple[UnderWay, ...]:
-        """The calls that have no answer yet; a response id lets `resume` fetch the picture later.
-
-        Sync calls that nobody can interrupt or watch, those in threads other than the main one, are not among them.
-        """
+        """The calls that have no answer yet; a response id lets `resume` fetch the picture later."""
         return self._connections.calls.under_way()
 
     @property

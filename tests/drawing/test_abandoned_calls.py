@@ -326,6 +326,55 @@ def test_a_closed_stream_whose_frames_are_kept(drawing, memory):
     assert any(frame.f_code.co_name == "_transform_stream_with_config" for frame, _ in walk_stack(keeper.frame))
 
 
+def test_aclose_waits_for_a_sync_stream_that_was_closed(drawing, memory):
+    """`aclose` waits for what a caller in a thread has left, too, and does not block the event loop meanwhile."""
+
+    async def close_it():
+        stream = drawing.stream("draw a fox")
+        assert isinstance(await asyncio.to_thread(next, stream), PartialImage)
+        stream.close()
+        closing, beats = asyncio.ensure_future(drawing.aclose()), 0
+        while not closing.done():
+            await asyncio.sleep(0.01)
+            beats += 1
+        return beats
+
+    assert asyncio.run(close_it()) > 3
+    assert drawing.under_way == ()
+    assert is_kept(memory, "draw a fox")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param("stream = draw.stream('draw a fox', partial_images=1); next(stream)", id="a stream left unread"),
+        pytest.param("start(lambda: draw.invoke('draw a fox'))", id="a thread"),
+        pytest.param("start(lambda: asyncio.run(draw.ainvoke('draw a fox')))", id="an event loop in a thread"),
+    ],
+)
+def test_the_end_of_a_process_names_every_call(call, tmp_path):
+    """At the exit the log names what is still under way, whoever waits for it."""
+    program = textwrap.dedent("""
+        import asyncio, sys, threading, time
+        from langchain_imagegen import ImageGenerator
+
+        def start(function):
+            threading.Thread(target=function, daemon=True).start()
+
+        draw = ImageGenerator(base_url=sys.argv[1], api_key="simulated", image_store=sys.argv[2], delivery="stream")
+        exec(sys.argv[3])
+        while not (draw.under_way and draw.under_way[0].response_id):
+            time.sleep(0.01)
+    """)
+    with Simulator(latency=3) as simulator:
+        arguments = [program, simulator.base_url, str(tmp_path / "images"), call]
+        ended = subprocess.run(
+            [sys.executable, "-c", *arguments], capture_output=True, text=True, check=True, timeout=60
+        )
+
+    assert "still under way: the picture of 'draw a fox', response 'resp_" in ended.stderr
+
+
 def test_ctrl_c(drawing, memory, interruptible):
     """Ctrl-C ends `invoke` at once, and the picture is in `memory.unclaimed()` when it is finished."""
     threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
