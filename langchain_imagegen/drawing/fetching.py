@@ -34,6 +34,8 @@ _HEADERS = {"accept": "image/*", "accept-encoding": "identity"}
 _MOST_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_UNICAST = ipaddress.ip_network("2000::/3")  # all that IANA has given out as global unicast addresses of IPv6
+_PROTOCOLS = ipaddress.ip_network("192.0.0.0/24")  # RFC 6890; Python before 3.13 takes parts of it for global
 
 
 class Fetcher:
@@ -189,10 +191,9 @@ def is_public(address: str) -> bool:
     ip = ipaddress.ip_address(address.partition("%")[0])
     if any(ip.version == network.version and ip in network for network in ALLOWED_NETWORKS):
         return True
-    if isinstance(ip, ipaddress.IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
-        if ip in _NAT64:
-            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        if inner is not None and not is_public(str(inner)):
-            return False
-    return ip.is_global and not ip.is_multicast
+    if isinstance(ip, ipaddress.IPv4Address):
+        return ip.is_global and not ip.is_multicast and ip not in _PROTOCOLS
+    if ip.ipv4_mapped or ip in _NAT64:
+        return is_public(str(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)))
+    inner = ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
+    return ip in _UNICAST and ip.is_global and (inner is None or is_public(str(inner)))

@@ -149,12 +149,26 @@ def test_plain_http_is_refused(expect_refusal):
         "[::1]",
         "[fe80::1]",
         "[::ffff:172.16.0.1]",
+        "[64:ff9b::127.0.0.1]",
+        "[64:ff9b:1::127.0.0.1]",
+        "[::127.0.0.2]",
+        "[::ffff:0:127.0.0.1]",
+        "[2002:7f00:1::1]",
+        "[fec0::1]",
+        "[ff02::1]",
+        "192.0.0.8",
         "0.0.0.0",
     ],
 )
 def test_private_addresses_are_refused(expect_refusal, name):
     """Addresses of private networks, of this machine and of cloud metadata are not fetched."""
     expect_refusal(f"https://{name}/picture", "private network, on this machine or link-local")
+
+
+@pytest.mark.parametrize("address", ["1.1.1.1", "2606:4700::1111", "64:ff9b::1.1.1.1", "::ffff:1.1.1.1"])
+def test_public_addresses(address):
+    """Addresses of the public internet are taken, also an IPv4 address that a network translates to IPv6."""
+    assert fetching.is_public(address)
 
 
 def test_redirect_to_a_private_address(expect_refusal, host):
