@@ -76,7 +76,7 @@ imagegen = typer.Typer(
     name="imagegen",
     cls=LazyCommands,
     help="Draw, edit, find and show pictures with OpenAI's hosted image generation.",
-    epilog='Without a key: imagegen draw --simulate "a fox". Exit codes and examples: docs/how-to/command-line.md',
+    epilog='Without a key: imagegen draw --simulate "a fox". imagegen COMMAND --help explains a command.',
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )

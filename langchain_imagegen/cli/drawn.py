@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from langchain_imagegen.cli.files import Out
-from langchain_imagegen.cli.output import Output
+from langchain_imagegen.cli.output import Output, price_of
 from langchain_imagegen.cli.pictures import show_picture
 from langchain_imagegen.cli.reporting import InterruptedDrawing, with_option_names
 from langchain_imagegen.cli.service import Service
@@ -188,7 +188,7 @@ class Drawing:
             self.output.note(str(failure))
         for image in result.images:
             self.output.say(facts_of(image), "bold")
-        told = [f"{result.cost()}{' if the service had drawn it' if simulated else ''}"]
+        told = [price_of(result.cost(), simulated=simulated)]
         if result.from_ledger:
             told = ["bought before, so nothing was paid now"]
         if result.rung:

@@ -14,7 +14,7 @@ import typer
 
 from langchain_imagegen.cli.exit_codes import ExitCode
 from langchain_imagegen.cli.files import ForceFlag, check_free, check_writable
-from langchain_imagegen.cli.output import Output, printable
+from langchain_imagegen.cli.output import Output, price_of, printable
 from langchain_imagegen.cli.reporting import InterruptedDrawing
 from langchain_imagegen.cli.service import Service
 from langchain_imagegen.cli.workspace import Workspace
@@ -255,7 +255,7 @@ def _tell(sheet: Sheet, files: list[Path], output: Output, workspace: Workspace)
     if output.json:
         return
     output.show(_table(sheet))
-    output.say(f"{sheet.name}: {sheet.cost()}{' if the service had drawn it' if workspace.simulated else ''}", "bold")
+    output.say(f"{sheet.name}: {price_of(sheet.cost(), simulated=workspace.simulated)}", "bold")
     for file in files:
         output.say(str(file))
 

@@ -13,7 +13,7 @@ from langchain_imagegen.cli.files import ForceFlag, check_free
 from langchain_imagegen.cli.listing import Wanted
 from langchain_imagegen.cli.output import Output
 from langchain_imagegen.cli.workspace import SIMULATED, Workspace
-from langchain_imagegen.errors import ImageStoreError, NoImageError, OptionError
+from langchain_imagegen.errors import ImageStoreError, OptionError, UnknownImageError
 from langchain_imagegen.options.validation import listed
 
 _ORIGINALS = ("beside", "embedded", "linked", "none")
@@ -67,10 +67,12 @@ def gallery(
         [workspace.picture(each) for each in pictures] if pictures else wanted.entries(workspace, find)[::-1]
     )
     if not shown:
-        raise NoImageError("there is no picture to show: imagegen list shows what there is")
+        raise UnknownImageError("there is no picture to show: imagegen list shows what there is")
     kept: Any = None if originals == "none" else originals
     heading = title or ("Simulated pictures" if workspace.simulated else None)
     try:
+        if force:
+            Path(target).expanduser().unlink(missing_ok=True)
         page = write_gallery(shown, target, title=heading, originals=kept)
     except OSError as error:
         raise ImageStoreError(f"{target!r} cannot be written: {error.strerror}") from error

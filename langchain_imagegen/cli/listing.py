@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     Row = tuple[GeneratedImage, datetime | None, Iterable[str]]
     """A picture, when it was added, and its tags."""
 
+_NOTHING_YET = 'no picture yet: imagegen draw "a fox" draws one'
 _COLUMNS = ("picture", "added", "size", "price", "prompt")
 
 Count = Annotated[int, typer.Option("--count", "-n", help="How many pictures at most.", min=1)]
@@ -61,9 +62,9 @@ def list_pictures(*, count: Count = 20, output: Output, workspace: Workspace) ->
     """
     if workspace.catalogue is None:
         images = list(workspace.remembered.memory)[: -count - 1 : -1]
-        _show([(image, image.created_at, ()) for image in images], output, workspace)
+        _show([(image, image.created_at, ()) for image in images], output, workspace, empty=_NOTHING_YET)
         return
-    _show_entries(workspace.catalogue.find_entries(limit=count), output, workspace)
+    _show(_rows(workspace.catalogue.find_entries(limit=count)), output, workspace, empty=_NOTHING_YET)
 
 
 def find(words: Words = None, *, count: Count = 20, wanted: Wanted, output: Output, workspace: Workspace) -> None:
@@ -71,14 +72,15 @@ def find(words: Words = None, *, count: Count = 20, wanted: Wanted, output: Outp
 
     They are looked for in the library of the image store, the latest first.
     """
-    _show_entries(wanted.entries(workspace, " ".join(words or ()), count), output, workspace)
+    found = wanted.entries(workspace, " ".join(words or ()), count)
+    _show(_rows(found), output, workspace, empty="the library has no such picture")
 
 
-def _show_entries(entries: Iterable[LibraryEntry], output: Output, workspace: Workspace) -> None:
-    _show([(entry.image, entry.added, entry.tags) for entry in entries], output, workspace)
+def _rows(entries: Iterable[LibraryEntry]) -> list[Row]:
+    return [(entry.image, entry.added, entry.tags) for entry in entries]
 
 
-def _show(rows: list[Row], output: Output, workspace: Workspace) -> None:
+def _show(rows: list[Row], output: Output, workspace: Workspace, *, empty: str) -> None:
     simulated = {"simulated": True} if workspace.simulated else {}
     output.give(
         {
@@ -89,7 +91,7 @@ def _show(rows: list[Row], output: Output, workspace: Workspace) -> None:
     if output.json:
         return
     if not rows:
-        output.say("no picture yet" if workspace.catalogue is None else "the library has no such picture")
+        output.say(empty)
         return
     table, narrowest = table_of(rows)
     output.show(table, narrowest=narrowest)

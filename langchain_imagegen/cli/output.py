@@ -16,6 +16,8 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from langchain_imagegen.images.cost import Cost
+
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _PIPE_WIDTH = 160  # columns of tables in a pipe or file
 
@@ -23,6 +25,13 @@ _PIPE_WIDTH = 160  # columns of tables in a pipe or file
 def printable(text: str) -> str:
     """Return a text without control characters, which could move the cursor or change a terminal's settings."""
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def price_of(cost: Cost, *, simulated: bool) -> str:
+    """Return what a drawing cost, for people; a simulated one cost nothing."""
+    if not simulated:
+        return str(cost)
+    return f"{cost} if the service had drawn it" if cost.total is not None else f"if the service had drawn it: {cost}"
 
 
 def print_json(value: Mapping[str, Any]) -> None:

@@ -8,11 +8,25 @@ from langchain_core.runnables.config import ensure_config
 
 from langchain_imagegen.drawing.purchase import warned
 from langchain_imagegen.drawing.steps import Do, Flow
-from langchain_imagegen.errors import ImageStoreError
+from langchain_imagegen.errors import ImageStoreError, OptionError
 from langchain_imagegen.storage.library import ImageLibrary
+from langchain_imagegen.storage.store import ImageStore
 
 _OF_LANGCHAIN = ("seq:step:", "map:key:", "graph:step:", "condition:", "branch:", "langsmith:")
 """Beginnings of the tags that LangChain and LangGraph give to runs themselves."""
+
+
+def check_library(library: ImageLibrary, store: ImageStore) -> None:
+    """Refuse a library whose pictures are elsewhere: it would find pictures that it cannot read.
+
+    Raises:
+        OptionError: They are.
+    """
+    if library.image_store.location != store.location:
+        raise OptionError(
+            f"the library is one of {library.image_store!r}, and the pictures go into {store!r}: give both the same "
+            "store, as in ImageGenerator(image_store=store, library=ImageLibrary(store))"
+        )
 
 
 def catalogued(flow: Flow, library: ImageLibrary) -> Flow:

@@ -227,6 +227,10 @@ class GeneratorSettings(OldPickles, Composable):
         check_json(model=self.model, tool_choice=self.tool_choice, instructions=self.instructions)
         if self.api == "images" and self.delivery == "background":
             raise OptionError('api="images" draws nothing in the background: use api="responses" or another delivery=')
+        if self.library is not None:
+            from langchain_imagegen.drawing.cataloguing import check_library
+
+            check_library(self.library, self.chosen_store)
         if self.model_kwargs or self.reasoning:
             from langchain_imagegen.drawing.model_kwargs import check_model_kwargs
 

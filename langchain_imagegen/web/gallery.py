@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from langchain_imagegen.errors import ImageStoreError, OptionError
-from langchain_imagegen.images.files import save_picture
+from langchain_imagegen.images.files import free_path, save_picture
 from langchain_imagegen.images.image import GeneratedImage, data_url
 from langchain_imagegen.images.pillow import preview_of
 from langchain_imagegen.images.result import ImageResult
@@ -32,6 +32,7 @@ _LARGEST = 60_000  # bytes of one preview
 _WIDEST, _SMALLEST = 512, 64  # pixels of the longer edge of a preview
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<meta name="generator" content="langchain_imagegen.web.write_gallery">
 <meta http-equiv="Content-Security-Policy" content="{policy}">
 <title>{title}</title><style>{style}</style></head>
 <body><header><h1>{title}<small><span id="count"></span>{summary}</small></h1>
@@ -66,7 +67,7 @@ def write_gallery(
 
     Args:
         images: Images, results, an `ImageMemory`, an `ImageLibrary`, the `Sheet` of an experiment, or a list of these.
-        path: The HTML file. It is replaced if it is there.
+        path: The HTML file. An earlier gallery there is replaced; any other file stays, and the page is numbered.
         title: The heading; `None`: the name of an experiment, or "Pictures".
         originals: Where the full pictures are: `"beside"` in a folder `<name>_files`, `"embedded"` in the page,
             `"linked"` by `image.url()`, which may expire; `None`: nowhere, the page has previews only.
@@ -105,7 +106,15 @@ def _file_at(path: str | os.PathLike[str]) -> Path:
     if target.is_dir() or text.endswith(("/", os.sep)):
         example = f"{(text or '.').rstrip('/' + os.sep)}/gallery.html"
         raise OptionError(f"{text!r} is a folder: name the file to write, such as {example!r}")
-    return target
+    return target if _is_gallery(target) else free_path(target)
+
+
+def _is_gallery(path: Path) -> bool:
+    """Return True for a page that `write_gallery` has written."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as page:
+        return b'content="langchain_imagegen.web.write_gallery"' in page.read(1000)
 
 
 def exhibits_of(source: Any) -> Iterable[Exhibit]:

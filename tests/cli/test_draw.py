@@ -121,6 +121,13 @@ def test_options_that_cannot_work(run: Imagegen, service):
     assert service.requests == []
 
 
+def test_a_price_that_is_not_known(run: Imagegen):
+    """A simulated drawing says in one sentence which part of its price is not known."""
+    told = run("draw", "a fox", "--mainline-model", "gpt-nobody-knows", "--simulate").out
+
+    assert "if the service had drawn it: at least $" in told
+
+
 def test_simulated_pictures_are_apart(run: Imagegen, own_folder: Path):
     """`--simulate` needs no key, says that it is simulated, and keeps its pictures apart from those of the user."""
     drawn = run("draw", "a fox", *SMALL, "--simulate")

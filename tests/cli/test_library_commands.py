@@ -22,6 +22,13 @@ def drawn(run: Imagegen, service) -> list[dict]:
     return [run("draw", words, *SMALL, "--json").json["images"][0] for words in ("a fox in the snow", "an owl")]
 
 
+def test_an_empty_library(run: Imagegen):
+    """Where nothing was drawn yet, `list` says how to draw, and does not speak of a search."""
+    assert run("list").out == 'no picture yet: imagegen draw "a fox" draws one\n'
+    assert run("list", "--no-library").out == run("list").out
+    assert "no such picture" in run("find", "fox").out
+
+
 def test_list(run: Imagegen, drawn):
     """The latest pictures are listed first, for people and as JSON."""
     listed = run("list", "--json").json["images"]
@@ -107,7 +114,7 @@ def test_gallery(run: Imagegen, drawn):
     page = Path("foxes.html").read_text(encoding="utf-8")
     assert "One fox" in page
     assert drawn[1]["handle"] not in page
-    assert run("gallery", "owls.html", "--find", "zebra").code == ExitCode.FAILED
+    assert run("gallery", "owls.html", "--find", "zebra").code == ExitCode.NO_PICTURE
 
 
 @pytest.mark.parametrize(

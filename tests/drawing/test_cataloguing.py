@@ -11,7 +11,8 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
 
-from langchain_imagegen import ImageGenerationTool, ImageLibrary
+from langchain_imagegen import ImageGenerationTool, ImageLibrary, ImageStore
+from langchain_imagegen.errors import OptionError
 from tests.broken_folders import replaced_by_a_file
 
 
@@ -64,15 +65,25 @@ def test_the_thread_of_a_graph_is_noted(half, low, library):
     assert library.find(thread="thread-8") == []
 
 
-def test_a_library_that_cannot_be_written_loses_no_picture(half, low, tmp_path):
+def test_a_library_that_cannot_be_written_loses_no_picture(half, low, library, tmp_path):
     """The result has its picture, and a warning that the library has not."""
-    (tmp_path / "folder").mkdir()
-    library = ImageLibrary(tmp_path / "folder")
-    with replaced_by_a_file(tmp_path / "folder"):
+    (tmp_path / "images" / "library").mkdir(parents=True)
+    with replaced_by_a_file(tmp_path / "images" / "library"):
         result = half.invoke(low(library=library), "draw a fox")
 
     assert result.image.read()
     assert any("not in the library" in warning for warning in result.warnings)
+
+
+def test_a_library_of_another_store_is_refused(low, image_store, tmp_path):
+    """A library that would find pictures it cannot read is refused at once, and so is one of another scope."""
+    for library in (ImageLibrary(tmp_path / "elsewhere"), ImageLibrary(image_store.scoped("tenant-7"))):
+        with pytest.raises(OptionError, match="give both the same store"):
+            low(library=library)
+    assert not (tmp_path / "elsewhere").exists()
+
+    same = ImageStore(str(tmp_path / "images"), fallback=tmp_path / "fallback")
+    assert low(library=ImageLibrary(image_store), image_store=same).library is not None
 
 
 def test_without_a_library_nothing_is_noted(half, low, library):

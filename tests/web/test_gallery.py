@@ -115,6 +115,17 @@ def test_where_the_originals_are(memory, tmp_path):
     assert [path.name for path in tmp_path.iterdir() if path.is_dir() and path.name != "images"] == ["a_files"]
 
 
+def test_a_file_of_the_user_stays(memory, tmp_path):
+    """An earlier gallery is replaced, so that a cell can run again; any other file stays, and the page is numbered."""
+    first = write_gallery(memory, tmp_path / "foxes.html")
+    assert write_gallery(memory, tmp_path / "foxes.html") == first
+    (tmp_path / "keep.html").write_text("<!doctype html><title>My page</title>")
+    page = write_gallery(memory, tmp_path / "keep.html")
+
+    assert page.name == "keep-2.html"
+    assert "My page" in (tmp_path / "keep.html").read_text()
+
+
 def test_a_folder_is_no_page(memory, tmp_path, monkeypatch):
     """A path that is a folder is refused with the name of a file in it."""
     monkeypatch.chdir(tmp_path)
