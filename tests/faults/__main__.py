@@ -31,8 +31,8 @@ thread was left, and a second attempt gave the picture. A dash stands where a wa
 fault.
 
 Workers that are killed are not in the table: `tests/faults/test_killed_workers.py` kills a process while the service
-draws, during the store's write, before the ledger's write and before the checkpoint, and one picture is bought each
-time. One killed before it has read the response id may cost a second picture.
+draws, during the store's write, before and during the ledger's write, and before the checkpoint, and one picture is
+bought each time. One killed before it has read the response id may cost a second picture.
 
 """
 

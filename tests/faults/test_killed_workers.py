@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -89,6 +90,19 @@ def test_a_killed_worker_costs_no_second_picture(stage: str, tmp_path: Path, slo
     assert slow_simulator.pictures == 1
     (picture,) = [path for path in tmp_path.glob("images/??/*") if len(path.stem) == 64]
     assert picture.stat().st_size > 1_000
+
+
+@pytest.mark.skipif(not this_process()["machine"], reason="elsewhere the next worker waits for a lease")
+def test_a_worker_killed_within_the_ledgers_write(tmp_path: Path, slow_simulator: Simulator):
+    """A result that was noted in part is not taken for one, and its picture is found by the id of its response."""
+    killed = start(tmp_path, slow_simulator, "torn")
+    killed.communicate(timeout=60)
+    printed, _ = start(tmp_path, slow_simulator).communicate(timeout=60)
+
+    assert killed.returncode == -signal.SIGKILL
+    assert printed.split()[-1] == "1"
+    assert slow_simulator.pictures == 1
+    assert _is_done(tmp_path)
 
 
 def test_a_worker_killed_with_its_request(tmp_path: Path, slow_simulator: Simulator):
