@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from langchain_imagegen.cli.listing import Wanted
-from langchain_imagegen.cli.output import Output
+from langchain_imagegen.cli.output import Output, price_of
 from langchain_imagegen.cli.workspace import Workspace
 from langchain_imagegen.options.options import ImageOptions
 
@@ -83,8 +83,8 @@ def _add_up(wanted: Wanted, output: Output, workspace: Workspace) -> None:
     )
     for day, found in each.items():
         output.say(f"{day}  {len(days[day]):4} pictures  {found}")
-    told = " if the service had drawn them; they are simulated" if simulated else ""
-    output.say(f"{len(images)} picture{'s' * (len(images) != 1)}: {total}{told}", "bold")
+    price = price_of(total, simulated=simulated, drawn="them") + "; they are simulated" * simulated
+    output.say(f"{len(images)} picture{'s' * (len(images) != 1)}: {price}", "bold")
     _explain(total, output)
 
 

@@ -27,11 +27,12 @@ def printable(text: str) -> str:
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
-def price_of(cost: Cost, *, simulated: bool) -> str:
-    """Return what a drawing cost, for people; a simulated one cost nothing."""
+def price_of(cost: Cost, *, simulated: bool, drawn: str = "it") -> str:
+    """Return what was paid, for people. A simulated picture cost nothing; `drawn` is "it" or "them"."""
     if not simulated:
         return str(cost)
-    return f"{cost} if the service had drawn it" if cost.total is not None else f"if the service had drawn it: {cost}"
+    condition = f"if the service had drawn {drawn}"
+    return f"{cost} {condition}" if cost.total is not None else f"{condition}: {cost}"
 
 
 def print_json(value: Mapping[str, Any]) -> None:

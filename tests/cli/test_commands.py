@@ -75,6 +75,14 @@ def test_the_table_of_exit_codes():
     assert re.findall(r"^\| (\d+) \|", page, re.MULTILINE) == [str(int(code)) for code in ExitCode]
 
 
+def test_help_names_nothing_that_is_not_installed(run: Imagegen):
+    """The help of `imagegen` names no file of the repository, but says where more help is."""
+    shown = run("--help").out
+
+    assert "docs/" not in shown
+    assert "imagegen COMMAND --help" in shown
+
+
 def test_mistakes_on_the_command_line(run: Imagegen):
     """An unknown command or option ends with the code of a wrong call."""
     for arguments in (["darw"], ["draw", "a fox", "--colour", "red"], ["show", "--inline", "paper"], ["edit"]):
