@@ -27,6 +27,7 @@ _WORDS = {
     "image_store=": "--store",
     "regenerate=True": "another --once",
     "base_url": "OPENAI_BASE_URL",
+    "box(…) or polygon(…)": "--box",
 }
 """What else Python calls otherwise than the command line."""
 _WORD = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, _WORDS))})(?!\w)")

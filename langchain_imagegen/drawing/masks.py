@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from langchain_imagegen.conversation.messages import upload
 from langchain_imagegen.conversation.references import Source
-from langchain_imagegen.errors import OptionError
+from langchain_imagegen.errors import ImageStoreError, OptionError
+from langchain_imagegen.images.fitness import lacks_alpha
 from langchain_imagegen.images.image import GeneratedImage
 from langchain_imagegen.images.regions import Region, union
 from langchain_imagegen.images.sniffing import sniff
@@ -51,6 +52,25 @@ def resolve_mask(
     from langchain_imagegen.images.masks import mask_of
 
     return upload(mask_of(region, size, seen=seen, mime_type=kind), store), region
+
+
+def check_mask(mask: Source, store: ImageStore) -> None:
+    """Refuse a picture as a mask if it has no alpha channel, which the service requires; one read elsewhere passes.
+
+    Raises:
+        OptionError: It has none.
+    """
+    if not isinstance(mask, GeneratedImage):
+        return
+    try:
+        data = mask.read() if mask.sent_sha256 is None else store.get(mask.sent_sha256, mask.sent_mime_type)
+    except ImageStoreError:
+        return  # the request cannot be built without these bytes, and says so
+    if lacks_alpha(data):
+        raise OptionError(
+            f"mask={mask.handle!r} has no alpha channel: a mask is a PNG or WebP of the size of the first picture, "
+            "transparent where that may change; box(…) or polygon(…) makes one"
+        )
 
 
 def region_in(given: Any) -> Region | None:

@@ -16,7 +16,7 @@ from langchain_imagegen.conversation.messages import Conversation, read_conversa
 from langchain_imagegen.conversation.references import Source, prepare_sources, resolve
 from langchain_imagegen.conversation.states import messages_of
 from langchain_imagegen.drawing.ladder import Drawing
-from langchain_imagegen.drawing.masks import resolve_mask
+from langchain_imagegen.drawing.masks import check_mask, resolve_mask
 from langchain_imagegen.drawing.placed import Placed
 from langchain_imagegen.drawing.presence import check_batch
 from langchain_imagegen.drawing.settings import GeneratorSettings
@@ -110,6 +110,8 @@ def _prepare(
     settings.chosen_store.check_writable()
     if settings.api == "images":
         _check_images_api(request, sources, conversation, instructions)
+    elif mask is not None and region is None and settings.check_options:
+        check_mask(mask, settings.chosen_store)
     drawing = replace(
         _without_input(settings, placed.place),
         prompt=request.prompt,

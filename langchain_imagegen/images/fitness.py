@@ -30,6 +30,27 @@ def unfit_because(data: bytes) -> str | None:
     return ROTATED if kind in ("image/png", "image/webp") and _is_rotated(_exif_of(data, kind)) else None
 
 
+def lacks_alpha(data: bytes) -> bool:
+    """Return True if a picture certainly has no alpha channel and no transparent color, by its header."""
+    media = sniff(data[:_HEAD])
+    kind = media.mime_type if media else ""
+    if kind == "image/png":
+        return data[25:26] in (b"\x00", b"\x02", b"\x03") and not _has_transparent_color(data)
+    if kind == "image/webp":  # a lossless one (VP8L) tells only a hint
+        return data[12:16] == b"VP8 " or (data[12:16] == b"VP8X" and not data[20] & 0x10)
+    return kind == "image/jpeg"
+
+
+def _has_transparent_color(png: bytes) -> bool:
+    """Return True if a PNG has a tRNS chunk before its pixels."""
+    at = 8
+    while at + 8 <= len(png) and (name := png[at + 4 : at + 8]) != b"IDAT":
+        if name == b"tRNS":
+            return True
+        at += 12 + int.from_bytes(png[at : at + 4], "big")
+    return False
+
+
 def _unfit_jpeg(data: bytes) -> str | None:
     """Walk through the segments before the first scan."""
     at, rotated = 2, False

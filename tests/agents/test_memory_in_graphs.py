@@ -42,10 +42,10 @@ def ids(images):
     return [image.id for image in images]
 
 
-def photo_message(color="orange"):
+def photo_message(color="orange", mode="RGB"):
     """Return a user's message with a picture of one color."""
     data = io.BytesIO()
-    Image.new("RGB", (64, 48), color).save(data, "PNG")
+    Image.new(mode, (64, 48), color).save(data, "PNG")
     block = {"type": "image", "base64": base64.b64encode(data.getvalue()).decode(), "mime_type": "image/png"}
     return HumanMessage([{"type": "text", "text": f"this is {color}"}, block])
 
@@ -195,7 +195,9 @@ def test_mask_can_be_a_picture_of_the_conversation(half, generator, simulator):
     talk = Talk(half, agent_with_middleware, masked)
 
     memory = talk.turn(
-        image_call("a", "draw a fox"), image_call("b", "edit it", images=["last"]), messages=[photo_message()]
+        image_call("a", "draw a fox"),
+        image_call("b", "edit it", images=["last"]),
+        messages=[photo_message(mode="RGBA")],
     )
     assert simulator.orders[-1].mask == memory.get("1").read()
 

@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from langchain_imagegen import ImageStore
 from langchain_imagegen.cli.exit_codes import ExitCode
@@ -122,6 +123,19 @@ def test_no_message_speaks_python(run: Imagegen, service, monkeypatch: pytest.Mo
     assert all("written to another store; pass that one as --store\n" in each for each in lost)
     assert "--day 'yesterday' is no day: write it as '2026-11-26'\n" in day
     assert "check OPENAI_BASE_URL and the network" in unreachable
+
+
+def test_a_mask_without_alpha(run: Imagegen, service):
+    """A mask that marks nothing is a wrong call, which names `--box`, and nothing is bought."""
+    run("draw", "a fox", *SMALL)
+    sent = len(service.requests)
+    Image.new("L", (64, 64)).save("mask.png")
+    ended = run("edit", "last", "make it night", *SMALL, "--mask", "mask.png")
+
+    assert ended.code == ExitCode.USAGE
+    assert "--mask 'img_" in ended.err
+    assert "transparent where that may change; --box makes one\n" in ended.err
+    assert len(service.requests) == sent
 
 
 def test_a_broken_connection_is_recovered(run: Imagegen, service):

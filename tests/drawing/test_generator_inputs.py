@@ -312,7 +312,7 @@ def test_several_pictures_keep_their_order(draw: Any, website: str, file_id: str
 def test_a_mask_is_sent_in_the_tool(kind: str, draw: Any, file_id: str, simulator: Simulator):
     """A mask is sent in the tool, as bytes or as a file id, and is not a source."""
     hole = photo("#00000000", mode="RGBA")
-    fox = draw("draw a fox").image
+    fox = draw("draw a fox", background="transparent").image
     mask: Any = {"bytes": hole, "file id": file_id, "image": fox}[kind]
 
     result = draw("add a red hat", images=[PHOTO], mask=mask)

@@ -144,6 +144,66 @@ def test_a_region_that_does_not_fit_is_refused(source: Any, mask: Any, words: st
     assert len(simulator.requests) == sent
 
 
+def picture(mode: str, kind: str = "PNG", **options: Any) -> bytes:
+    """Return a black picture of 64 x 64 pixels."""
+    data = io.BytesIO()
+    Image.new(mode, (64, 64)).save(data, format=kind, **options)
+    return data.getvalue()
+
+
+OPAQUE = {
+    "RGB": picture("RGB"),
+    "grey": picture("L"),
+    "black and white": picture("1"),
+    "palette": picture("P"),
+    "JPEG": picture("RGB", "JPEG"),
+    "WebP": picture("RGB", "WEBP"),
+    "BMP": picture("RGB", "BMP"),
+}
+
+
+@pytest.mark.parametrize("mask", OPAQUE.values(), ids=OPAQUE)
+def test_a_mask_without_alpha_is_refused(mask: bytes, draw: Any, simulator: Any):
+    """A picture without an alpha channel marks nothing: it is refused before anything is sent, with what makes one."""
+    draw("draw a fox")
+    sent = len(simulator.requests)
+
+    with pytest.raises(
+        OptionError, match=r"mask='img_\w+' has no alpha channel: .* box\(…\) or polygon\(…\) makes one"
+    ):
+        draw("a hat", images=["last"], mask=mask)
+    assert len(simulator.requests) == sent
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        picture("RGBA"),
+        picture("LA"),
+        picture("P", transparency=0),
+        picture("RGB", transparency=(0, 0, 0)),
+        picture("RGBA", "WEBP"),
+        picture("RGBA", "WEBP", lossless=True),
+    ],
+    ids=["RGBA", "LA", "palette", "color", "WebP", "lossless WebP"],
+)
+def test_a_mask_with_transparency_is_sent(mask: bytes, draw: Any, simulator: Any):
+    """Every kind of transparency passes, and what a mask of another size does is left to the service."""
+    draw("draw a fox")
+    draw("a hat", images=["last"], mask=mask)
+
+    assert simulator.orders[-1].mask == mask
+
+
+def test_masks_are_left_to_the_service_on_request(half: Any, low: Any, simulator: Any):
+    """With `check_options=False` a mask without an alpha channel is sent."""
+    draw = partial(half.invoke, low(memory=ImageMemory(), check_options=False))
+    draw("draw a fox")
+    draw("a hat", images=["last"], mask=OPAQUE["RGB"])
+
+    assert simulator.orders[-1].mask == OPAQUE["RGB"]
+
+
 def test_the_ledger_knows_a_call_by_its_region(image_store: Any):
     """Calls with equal regions are one call, whichever bytes Pillow makes of them; another region is another call."""
     one, other = (upload(photo(color), image_store) for color in ("red", "blue"))
