@@ -55,7 +55,7 @@ def gallery(
 
     The page has a search, the family tree of edits, and a slider between an edit and its source.
     """
-    from langchain_imagegen.web.gallery import write_gallery
+    from langchain_imagegen.web.gallery import replace_page
 
     if pictures and (find or wanted != Wanted()):
         raise OptionError("name the pictures, or choose them by --find, --day, --model, --thread and --tag: not both")
@@ -71,9 +71,7 @@ def gallery(
     kept: Any = None if originals == "none" else originals
     heading = title or ("Simulated pictures" if workspace.simulated else None)
     try:
-        if force:
-            Path(target).expanduser().unlink(missing_ok=True)
-        page = write_gallery(shown, target, title=heading, originals=kept)
+        page = replace_page(shown, target, title=heading, originals=kept)
     except OSError as error:
         raise ImageStoreError(f"{target!r} cannot be written: {error.strerror}") from error
     output.give({"file": str(page), "images": len(shown), "simulated": workspace.simulated})

@@ -76,6 +76,15 @@ def write_gallery(
         OptionError: There is no image, `path` names no file, or `originals` is none of these.
         ImageStoreError: `originals="linked"`, and the store has no addresses.
     """
+    target = _file_at(path)
+    kept = target.is_file() and not _is_gallery(target)
+    return replace_page(images, free_path(target) if kept else target, title=title, originals=originals)
+
+
+def replace_page(
+    images: Any, path: str | os.PathLike[str], *, title: str | None = None, originals: Originals = "beside"
+) -> Path:
+    """Write the page of `write_gallery` over any file that is there, once all of it is made."""
     if originals not in ("beside", "embedded", "linked", None):
         raise OptionError(f"originals={originals!r} is 'beside', 'embedded', 'linked' or None")
     exhibits = list({each.image.handle: each for each in exhibits_of(images)}.values())
@@ -106,13 +115,11 @@ def _file_at(path: str | os.PathLike[str]) -> Path:
     if target.is_dir() or text.endswith(("/", os.sep)):
         example = f"{(text or '.').rstrip('/' + os.sep)}/gallery.html"
         raise OptionError(f"{text!r} is a folder: name the file to write, such as {example!r}")
-    return target if _is_gallery(target) else free_path(target)
+    return target
 
 
 def _is_gallery(path: Path) -> bool:
     """Return True for a page that `write_gallery` has written."""
-    if not path.is_file():
-        return False
     with path.open("rb") as page:
         return b'content="langchain_imagegen.web.write_gallery"' in page.read(1000)
 

@@ -117,6 +117,17 @@ def test_gallery(run: Imagegen, drawn):
     assert run("gallery", "owls.html", "--find", "zebra").code == ExitCode.NO_PICTURE
 
 
+def test_a_file_is_replaced_by_a_whole_gallery_only(run: Imagegen, drawn):
+    """`--force` replaces any file, but leaves it where the page cannot be made."""
+    Path("mine.html").write_text("mine")
+    failed = run("gallery", "mine.html", "--force", "--originals", "linked")
+
+    assert failed.code == ExitCode.STORAGE
+    assert Path("mine.html").read_text() == "mine"
+    assert run("gallery", "mine.html", "--force", "--json").json["file"] == "mine.html"
+    assert Path("mine.html").read_text() != "mine"
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [

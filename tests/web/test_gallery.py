@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -124,6 +125,11 @@ def test_a_file_of_the_user_stays(memory, tmp_path):
 
     assert page.name == "keep-2.html"
     assert "My page" in (tmp_path / "keep.html").read_text()
+
+
+def test_a_device_is_no_file_of_the_user(memory):
+    """A page can be written to a device, such as standard output."""
+    assert str(write_gallery(memory, os.devnull, originals=None)) == os.devnull
 
 
 def test_a_folder_is_no_page(memory, tmp_path, monkeypatch):
