@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 
 from langchain_core.runnables.config import ensure_config
@@ -22,11 +23,17 @@ def check_library(library: ImageLibrary, store: ImageStore) -> None:
     Raises:
         OptionError: They are.
     """
-    if library.image_store.location != store.location:
+    if _place_of(library.image_store) != _place_of(store):
         raise OptionError(
             f"the library is one of {library.image_store!r}, and the pictures go into {store!r}: give both the same "
             "store, as in ImageGenerator(image_store=store, library=ImageLibrary(store))"
         )
+
+
+def _place_of(store: ImageStore) -> str:
+    """Return what tells the places of stores apart: a URL, or a folder without symbolic links."""
+    location = store.location.rstrip("/")
+    return location if "://" in location else os.path.realpath(location)
 
 
 def catalogued(flow: Flow, library: ImageLibrary) -> Flow:

@@ -69,8 +69,9 @@ class Execution:
         library = self._settings.library
         if library is None:
             return self._purchase(drawing)
-        from langchain_imagegen.drawing.cataloguing import catalogued
+        from langchain_imagegen.drawing.cataloguing import catalogued, check_library
 
+        check_library(library, self._settings.chosen_store)  # a copy, or the environment, may name another store now
         return catalogued(self._purchase(drawing), library)
 
     def _purchase(self, drawing: Drawing) -> Flow:

@@ -86,6 +86,24 @@ def test_a_library_of_another_store_is_refused(low, image_store, tmp_path):
     assert low(library=ImageLibrary(image_store), image_store=same).library is not None
 
 
+def test_a_place_has_several_names(low, image_store, tmp_path):
+    """A symbolic link and a slash at the end of a URL name the same place."""
+    (tmp_path / "images").mkdir(exist_ok=True)
+    (tmp_path / "link").symlink_to("images")
+
+    assert low(library=ImageLibrary(tmp_path / "link")).library is not None
+    assert low(library=ImageLibrary("memory://kept"), image_store="memory://kept/").library is not None
+
+
+def test_a_copy_with_another_store_draws_nothing(half, low, library, simulator, tmp_path):
+    """A copy of a generator that names another store than its library is refused before anything is sent."""
+    moved = low(library=library).model_copy(update={"image_store": ImageStore(tmp_path / "elsewhere")})
+
+    with pytest.raises(OptionError, match="give both the same store"):
+        half.invoke(moved, "draw a fox")
+    assert simulator.requests == []
+
+
 def test_without_a_library_nothing_is_noted(half, low, library):
     """The library is opt-in."""
     half.invoke(low(), "draw a fox")
