@@ -17,8 +17,8 @@ def start_without_key(*, latency: float = 0.0) -> Simulator | None:
     """Start a simulator, say so, and point this process at it, unless OPENAI_API_KEY is set.
 
     It sets OPENAI_BASE_URL and OPENAI_API_KEY, which OpenAI's clients read when they are made. So that no simulated
-    picture gets among real ones, it also sets LANGCHAIN_IMAGEGEN_STORE: the default store is then the folder
-    `simulated-pictures`.
+    picture gets among real ones, it also sets LANGCHAIN_IMAGEGEN_STORE, whatever it was: the default store is then the
+    folder `simulated-pictures`.
 
     Args:
         latency: Seconds that a simulated picture takes.
