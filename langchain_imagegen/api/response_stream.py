@@ -62,7 +62,8 @@ class StreamReader:
         elif kind == "error":
             self._error = event.get("error") or event
         elif isinstance(event.get("response"), dict):
-            self.response = {**self.response, **event["response"]}  # one that is cut lacks what an earlier one had
+            known = {"id": self.response["id"]} if "id" in self.response else {}
+            self.response = {**known, **event["response"]}  # one that is cut may lack its id
             self.ended = self.closed = kind in self.TERMINAL
         return []
 

@@ -23,6 +23,8 @@ def check_library(library: ImageLibrary, store: ImageStore) -> None:
     Raises:
         OptionError: They are.
     """
+    if library.image_store.location == store.location:
+        return  # without a look at the disk
     if _place_of(library.image_store) != _place_of(store):
         raise OptionError(
             f"the library is one of {library.image_store!r}, and the pictures go into {store!r}: give both the same "

@@ -32,15 +32,15 @@ LARGEST_TRACE = 16_000  # bytes, for one drawing in any serialization
 BASE64 = re.compile(rb"[A-Za-z0-9+/]{300,}")
 
 
-def noise() -> bytes:
-    """Return a PNG of 2 MB."""
+def noise(mode: str = "RGB") -> bytes:
+    """Return a PNG of 2 MB or, with transparency, of 3 MB."""
     data = io.BytesIO()
-    pixels = random.Random(0).randbytes(840 * 840 * 3)
-    Image.frombytes("RGB", (840, 840), pixels).save(data, format="PNG", compress_level=0)
+    pixels = random.Random(0).randbytes(840 * 840 * len(mode))
+    Image.frombytes(mode, (840, 840), pixels).save(data, format="PNG", compress_level=0)
     return data.getvalue()
 
 
-HEAVY = noise()
+HEAVY, MASK = noise(), noise("RGBA")
 ENCODED = base64.b64encode(HEAVY).decode()
 
 
@@ -105,7 +105,7 @@ def upload_forms(tmp_path: Path) -> dict[str, Callable[[], Any]]:
         "block": lambda: {"prompt": "make it winter", "images": [block]},
         "path": lambda: {"prompt": "make it winter", "images": [tmp_path / "photo.png"]},
         "Pillow": lambda: {"prompt": "make it winter", "images": [Image.open(io.BytesIO(HEAVY))]},
-        "request": lambda: ImageRequest(prompt="make it winter", images=[HEAVY], mask=HEAVY),
+        "request": lambda: ImageRequest(prompt="make it winter", images=[HEAVY], mask=MASK),
         "message": lambda: [HumanMessage(["make it winter", block])],
     }
 
