@@ -96,6 +96,14 @@ WAYS: dict[str, Any] = {
     "with_fallbacks behind bind": chain(
         lambda draw, other: draw.bind(quality="low").with_fallbacks([other], exceptions_to_handle=drew_nothing)
     ),
+    "with_fallbacks behind with_config": chain(
+        lambda draw, other: draw.with_config(tags=["fox"]).with_fallbacks([other], exceptions_to_handle=drew_nothing)
+    ),
+    "with_retry behind with_fallbacks": chain(
+        lambda draw, other: draw.with_fallbacks([other]).with_retry(
+            retry_if_exception_type=retry_on, wait_exponential_jitter=False
+        )
+    ),
 }
 
 
