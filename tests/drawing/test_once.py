@@ -467,6 +467,24 @@ def test_a_retried_chain_looks_like_variations(half, low, graph, simulator):
         assert simulator.pictures == pictures
 
 
+def test_threads_of_a_node_without_its_configuration(low, simulator):
+    """A node that draws in threads of its own and passes them no configuration buys again: nothing names its thread."""
+    draw, fail = low(), failing(1)
+
+    def node(_: Any) -> Any:
+        with ThreadPoolExecutor(1) as threads:
+            result = threads.submit(draw.invoke, "draw a fox").result()
+        fail()
+        return digest(result)
+
+    builder = StateGraph(Drawn)
+    builder.add_node("node", node, retry_policy=AGAIN)
+    builder.add_edge(START, "node")
+    builder.compile(checkpointer=InMemorySaver()).invoke({"drawn": []}, THREAD)
+
+    assert simulator.pictures == 2
+
+
 def test_a_subgraph_that_is_started_anew_draws_anew(half, low, saver, simulator):
     """A retried node that is a subgraph starts it from its beginning, with new ids, and buys again."""
     inner = StateGraph(Drawn)
