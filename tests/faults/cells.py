@@ -85,7 +85,7 @@ def run_cell(case: Case, way: Way, folder: Path) -> Outcome:
             found=found,
             leftovers=_leftovers(folder),
             sockets=_settled(sockets),
-            threads=sum(thread.name == THREAD for thread in threading.enumerate()),
+            threads=_threads_left(),
             repeated=_succeeds(way, simulator, store),
         )
 
@@ -146,6 +146,14 @@ def _is_socket(handle: Path) -> bool:
         return handle.readlink().name.startswith("socket:")
     except OSError:  # the handle of the listing itself
         return False
+
+
+def _threads_left() -> int:
+    """Return how many threads of calls are left, once they have had time to end."""
+    end = time.monotonic() + 20
+    while (left := sum(thread.name == THREAD for thread in threading.enumerate())) and time.monotonic() < end:
+        time.sleep(0.02)
+    return left
 
 
 def _settled(before: int) -> int:
