@@ -212,7 +212,7 @@ class ImageGenerator(LiveDrawing):
     async def aclose(self) -> None:
         """Close the connections of the running event loop; call it at the end of a script's `asyncio.run`.
 
-        Its calls are waited for first, and sync ones whose callers have gone: they may be paid for. Others are logged.
+        Its calls are waited for first, and sync ones whose callers have gone; those of other event loops are logged.
         """
         await self._connections.calls.wait()
         await self._transport.aclose()
