@@ -53,7 +53,7 @@ def _forget_call(place: Place, ledger: Ledger, notes: Iterable[str], key: str, s
     another picture now, needs the numbers before its own.
     """
     result = place.read(key) or b""
-    if sha256.encode() not in result or _is_stripped(place, key, result, sha256):
+    if sha256.encode() not in result or _strip_source(place, key, result, sha256):
         return
     last = _claim_of(result)
     numbers = {name: int(found[1]) for name in notes if (found := _CLAIM.search(name))}
@@ -69,8 +69,8 @@ def _forget_call(place: Place, ledger: Ledger, notes: Iterable[str], key: str, s
             place.remove(f"{FOLDER}/{name}")
 
 
-def _is_stripped(place: Place, key: str, result: bytes, sha256: str) -> bool:
-    """Take a picture out of the sources of a result; return False if that is not all that names it, or failed."""
+def _strip_source(place: Place, key: str, result: bytes, sha256: str) -> bool:
+    """Take a picture out of the sources of a result; return True if nothing of the result names it any more."""
     try:
         note = json.loads(result)
         sources = note["record"]["sources"]
