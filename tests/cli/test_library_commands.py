@@ -49,7 +49,7 @@ def test_only_prompts_are_cut(run: Imagegen, service, monkeypatch: pytest.Monkey
     monkeypatch.setenv("COLUMNS", columns)
     row = run("list").out.splitlines()[1]
 
-    assert re.match(rf"{handle} +\d{{4}}-\d\d-\d\d \d\d:\d\d +816x816 +\$0\.\d+ +a", row)
+    assert re.match(rf"{handle}  \d{{4}}-\d\d-\d\d \d\d:\d\d  816x816  \$0\.\d+  a", row)
     assert row.rstrip().endswith("…")
     assert len(row) <= max(int(columns), 66)
 
