@@ -281,7 +281,8 @@ class OrganizationNotVerifiedError(ServiceError):
 class ServiceUnavailableError(ServiceError):
     """The service itself reports that it is overloaded or failed, before it drew anything.
 
-    It is a 5xx with the service's own JSON error, or an error with the header `x-should-retry: true`.
+    It is a 5xx with the service's own JSON error, but for 502, 504 and 524, which are a gateway's, or any error with the
+    header `x-should-retry: true`.
     """
 
     retryable = True

@@ -76,9 +76,14 @@ def marked(changes: Mapping[str, Any]) -> Change:
 
 
 def drawn(outcome: Mapping[str, Any]) -> Change:
-    """Return the change that gives a cell what a try came to; marks stay, unless they are of another picture."""
+    """Return the change that gives a cell what a try came to. A failure does not take the place of a picture.
+
+    Marks stay, unless they are of another picture.
+    """
 
     def change(cell: CellRecord) -> dict[str, Any]:
+        if _pictures(cell) and not _pictures(outcome):  # another kernel has drawn it, or it is lost and tried again
+            return dict(cell)
         of_another = _pictures(cell) and _pictures(cell) != _pictures(outcome)
         dropped = (*_DRAWN, *MARKS) if of_another else _DRAWN
         facts = {name: outcome[name] for name in _DRAWN if name in outcome}

@@ -7,8 +7,9 @@ import time
 
 import pytest
 
-from langchain_imagegen.errors import ImageStoreError
+from langchain_imagegen.errors import ImageGenerationError, ImageStoreError
 from langchain_imagegen.experiments import Experiment, Sheet
+from langchain_imagegen.experiments.cell import CellError, Outcome
 from langchain_imagegen.simulator import Simulator
 
 PROMPTS = ["draw a fox", "draw an owl"]
@@ -42,6 +43,18 @@ def test_two_objects_of_a_sheet_keep_each_others_marks(run, draw, image_store):
         assert (sheet["A1"].picked, sheet["A1"].rating, sheet["A1"].notes) == (True, 4, ["calm", "bright"])
     assert one.unpick("A1")["A2"].notes == ["dark"]
     assert Sheet.load("foxes", image_store=image_store).picked == []
+
+
+def test_a_failure_does_not_hide_what_another_kernel_drew(run, draw, image_store):
+    """Of two kernels that draw a cell at once, the one that fails leaves the picture of the other, and its marks."""
+    plan = Experiment("foxes", prompts="draw a fox")
+    late = plan.batch(draw)
+    run(plan, draw).rate("A1", 5)
+    late.fill(0, Outcome(error=CellError.of(ImageGenerationError("the connection broke")), seconds=1))
+
+    sheet = Sheet.load("foxes", image_store=image_store)
+    assert sheet["A1"].image.read()
+    assert (sheet["A1"].rating, sheet["A1"].error) == (5, None)
 
 
 def test_a_sheet_is_saved_as_it_is(run, draw, image_store):
