@@ -281,7 +281,7 @@ class OrganizationNotVerifiedError(ServiceError):
 class ServiceUnavailableError(ServiceError):
     """The service itself reports that it is overloaded or failed, before it drew anything.
 
-    It is a 5xx with the service's own JSON error, but for 502, 504 and 524, which are a gateway's, or any error with the
+    It is a 5xx with the service's own JSON error, except 502, 504 and 524, which gateways send, or any error with the
     header `x-should-retry: true`.
     """
 
